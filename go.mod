@@ -44,3 +44,5 @@ require (
 	pgregory.net/rapid v1.3.0 // indirect
 	sigs.k8s.io/secrets-store-csi-driver v1.6.0 // indirect
 )
+
+replace monis.app/mlog => ./test/mlog
