@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/provider/fault"
+)
+
+const (
+	// roleAnnotation names the role of a ServiceAccount (EKS User Guide, "Assign IAM roles to Kubernetes service accounts").
+	roleAnnotation = "eks.amazonaws.com/role-arn"
+	// regionLabel names the region of a node (Kubernetes, "Well-Known Labels").
+	regionLabel = "topology.kubernetes.io/region"
+)
+
+// Both objects are read as metadata only: the API server then sends no specification and no status,
+// and the types of the Kubernetes API stay out of the binary.
+var (
+	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	nodes           = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+)
+
+// annotatedRole reads the role of the pod's ServiceAccount.
+func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, error) {
+	name := pod.Namespace + "/" + pod.ServiceAccount
+	account, err := a.kubernetes.Resource(serviceAccounts).Namespace(pod.Namespace).Get(ctx, pod.ServiceAccount, metav1.GetOptions{})
+	if err != nil {
+		return "", apiFault(err, "cannot read ServiceAccount "+name, "serviceaccounts",
+			"or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission")
+	}
+	role, annotated := account.Annotations[roleAnnotation]
+	switch {
+	case !annotated || role == "":
+		return "", &fault.Error{
+			Kind: fault.Identity, What: "no IAM role for ServiceAccount " + name,
+			Why:  "it has no annotation " + roleAnnotation,
+			Hint: fmt.Sprintf("kubectl annotate serviceaccount -n %s %s %s=ROLE_ARN, or set roleArn in the SecretProviderClass", pod.Namespace, pod.ServiceAccount, roleAnnotation),
+		}
+	case !awsapi.ValidRoleARN(role):
+		return "", &fault.Error{
+			Kind: fault.Identity, What: "no usable IAM role for ServiceAccount " + name,
+			Why:  "its annotation " + roleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",
+			Hint: "it looks like arn:aws:iam::123456789012:role/payment-role",
+		}
+	}
+	return role, nil
+}
+
+// NodeRegion is the region of the node, from its label: read once, then kept. tokens name the
+// node where the provider was not told its name. Errors are *fault.Error.
+func (a *Authenticator) NodeRegion(ctx context.Context, tokens Tokens) (string, error) {
+	a.mu.Lock()
+	region := a.nodeRegion
+	a.mu.Unlock()
+	if region != "" {
+		return region, nil
+	}
+	region, err := a.readNodeRegion(ctx, cmp.Or(a.nodeName, tokens.Node()))
+	if err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.nodeRegion = region
+	return region, nil
+}
+
+func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string, error) {
+	const hint = "set the parameter region of the SecretProviderClass, or AWS_REGION of the provider"
+	if node == "" {
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and the provider does not know its node", Hint: hint + " or --node-name"}
+	}
+	object, err := a.kubernetes.Resource(nodes).Get(ctx, node, metav1.GetOptions{})
+	if err != nil {
+		return "", apiFault(err, "no AWS region: cannot read node "+node, "nodes", "or "+hint)
+	}
+	region := object.Labels[regionLabel]
+	if region == "" {
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and node " + node + " has no label " + regionLabel, Hint: hint}
+	}
+	return region, nil
+}
+
+// apiFault explains a refusal of the API server.
+func apiFault(err error, what, resource, otherwise string) error {
+	e := &fault.Error{What: what, Cause: err}
+	switch {
+	case apierrors.IsNotFound(err):
+		e.Kind, e.Why = fault.Identity, "it does not exist"
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		e.Kind, e.Why = fault.Identity, "the API server refuses it to the provider"
+		e.Hint = "grant the provider's ServiceAccount get on " + resource + ", " + otherwise
+	default:
+		e.Kind, e.Why = fault.Transient, "the API server does not answer: "+err.Error()
+	}
+	return e
+}

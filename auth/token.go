@@ -1,0 +1,140 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// audienceSTS is the audience of tokens for STS (EKS User Guide, "IAM roles for service accounts").
+const audienceSTS = "sts.amazonaws.com"
+
+// maxToken is the most that STS takes (AssumeRoleWithWebIdentity, WebIdentityToken).
+const maxToken = 20000 // bytes
+
+// Token is a projected ServiceAccount token. It prints and logs as [redacted].
+type Token struct {
+	raw    string
+	claims claims
+}
+
+// Format prints [redacted] for every verb.
+func (Token) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
+
+// LogValue logs [redacted].
+func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// claims are the parts of a token that are looked at. The signature is the business of STS.
+// Source: Kubernetes, "Managing Service Accounts", schema of service account private claims.
+type claims struct {
+	Issuer     string  `json:"iss"`
+	Subject    string  `json:"sub"`
+	Expires    float64 `json:"exp"` // seconds since 1970
+	Kubernetes struct {
+		Node struct {
+			Name string `json:"name"`
+		} `json:"node"`
+		ServiceAccount struct {
+			UID string `json:"uid"`
+		} `json:"serviceaccount"`
+	} `json:"kubernetes.io"`
+}
+
+// Tokens are the tokens of a mount request, by audience. They print and log as [redacted].
+type Tokens map[string]Token
+
+// Format prints [redacted] for every verb.
+func (Tokens) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
+
+// LogValue logs [redacted].
+func (Tokens) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// ParseTokens reads the text that the kubelet hands to a CSI driver: a JSON object, audience to
+// {token, expirationTimestamp}. An empty text is no tokens. Errors never repeat the text.
+// Source: Kubernetes CSI documentation, "CSIDriver Object", tokenRequests.
+func ParseTokens(text string) (Tokens, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var byAudience map[string]struct {
+		Token string `json:"token"`
+	}
+	if json.Unmarshal([]byte(text), &byAudience) != nil {
+		return nil, &fault.Error{Kind: fault.Identity, What: "cannot read the pod's ServiceAccount tokens", Why: "they are not the JSON object that the kubelet writes"}
+	}
+	tokens := make(Tokens, len(byAudience))
+	for audience, t := range byAudience {
+		tokens[audience] = Token{raw: t.Token}
+	}
+	return tokens, nil
+}
+
+// Node is the name of the node that the pod's token was issued for, or empty
+// (Kubernetes writes it since 1.29).
+func (t Tokens) Node() string {
+	for _, audience := range slices.Sorted(maps.Keys(t)) {
+		if c, err := parseClaims(t[audience].raw); err == nil && c.Kubernetes.Node.Name != "" {
+			return c.Kubernetes.Node.Name
+		}
+	}
+	return ""
+}
+
+// forPod gives the token of an audience if it is the pod's and still valid.
+func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
+	refuse := func(why, hint string) (Token, error) {
+		return Token{}, &fault.Error{
+			Kind: fault.Identity,
+			What: fmt.Sprintf("cannot identify ServiceAccount %s/%s to AWS", pod.Namespace, pod.ServiceAccount),
+			Why:  why, Hint: hint,
+		}
+	}
+	token, ok := t[audience]
+	if !ok || token.raw == "" {
+		return refuse("the CSI driver sent no token for audience "+audience,
+			"list "+audience+" under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver)")
+	}
+	c, err := parseClaims(token.raw)
+	if err != nil {
+		return refuse("its token for audience "+audience+" is not a JWT: "+err.Error(), "")
+	}
+	if c.Subject != pod.subject() {
+		return refuse("its token is for "+fault.Quote(c.Subject)+" and not for "+pod.subject(), "a token is used for its own ServiceAccount only")
+	}
+	if expires := time.Unix(int64(c.Expires), 0); !now.Before(expires) {
+		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the clock of the node with that of the API server")
+	}
+	token.claims = c
+	return token, nil
+}
+
+// tokenError says what is wrong with the shape of a token. It never holds a part of it.
+type tokenError string
+
+func (e tokenError) Error() string { return string(e) }
+
+func parseClaims(raw string) (claims, error) {
+	var c claims
+	if len(raw) > maxToken {
+		return c, tokenError("it is longer than 20000 bytes")
+	}
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return c, tokenError("it has not three parts")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return c, tokenError("its claims are not base64url")
+	}
+	if json.Unmarshal(payload, &c) != nil {
+		return c, tokenError("its claims are not the JSON of a ServiceAccount token")
+	}
+	return c, nil
+}

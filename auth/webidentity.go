@@ -1,0 +1,77 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// Credentials exchanges the token of id for temporary credentials of its role, by STS of region.
+// Errors are *fault.Error.
+func (a *Authenticator) Credentials(ctx context.Context, id Identity, token Token, region string) (aws.CredentialsProvider, error) {
+	out, err := a.sts.In(region).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn:          aws.String(id.RoleARN),
+		RoleSessionName:  aws.String(sessionName(id)),
+		WebIdentityToken: aws.String(token.raw),
+	})
+	if err != nil {
+		return nil, stsFault(err, id, token, region)
+	}
+	c := out.Credentials
+	if c == nil {
+		return nil, &fault.Error{Kind: fault.Transient, What: "cannot assume role " + id.RoleARN, Region: region, Why: "STS answered without credentials"}
+	}
+	return credentials.NewStaticCredentialsProvider(
+		aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken)), nil
+}
+
+// stsFault explains why STS gave no credentials, and what to change in IAM.
+func stsFault(err error, id Identity, token Token, region string) error {
+	what := fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
+	e := fault.FromAWS(err, what, region)
+	if e.Kind != fault.Transient {
+		e.Kind = fault.Credentials
+	}
+	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
+	switch e.Code {
+	case "AccessDenied":
+		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with %s:sub = %s and %s:aud = %s",
+			issuer, issuer, token.claims.Subject, issuer, audienceSTS)
+	case "InvalidIdentityToken":
+		e.Hint = fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
+	case "ExpiredTokenException":
+		e.Hint = "compare the clock of the node with that of AWS"
+	case "RegionDisabledException":
+		e.Hint = "activate STS in this region in the role's account"
+	case "IDPCommunicationError":
+		e.Hint = "AWS cannot reach the keys of the cluster's issuer " + issuer
+	default:
+		if e.Kind == fault.Transient {
+			e.Hint = "the kubelet tries again by itself"
+		}
+	}
+	return e
+}
+
+// maxSessionName is the most that STS takes (AssumeRoleWithWebIdentity, RoleSessionName).
+const maxSessionName = 64
+
+// sessionName is <namespace>-<ServiceAccount>, which CloudTrail shows as the user. A longer one is
+// cut and ends in a hash of the whole, so that two workloads do not look like one.
+func sessionName(id Identity) string {
+	name := id.Namespace + "-" + id.ServiceAccount
+	if len(name) <= maxSessionName {
+		return name
+	}
+	sum := sha256.Sum256([]byte(id.Namespace + "/" + id.ServiceAccount))
+	tail := "-" + hex.EncodeToString(sum[:4])
+	return name[:maxSessionName-len(tail)] + tail
+}

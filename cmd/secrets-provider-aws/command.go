@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// options are the flags of serving.
+type options struct {
+	providerVolume         string
+	driverWritesSecrets    bool
+	qps                    int
+	burst                  int
+	podIdentityHTTPTimeout string
+	eksAddonVersion        string
+
+	kubeconfig       string
+	nodeName         string
+	mountTimeout     time.Duration
+	maxResponseBytes int
+	logFormat        string
+	verbosity        int
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:           "secrets-provider-aws",
+		Short:         "AWS provider of the Kubernetes Secrets Store CSI driver",
+		Long:          "Serves Mount and Version of the CSI provider API on <provider-volume>/aws.sock.\nThe AWS SDK's environment variables hold for every client (AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, HTTPS_PROXY, ...).",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), o, os.Stderr)
+		},
+	}
+	o.register(root.Flags())
+	root.AddCommand(&cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
+			return err
+		},
+	})
+	return root
+}
+
+func (o *options) register(f *pflag.FlagSet) {
+	f.StringVar(&o.providerVolume, "provider-volume", "/var/run/secrets-store-csi-providers", "directory of the provider sockets, shared with the CSI driver")
+	f.BoolVar(&o.driverWritesSecrets, "driver-writes-secrets", true, "the CSI driver writes the files; false is not supported")
+	f.IntVar(&o.qps, "qps", 50, "most requests per second to the Kubernetes API server")
+	f.IntVar(&o.burst, "burst", 100, "most requests at once to the Kubernetes API server")
+	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "time-out for the EKS Pod Identity agent, for example 100ms")
+	f.StringVar(&o.eksAddonVersion, "eks-addon-version", "", "version of the EKS add-on, for the user agent")
+
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the configuration inside a cluster")
+	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this node, whose label tells the region where nothing else does (default $NODE_NAME)")
+	f.DurationVar(&o.mountTimeout, "mount-timeout", 60*time.Second, "most that one mount may take; the kubelet waits 2 minutes")
+	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "most bytes of one volume; as the driver's --max-call-recv-msg-size")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
+}
+
+// check reports all that is wrong with the flags at once.
+func (o *options) check() error {
+	var errs []error
+	if o.providerVolume == "" {
+		errs = append(errs, errors.New("--provider-volume is empty: name the directory that the CSI driver looks for provider sockets in"))
+	}
+	if !o.driverWritesSecrets {
+		errs = append(errs, errors.New("--driver-writes-secrets=false is not supported: the CSI driver always writes the files, remove the flag"))
+	}
+	if o.qps <= 0 || o.burst <= 0 {
+		errs = append(errs, errors.New("--qps and --burst take a number above 0"))
+	}
+	if o.podIdentityHTTPTimeout != "" {
+		if d, err := time.ParseDuration(o.podIdentityHTTPTimeout); err != nil || d <= 0 {
+			errs = append(errs, fmt.Errorf("--pod-identity-http-timeout %q is not a positive duration, such as 100ms", o.podIdentityHTTPTimeout))
+		}
+	}
+	if o.mountTimeout <= 0 || o.mountTimeout >= 2*time.Minute {
+		errs = append(errs, fmt.Errorf("--mount-timeout %s is not between 0 and 2m, which the kubelet waits", o.mountTimeout))
+	}
+	if o.maxResponseBytes <= 0 {
+		errs = append(errs, errors.New("--max-response-bytes takes a number above 0"))
+	}
+	if o.logFormat != "text" && o.logFormat != "json" {
+		errs = append(errs, fmt.Errorf("--log-format %q is neither text nor json", o.logFormat))
+	}
+	return joinLines(errs)
+}
+
+// joinLines makes one line of several errors.
+func joinLines(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// withDoubleDashes lets the arguments of existing DaemonSets work: Go's flag package, which AWS's
+// provider uses, takes -name for --name.
+func withDoubleDashes(args []string, flags *pflag.FlagSet) []string {
+	fixed := make([]string, len(args))
+	for i, arg := range args {
+		fixed[i] = arg
+		name, single := strings.CutPrefix(arg, "-")
+		name, _, _ = strings.Cut(name, "=")
+		if single && len(name) > 1 && flags.Lookup(name) != nil {
+			fixed[i] = "-" + arg
+		}
+	}
+	return fixed
+}

@@ -1,0 +1,25 @@
+// Command secrets-provider-aws is the AWS provider of the Kubernetes Secrets Store CSI driver.
+// Without a subcommand it serves, with the flags that AWS's own provider takes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is stamped by the build; it must be semver.
+var version = "0.0.0-unstamped"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	root := newCommand()
+	root.SetArgs(withDoubleDashes(os.Args[1:], root.Flags()))
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "secrets-provider-aws:", err)
+		os.Exit(1) //nolint:gocritic // the signal handler has nothing to undo
+	}
+}

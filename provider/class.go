@@ -1,0 +1,194 @@
+// Package provider knows what to fetch from AWS and how: the parameters of a
+// SecretProviderClass with their `objects` language, the reads from Secrets Manager
+// and Parameter Store, and the files that come of them.
+//
+// It is given credentials and asks nobody who the pod is: that is package auth.
+package provider
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/provider/fault"
+)
+
+// Class is what a SecretProviderClass, overlaid by the pod's volumeAttributes, asks for:
+// checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
+type Class struct {
+	Region   string   // AWS region to read from; empty where only the node's label can tell
+	RoleARN  string   // role to assume; empty for the ServiceAccount's annotation
+	Objects  []Object // at least one
+	Warnings []string // what is odd and was overlooked, for the log
+}
+
+// Parameter names of a SecretProviderClass (spec.parameters).
+const (
+	paramObjects         = "objects"
+	paramRegion          = "region"
+	paramFailoverRegion  = "failoverRegion"
+	paramPathTranslation = "pathTranslation"
+	paramPodIdentity     = "usePodIdentity"
+	paramAddressType     = "preferredAddressType"
+	paramRoleARN         = "roleArn"
+)
+
+var knownParams = []string{
+	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN,
+}
+
+// ParseClass reads parameters: a key of spec.parameters or volumeAttributes to its text.
+// defaultRegion is the provider's own region (AWS_REGION), may be empty, and yields to the
+// parameter `region`. Every fault is reported at once: the error is a *fault.Error of kind
+// Class that wraps a *ClassError.
+func ParseClass(params map[string]string, defaultRegion string) (Class, error) {
+	r := &report{}
+	class := Class{
+		Region:  parseRegion(params[paramRegion], defaultRegion, r),
+		RoleARN: parseRoleARN(params[paramRoleARN], r),
+	}
+	refuseUnserved(params, r)
+	translate := parseTranslation(params[paramPathTranslation], r)
+	class.Objects = parseObjects(params[paramObjects], translate, r)
+	if class.Region != "" {
+		checkARNRegions(class.Objects, class.Region, r)
+	}
+	checkCollisions(class.Objects, r)
+	for _, key := range slices.Sorted(maps.Keys(params)) {
+		warnUnknownParam(key, r)
+	}
+	class.Warnings = r.warnings
+	return class, r.err()
+}
+
+// InRegion completes a class whose region was not known when it was parsed.
+func (c Class) InRegion(region string) (Class, error) {
+	r := &report{}
+	c.Region = parseRegion(region, "", r)
+	checkARNRegions(c.Objects, c.Region, r)
+	return c, r.err()
+}
+
+// A region becomes a part of host names, so only what can stand there may pass.
+var regionRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func parseRegion(region, defaultRegion string, r *report) string {
+	if region == "" {
+		return defaultRegion
+	}
+	if !regionRE.MatchString(region) {
+		r.fault(paramRegion, position{}, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(region))
+		return ""
+	}
+	return region
+}
+
+func parseRoleARN(arn string, r *report) string {
+	if arn != "" && !awsapi.ValidRoleARN(arn) {
+		r.fault(paramRoleARN, position{}, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", fault.Quote(arn))
+	}
+	return arn
+}
+
+// refuseUnserved refuses what this version cannot do yet: a volume that silently lacks
+// its failover or its identity would be worse than one that does not mount.
+func refuseUnserved(params map[string]string, r *report) {
+	if params[paramFailoverRegion] != "" {
+		r.fault(paramFailoverRegion, position{}, "is not served by this version of the provider: remove it")
+	}
+	if text := params[paramPodIdentity]; text != "" {
+		switch on, err := strconv.ParseBool(text); {
+		case err != nil:
+			r.fault(paramPodIdentity, position{}, "%s is neither true nor false", fault.Quote(text))
+		case on:
+			r.fault(paramPodIdentity, position{}, "EKS Pod Identity is not served by this version of the provider: remove it and annotate the ServiceAccount with eks.amazonaws.com/role-arn")
+		}
+	}
+}
+
+func parseTranslation(text string, r *report) translation {
+	switch {
+	case text == "":
+		return "_"
+	case strings.EqualFold(text, "false"):
+		return keepSlashes
+	case utf8.RuneCountInString(text) != 1:
+		r.fault(paramPathTranslation, position{}, "%s is neither False nor exactly one character", fault.Quote(text))
+		return "_"
+	default:
+		return translation(text)
+	}
+}
+
+// warnUnknownParam skips the keys that the CSI driver and Kubernetes add themselves.
+func warnUnknownParam(key string, r *report) {
+	if slices.Contains(knownParams, key) || key == "secretProviderClass" || strings.Contains(key, "/") {
+		return
+	}
+	r.warn("parameter %s is not known and was ignored%s", fault.Quote(key), didYouMean(key, knownParams))
+}
+
+// ClassError lists every fault of a SecretProviderClass.
+type ClassError struct{ Faults []Fault }
+
+// Fault is one thing that is wrong in a SecretProviderClass.
+type Fault struct {
+	Field   string // `region`, `objects[2].filePermission`
+	Line    int    // line inside the text of `objects`, from 1; 0 where the field is not in it
+	Column  int    // column there, from 1
+	Message string // what is wrong and what would be right
+}
+
+// String is the fault as one clause.
+func (f Fault) String() string { return f.Field + ": " + f.Message }
+
+// Error lists the faults in the order in which they stand.
+func (e *ClassError) Error() string {
+	texts := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		texts[i] = f.String()
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	const most = 20
+	more := ""
+	if len(texts) > most {
+		more = fmt.Sprintf("; and %d more", len(texts)-most)
+		texts = texts[:most]
+	}
+	for i, text := range texts {
+		texts[i] = fmt.Sprintf("(%d) %s", i+1, text)
+	}
+	return fmt.Sprintf("%d faults: %s%s", len(e.Faults), strings.Join(texts, "; "), more)
+}
+
+// position is a place inside the text of `objects`; zero is none.
+type position struct{ line, column int }
+
+// report collects what is wrong and what is odd.
+type report struct {
+	faults   []Fault
+	warnings []string
+}
+
+func (r *report) fault(field string, at position, format string, args ...any) {
+	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
+}
+
+func (r *report) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
+
+func (r *report) err() error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	e := &ClassError{Faults: r.faults}
+	return &fault.Error{Kind: fault.Class, Why: e.Error(), Cause: e}
+}

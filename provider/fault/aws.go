@@ -1,0 +1,113 @@
+package fault
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+)
+
+// FromAWS makes an Error of what an AWS SDK call returned: AWS's code, message and
+// request id, and a Kind by the HTTP status and the code. What and Hint are the caller's.
+//
+// The cause is wrapped for errors.Is but never printed: the text of an SDK error
+// names URLs and, for STS, may repeat parts of the request.
+func FromAWS(err error, what, region string) *Error {
+	e := &Error{What: what, Region: region, Cause: err}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		e.Code, e.Message = api.ErrorCode(), OneLine(api.ErrorMessage())
+	}
+	status := 0
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		e.RequestID = response.ServiceRequestID()
+		status = response.HTTPStatusCode()
+	}
+	e.Kind = awsKind(err, e.Code, status)
+	if e.Code == "" {
+		e.Why = connectionReason(err, status)
+	}
+	return e
+}
+
+// awsCodes are the codes whose Kind the HTTP status (400 for most) does not tell.
+// Sources: the error lists of the Secrets Manager, Systems Manager and STS API references
+// and "Common Errors" there.
+var awsCodes = map[string]Kind{
+	"AccessDeniedException":               Denied,
+	"AccessDenied":                        Denied,
+	"UnauthorizedOperation":               Denied,
+	"KMSAccessDeniedException":            Denied,
+	"ResourceNotFoundException":           NotFound,
+	"ParameterNotFound":                   NotFound,
+	"ParameterVersionNotFound":            NotFound,
+	"InternalServiceError":                Transient,
+	"InternalServerError":                 Transient,
+	"InternalFailure":                     Transient,
+	"ServiceUnavailable":                  Transient,
+	"ServiceUnavailableException":         Transient,
+	"RequestTimeout":                      Transient,
+	"RequestTimeoutException":             Transient,
+	"IDPCommunicationError":               Transient,
+	"ExpiredTokenException":               Credentials,
+	"ExpiredToken":                        Credentials,
+	"UnrecognizedClientException":         Credentials,
+	"InvalidClientTokenId":                Credentials,
+	"InvalidSignatureException":           Credentials,
+	"SignatureDoesNotMatch":               Credentials,
+	"IncompleteSignature":                 Credentials,
+	"MissingAuthenticationToken":          Credentials,
+	"MissingAuthenticationTokenException": Credentials,
+	"IncompleteSignatureException":        Credentials,
+}
+
+var throttles = retry.IsErrorThrottles(retry.DefaultThrottles)
+
+func awsKind(err error, code string, status int) Kind {
+	if kind, known := awsCodes[code]; known {
+		return kind
+	}
+	switch {
+	case throttles.IsErrorThrottle(err) == aws.TrueTernary, status == http.StatusTooManyRequests, status >= 500:
+		return Transient
+	case code != "" || status >= 400:
+		return Rejected
+	default: // no answer, or none that could be read
+		return Transient
+	}
+}
+
+// connectionReason says in words of ours why there was no answer.
+func connectionReason(err error, status int) string {
+	var (
+		dns       *net.DNSError
+		unknownCA x509.UnknownAuthorityError
+		op        *net.OpError
+		timeout   interface{ Timeout() bool }
+	)
+	switch {
+	case status != 0:
+		return "answered " + http.StatusText(status) + " without a reason"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return "the caller gave up"
+	case errors.As(err, &dns):
+		return "the host name " + dns.Name + " is not known: is the region right?"
+	case errors.As(err, &unknownCA):
+		return "its TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case errors.As(err, &op):
+		return "no connection: " + op.Err.Error()
+	default:
+		return "no usable answer"
+	}
+}

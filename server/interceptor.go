@@ -1,0 +1,130 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/fault"
+)
+
+// intercept stands around every request: a panic fails that request and no other, an error leaves
+// with a final code, and a mount is logged in one line. stopping ends what still runs at shutdown.
+func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		started := time.Now()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(stopping, cancel)()
+
+		line := &mountLine{}
+		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
+		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
+			err = toStatus(withoutSilence(err), line.volume.classRef())
+			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, time.Since(started))...)
+			for _, warning := range line.class.Warnings {
+				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning))
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		return resp, nil
+	}
+}
+
+// protect calls the handler and turns a panic, here or in a goroutine of the request, into an error.
+func (s *Server) protect(ctx context.Context, req any, handle grpc.UnaryHandler) (resp any, err error) {
+	defer func() {
+		if p := (*fault.Panic)(nil); errors.As(err, &p) {
+			s.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("reason", p.Reason), slog.String("stack", string(p.Stack)))
+		}
+	}()
+	defer fault.Recover(&err)
+	return handle(ctx, req)
+}
+
+// withoutSilence gives a bare context error, which says nothing to a user, words of ours.
+func withoutSilence(err error) error {
+	ours := (*fault.Error)(nil)
+	if err != nil && !errors.As(err, &ours) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		return tooLong()
+	}
+	return err
+}
+
+// Log keys, all in one place.
+const (
+	keyPod            = "pod"
+	keyNamespace      = "namespace"
+	keyServiceAccount = "service_account"
+	keyClass          = "class"
+	keyRole           = "role"
+	keyRegion         = "region"
+	keyObjects        = "objects"
+	keyDuration       = "duration"
+	keyCode           = "code"
+	keyError          = "error"
+)
+
+// mountLine gathers what the log says of one mount.
+type mountLine struct {
+	volume volume
+	class  provider.Class
+	role   string
+}
+
+type lineKey struct{}
+
+// lineOf is the line of the request that ctx belongs to.
+func lineOf(ctx context.Context) *mountLine {
+	if line, ok := ctx.Value(lineKey{}).(*mountLine); ok {
+		return line
+	}
+	return &mountLine{}
+}
+
+func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String(keyNamespace, l.volume.pod.Namespace),
+		slog.String(keyPod, l.volume.pod.Name),
+		slog.String(keyServiceAccount, l.volume.pod.ServiceAccount),
+		slog.String(keyClass, l.volume.className),
+		slog.String(keyRole, l.role),
+		slog.String(keyRegion, l.class.Region),
+		slog.Int(keyObjects, len(l.class.Objects)),
+		slog.Duration(keyDuration, took.Round(time.Microsecond)),
+		slog.String(keyCode, status.Code(err).String()),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String(keyError, status.Convert(err).Message()))
+	}
+	return attrs
+}
+
+// level is error for defects and outages, which the operator mends, and warning for what the pod's owner mends.
+func level(err error) slog.Level {
+	switch status.Code(err) {
+	case codes.OK:
+		return slog.LevelInfo
+	case codes.Internal:
+		return slog.LevelError
+	default:
+		return slog.LevelWarn
+	}
+}
+
+// classRef names the SecretProviderClass in messages.
+func (v volume) classRef() string {
+	if v.className == "" {
+		return ""
+	}
+	return v.pod.Namespace + "/" + v.className
+}

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"encoding/json"
+	"io/fs"
+	"strconv"
+
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"secrets-provider-aws/auth"
+	"secrets-provider-aws/provider/fault"
+)
+
+// Attributes that Kubernetes and the CSI driver add to a SecretProviderClass's parameters
+// (pkg/secrets-store/nodeserver.go of the driver).
+const (
+	attrPodName        = "csi.storage.k8s.io/pod.name"
+	attrPodNamespace   = "csi.storage.k8s.io/pod.namespace"
+	attrPodUID         = "csi.storage.k8s.io/pod.uid"
+	attrServiceAccount = "csi.storage.k8s.io/serviceAccount.name"
+	attrTokens         = "csi.storage.k8s.io/serviceAccount.tokens"
+	attrClass          = "secretProviderClass"
+)
+
+// volume is a MountRequest, typed.
+type volume struct {
+	pod        auth.Pod
+	tokens     auth.Tokens
+	className  string
+	parameters map[string]string // of the SecretProviderClass, overlaid by the pod's volumeAttributes
+	targetPath string
+	mode       fs.FileMode // of files that say none
+}
+
+// decode reads a request. Its error never repeats the attributes or the secrets, which hold tokens.
+// What could be read is given with an error too, for the log.
+func decode(req *v1alpha1.MountRequest) (volume, error) {
+	var attributes map[string]string
+	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil {
+		return volume{}, badRequest("its attributes are not a JSON object of texts")
+	}
+	v := volume{
+		pod: auth.Pod{
+			Namespace: attributes[attrPodNamespace], ServiceAccount: attributes[attrServiceAccount],
+			Name: attributes[attrPodName], UID: attributes[attrPodUID],
+		},
+		className:  attributes[attrClass],
+		targetPath: req.GetTargetPath(),
+	}
+	tokens := attributes[attrTokens]
+	if tokens == "" {
+		// Kubernetes 1.35 and later can hand the tokens over among the secrets (KEP-5538).
+		var secrets map[string]string
+		if text := req.GetSecrets(); text != "" && json.Unmarshal([]byte(text), &secrets) != nil {
+			return v, badRequest("its secrets are not a JSON object of texts")
+		}
+		tokens = secrets[attrTokens]
+	}
+	delete(attributes, attrTokens)
+	v.parameters = attributes
+
+	mode, err := strconv.ParseUint(req.GetPermission(), 10, 32)
+	switch {
+	case err != nil || mode > 0o777:
+		return v, badRequest("its permission " + fault.Quote(req.GetPermission()) + " is not a decimal number from 0 to 511")
+	case v.targetPath == "":
+		return v, badRequest("it has no target path")
+	case v.pod.Namespace == "" || v.pod.ServiceAccount == "":
+		return v, &fault.Error{
+			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod information",
+			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
+		}
+	}
+	v.mode = fs.FileMode(mode)
+	v.tokens, err = auth.ParseTokens(tokens)
+	return v, err
+}
+
+func badRequest(why string) error {
+	return &fault.Error{Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why}
+}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"fmt"
+	"io/fs"
+
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/fault"
+)
+
+// encode makes the response, which is the whole volume: the driver removes what it does not list.
+// Paths were checked when the SecretProviderClass was read; what is left to check is the size.
+func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.MountResponse, error) {
+	resp := &v1alpha1.MountResponse{
+		Files:         make([]*v1alpha1.File, 0, len(files)),
+		ObjectVersion: make([]*v1alpha1.ObjectVersion, 0, len(files)),
+	}
+	largest := provider.File{}
+	for _, f := range files {
+		fileMode := mode
+		if f.Mode != nil {
+			fileMode = *f.Mode
+		}
+		resp.Files = append(resp.Files, &v1alpha1.File{Path: f.Path, Mode: int32(fileMode.Perm()), Contents: f.Content})
+		resp.ObjectVersion = append(resp.ObjectVersion, &v1alpha1.ObjectVersion{Id: f.Path, Version: f.Version})
+		if len(f.Content) > len(largest.Content) {
+			largest = f
+		}
+	}
+	// The driver's gRPC client would answer a larger one with ResourceExhausted, a code that is not final.
+	if size := proto.Size(resp); size > maxBytes {
+		return nil, &fault.Error{
+			Kind: fault.Content, What: "the volume is too large",
+			Why:  fmt.Sprintf("its %d files take %d bytes, the CSI driver takes %d; the largest is %s with %d", len(files), size, maxBytes, fault.Quote(largest.Path), len(largest.Content)),
+			Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
+		}
+	}
+	return resp, nil
+}

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+)
+
+// How long Serve waits at the end: first for mounts to finish by themselves, then for cancelled ones
+// to answer. Together less than the 30 s that Kubernetes gives a pod by default.
+const (
+	drainTimeout  = 20 * time.Second
+	cancelTimeout = 5 * time.Second
+)
+
+// Serve answers on socket until ctx ends, then stops accepting, lets running mounts finish for a
+// bounded time, and removes the socket if it is still this one.
+func (s *Server) Serve(ctx context.Context, socket *Socket) error {
+	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g := grpc.NewServer(
+		grpc.UnaryInterceptor(s.intercept(stopping)),
+		grpc.MaxRecvMsgSize(16<<20), // the default of 4 MiB would answer with ResourceExhausted
+		grpc.MaxSendMsgSize(math.MaxInt32),
+	)
+	v1alpha1.RegisterCSIDriverProviderServer(g, s)
+
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(socket) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", socket.Path(), err)
+	case <-ctx.Done():
+	}
+	drained := make(chan struct{})
+	go func() {
+		g.GracefulStop()
+		close(drained)
+	}()
+	// A cancelled mount answers with a final code; only one that ignores even that is cut off.
+	if !within(drained, drainTimeout) {
+		stop()
+		if !within(drained, cancelTimeout) {
+			g.Stop()
+		}
+	}
+	return errors.Join(<-served, socket.Remove())
+}
+
+func within(done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}

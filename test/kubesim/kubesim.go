@@ -1,0 +1,142 @@
+// Package kubesim is a Kubernetes API server for tests that need two kinds of object and no
+// more: ServiceAccounts with their annotations and nodes with their labels, read one by one.
+// It answers with metadata only, as the real one does to a client that asks for that, counts
+// what it is asked, refuses everything else as RBAC would, and can be taken away.
+package kubesim
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Sim is a running API server. Its methods may be called concurrently.
+type Sim struct {
+	server *httptest.Server
+	delay  time.Duration
+
+	mu      sync.Mutex
+	objects map[string]map[string]any // request path → metadata
+	calls   map[string]int
+	refused map[string]int // resource → HTTP status to answer with
+}
+
+// Start starts an empty API server that takes delay for each answer.
+func Start(delay time.Duration) *Sim {
+	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{}}
+	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
+	return s
+}
+
+// Close stops it.
+func (s *Sim) Close() { s.server.Close() }
+
+// URL is its address.
+func (s *Sim) URL() string { return s.server.URL }
+
+// WriteKubeconfig writes a kubeconfig for it.
+func (s *Sim) WriteKubeconfig(path string) error {
+	const form = `apiVersion: v1
+kind: Config
+current-context: sim
+clusters: [{name: sim, cluster: {server: %q}}]
+users: [{name: sim, user: {token: sim}}]
+contexts: [{name: sim, context: {cluster: sim, user: sim}}]
+`
+	return os.WriteFile(path, fmt.Appendf(nil, form, s.URL()), 0o600)
+}
+
+// SetServiceAccount makes or replaces a ServiceAccount.
+func (s *Sim) SetServiceAccount(namespace, name string, annotations map[string]string) {
+	s.set("/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name, map[string]any{
+		"namespace": namespace, "name": name, "annotations": annotations,
+	})
+}
+
+// SetNode makes or replaces a node.
+func (s *Sim) SetNode(name string, labels map[string]string) {
+	s.set("/api/v1/nodes/"+name, map[string]any{"name": name, "labels": labels})
+}
+
+func (s *Sim) set(path string, metadata map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.objects[path] = metadata
+}
+
+// Refuse answers every request for a resource ("serviceaccounts", "nodes") with an HTTP status: 403 as
+// without permission, 503 as in an outage; 0 answers again.
+func (s *Sim) Refuse(resource string, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused[resource] = status
+}
+
+// Calls counts requests since the start: "GET serviceaccounts" to their number, and "other" for all
+// that the provider has no business to ask.
+func (s *Sim) Calls() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.calls)
+}
+
+func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
+	if s.delay > 0 {
+		time.Sleep(s.delay)
+	}
+	resource := resourceOf(r)
+	s.mu.Lock()
+	if resource == "" {
+		s.calls["other"]++
+	} else {
+		s.calls["GET "+resource]++
+	}
+	metadata, found := s.objects[r.URL.Path]
+	status := s.refused[resource]
+	s.mu.Unlock()
+
+	switch {
+	case resource == "":
+		refuse(w, http.StatusForbidden, "Forbidden", r.Method+" "+r.URL.Path+" is forbidden")
+	case status == http.StatusForbidden:
+		refuse(w, status, "Forbidden", resource+" is forbidden: User cannot get resource")
+	case status != 0:
+		refuse(w, status, "ServiceUnavailable", "the server is currently unable to handle the request")
+	case !found:
+		refuse(w, http.StatusNotFound, "NotFound", resource+" not found")
+	default:
+		answer(w, http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata})
+	}
+}
+
+func resourceOf(r *http.Request) string {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/")
+	switch {
+	case r.Method != http.MethodGet:
+		return ""
+	case len(parts) == 2 && parts[0] == "nodes":
+		return "nodes"
+	case len(parts) == 4 && parts[0] == "namespaces" && parts[2] == "serviceaccounts":
+		return "serviceaccounts"
+	default:
+		return ""
+	}
+}
+
+func refuse(w http.ResponseWriter, code int, reason, message string) {
+	answer(w, code, map[string]any{
+		"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message,
+	})
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // the client is gone
+}
