@@ -27,8 +27,11 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 		line := &mountLine{}
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
 		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
-			err = toStatus(withoutSilence(err), line.volume.classRef())
-			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, time.Since(started))...)
+			took := time.Since(started)
+			err = withoutSilence(err)
+			s.metrics.observe(err, took)
+			err = toStatus(err, line.volume.classRef())
+			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
 			for _, warning := range line.class.Warnings {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning))
 			}

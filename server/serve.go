@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
@@ -29,6 +31,8 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		grpc.MaxSendMsgSize(math.MaxInt32),
 	)
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
+	healthy := health.NewServer()
+	healthpb.RegisterHealthServer(g, healthy)
 
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(socket) }()
@@ -37,6 +41,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		return fmt.Errorf("serve %s: %w", socket.Path(), err)
 	case <-ctx.Done():
 	}
+	healthy.Shutdown()
 	drained := make(chan struct{})
 	go func() {
 		g.GracefulStop()

@@ -40,6 +40,7 @@ type Server struct {
 	auth    *auth.Authenticator
 	fetcher *provider.Fetcher
 	log     *slog.Logger
+	metrics *metrics
 
 	version      string
 	region       string
@@ -62,7 +63,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: negative limit")
 	}
 	s := &Server{
-		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log,
+		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version),
 		version: cfg.Version, region: cfg.Region, mountTimeout: cfg.MountTimeout, maxResponse: cfg.MaxResponse,
 	}
 	if s.mountTimeout == 0 {

@@ -20,6 +20,7 @@ type options struct {
 	podIdentityHTTPTimeout string
 	eksAddonVersion        string
 
+	adminAddress     string
 	kubeconfig       string
 	nodeName         string
 	mountTimeout     time.Duration
@@ -65,6 +66,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "time-out for the EKS Pod Identity agent, for example 100ms")
 	f.StringVar(&o.eksAddonVersion, "eks-addon-version", "", "version of the EKS add-on, for the user agent")
 
+	f.StringVar(&o.adminAddress, "admin-address", ":8989", "address of /healthz, /readyz and /metrics; empty for none")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the configuration inside a cluster")
 	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this node, whose label tells the region where nothing else does (default $NODE_NAME)")
 	f.DurationVar(&o.mountTimeout, "mount-timeout", 60*time.Second, "most that one mount may take; the kubelet waits 2 minutes")

@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,7 +31,8 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := awsapi.Load(ctx, awsapi.Options{Version: version, EKSAddonVersion: o.eksAddonVersion})
+	requests := awsapi.NewMetrics()
+	cfg, err := awsapi.Load(ctx, awsapi.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests})
 	if err != nil {
 		return err
 	}
@@ -41,12 +47,32 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return listen(ctx, o, s, registry, log)
+}
+
+// listen answers on the socket and the admin port. Where one of them fails the other ends too, so that
+// Kubernetes starts the provider anew.
+func listen(ctx context.Context, o options, s *server.Server, metrics prometheus.Gatherer, log *slog.Logger) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if o.adminAddress != "" {
+		admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminAddress)
+		if err != nil {
+			return fmt.Errorf("listen on --admin-address: %w", err)
+		}
+		group.Go(func() error {
+			return server.ServeAdmin(ctx, admin, filepath.Join(o.providerVolume, server.SocketName), metrics)
+		})
+		log.Info("admin port", "address", admin.Addr().String())
+	}
 	socket, err := server.Listen(o.providerVolume)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "socket", socket.Path(), "version", version, "region", cfg.Region)
-	err = s.Serve(ctx, socket)
+	group.Go(func() error { return s.Serve(ctx, socket) })
+	log.Info("serving", "socket", socket.Path(), "version", version)
+	err = group.Wait()
 	log.Info("stopped")
 	return err
 }

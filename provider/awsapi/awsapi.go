@@ -30,23 +30,28 @@ type Options struct {
 	MaxCalls        int64         // requests to AWS at a time for the whole process; 32
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
 	MaxAttempts     int           // attempts of one call; 4
+	Metrics         *Metrics      // counts every request; nil counts nowhere
 }
 
 // Load reads the SDK's configuration once for the process. It never looks for credentials
 // of its own: each call brings the pod's.
 func Load(ctx context.Context, o Options) (aws.Config, error) {
 	o = o.withDefaults()
-	agent := []func(*middleware.Stack) error{
+	stack := []func(*middleware.Stack) error{
 		awsmiddleware.AddUserAgentKeyValue("secrets-provider-aws", o.Version),
+		limitCalls(o.MaxCalls),
 	}
 	if o.EKSAddonVersion != "" {
-		agent = append(agent, awsmiddleware.AddUserAgentKeyValue("eks-addon", o.EKSAddonVersion))
+		stack = append(stack, awsmiddleware.AddUserAgentKeyValue("eks-addon", o.EKSAddonVersion))
+	}
+	if o.Metrics != nil {
+		stack = append(stack, o.Metrics.count)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport(o)),
 		config.WithRetryer(func() aws.Retryer { return retryer(o) }),
 		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
-		config.WithAPIOptions(append(agent, limitCalls(o.MaxCalls))),
+		config.WithAPIOptions(stack),
 		config.WithLogger(logging.Nop{}), // the SDK's wire logs would hold secrets
 	)
 	if err != nil {

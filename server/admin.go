@@ -1,0 +1,57 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+)
+
+// probeTimeout is less than the second that a kubelet probe waits by default.
+const probeTimeout = 800 * time.Millisecond
+
+// ServeAdmin answers on l until ctx ends: /healthz and /readyz, which both ask the socket for its Version
+// as the driver would, and /metrics. It says nothing of pods or secrets.
+//
+// A socket that another instance took over still answers, and that is right: the node is served.
+func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer prometheus.Gatherer) error {
+	conn, err := grpc.NewClient("unix:"+socketPath,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+	if err != nil {
+		return fmt.Errorf("watch the socket: %w", err)
+	}
+	defer conn.Close()
+
+	health := probe(v1alpha1.NewCSIDriverProviderClient(conn))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", health)
+	mux.HandleFunc("GET /readyz", health)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	defer context.AfterFunc(ctx, func() { _ = h.Close() })()
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the admin port: %w", err)
+	}
+	return nil
+}
+
+func probe(client v1alpha1.CSIDriverProviderClient) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
+		defer cancel()
+		v, err := client.Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
+		if err != nil {
+			http.Error(w, "the socket does not answer: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok", v.GetRuntimeName(), v.GetRuntimeVersion()) // the kubelet may be gone
+	}
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// metrics are what the server counts. Labels are of fixed sets: no names of pods, objects or messages.
+type metrics struct {
+	mounts   *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	build    *prometheus.GaugeVec
+}
+
+const (
+	resultOK    = "ok"
+	resultError = "error"
+)
+
+func newMetrics(version string) *metrics {
+	m := &metrics{
+		mounts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "secrets_provider_aws_mounts_total",
+			Help: "Mount requests, first mounts and republishes, by result and, of errors, the reason.",
+		}, []string{"result", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "secrets_provider_aws_mount_duration_seconds",
+			Help:    "How long mount requests took, by result.",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"result"}),
+		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_build_info",
+			Help: "Always 1; the labels tell the build.",
+		}, []string{"version", "goversion"}),
+	}
+	m.build.WithLabelValues(version, runtime.Version()).Set(1)
+	// Every series stands from the start, so that a rate or an alert sees the first failure.
+	m.mounts.WithLabelValues(resultOK, "")
+	for _, kind := range fault.Kinds() {
+		m.mounts.WithLabelValues(resultError, kind.String())
+	}
+	return m
+}
+
+func (m *metrics) observe(err error, took time.Duration) {
+	result, reason := resultOK, ""
+	if err != nil {
+		result, reason = resultError, fault.KindOf(err).String()
+	}
+	m.mounts.WithLabelValues(result, reason).Inc()
+	m.duration.WithLabelValues(result).Observe(took.Seconds())
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.mounts, m.duration, m.build}
+}
+
+// Describe implements prometheus.Collector: whoever makes a Server registers it.
+func (s *Server) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range s.metrics.collectors() {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *Server) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range s.metrics.collectors() {
+		c.Collect(ch)
+	}
+}
