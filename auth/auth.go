@@ -41,6 +41,11 @@ type Identity struct {
 	RoleARN           string
 }
 
+// Key is the identity as a text that no other identity has.
+func (i Identity) Key() string {
+	return fmt.Sprintf("%q %q %q %q", i.Namespace, i.ServiceAccount, i.ServiceAccountUID, i.RoleARN)
+}
+
 // String names the identity in messages and logs.
 func (i Identity) String() string {
 	return fmt.Sprintf("ServiceAccount %s/%s with role %s", i.Namespace, i.ServiceAccount, i.RoleARN)
@@ -60,6 +65,8 @@ type Authenticator struct {
 	sts        *awsapi.Regional[*sts.Client]
 	nodeName   string
 	now        func() time.Time
+	sessions   *sessions
+	roles      *roles
 
 	mu         sync.Mutex
 	nodeRegion string // once known; a node does not move
@@ -73,6 +80,14 @@ func New(cfg Config) (*Authenticator, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	sessions, err := newSessions(cfg.Now)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := newRoles(cfg.Now)
+	if err != nil {
+		return nil, err
+	}
 	return &Authenticator{
 		kubernetes: cfg.Kubernetes,
 		sts: awsapi.NewRegional(func(region string) *sts.Client {
@@ -80,6 +95,8 @@ func New(cfg Config) (*Authenticator, error) {
 		}),
 		nodeName: cfg.NodeName,
 		now:      cfg.Now,
+		sessions: sessions,
+		roles:    roles,
 	}, nil
 }
 
@@ -91,7 +108,7 @@ func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, ro
 		return Identity{}, Token{}, err
 	}
 	if roleARN == "" {
-		if roleARN, err = a.annotatedRole(ctx, pod); err != nil {
+		if roleARN, err = a.role(ctx, pod); err != nil {
 			return Identity{}, Token{}, err
 		}
 	}

@@ -8,29 +8,30 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"secrets-provider-aws/provider/fault"
 )
 
-// Credentials exchanges the token of id for temporary credentials of its role, by STS of region.
+// exchange gets temporary credentials of the role of id for its token, from STS of region.
 // Errors are *fault.Error.
-func (a *Authenticator) Credentials(ctx context.Context, id Identity, token Token, region string) (aws.CredentialsProvider, error) {
+func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, region string) (aws.Credentials, error) {
 	out, err := a.sts.In(region).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn:          aws.String(id.RoleARN),
 		RoleSessionName:  aws.String(sessionName(id)),
 		WebIdentityToken: aws.String(token.raw),
 	})
 	if err != nil {
-		return nil, stsFault(err, id, token, region)
+		return aws.Credentials{}, stsFault(err, id, token, region)
 	}
 	c := out.Credentials
 	if c == nil {
-		return nil, &fault.Error{Kind: fault.Transient, What: "cannot assume role " + id.RoleARN, Region: region, Why: "STS answered without credentials"}
+		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: "cannot assume role " + id.RoleARN, Region: region, Why: "STS answered without credentials"}
 	}
-	return credentials.NewStaticCredentialsProvider(
-		aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken)), nil
+	return aws.Credentials{
+		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
+		CanExpire: true, Expires: aws.ToTime(c.Expiration),
+	}, nil
 }
 
 // stsFault explains why STS gave no credentials, and what to change in IAM.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"secrets-provider-aws/provider/awsapi"
@@ -24,6 +25,8 @@ type Class struct {
 	Region   string   // AWS region to read from; empty where only the node's label can tell
 	RoleARN  string   // role to assume; empty for the ServiceAccount's annotation
 	Objects  []Object // at least one
+	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
+	RefreshInterval time.Duration
 	Warnings []string // what is odd and was overlooked, for the log
 }
 
@@ -36,10 +39,11 @@ const (
 	paramPodIdentity     = "usePodIdentity"
 	paramAddressType     = "preferredAddressType"
 	paramRoleARN         = "roleArn"
+	paramRefreshInterval = "refreshInterval"
 )
 
 var knownParams = []string{
-	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN,
+	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN, paramRefreshInterval,
 }
 
 // ParseClass reads parameters: a key of spec.parameters or volumeAttributes to its text.
@@ -51,6 +55,8 @@ func ParseClass(params map[string]string, defaultRegion string) (Class, error) {
 	class := Class{
 		Region:  parseRegion(params[paramRegion], defaultRegion, r),
 		RoleARN: parseRoleARN(params[paramRoleARN], r),
+
+		RefreshInterval: parseRefreshInterval(params[paramRefreshInterval], r),
 	}
 	refuseUnserved(params, r)
 	translate := parseTranslation(params[paramPathTranslation], r)
@@ -93,6 +99,25 @@ func parseRoleARN(arn string, r *report) string {
 		r.fault(paramRoleARN, position{}, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", fault.Quote(arn))
 	}
 	return arn
+}
+
+// Bounds of refreshInterval: the kubelet republishes about once a minute, and a rotated secret should
+// arrive within a day.
+const (
+	minRefreshInterval = time.Second
+	maxRefreshInterval = 24 * time.Hour
+)
+
+func parseRefreshInterval(text string, r *report) time.Duration {
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < minRefreshInterval || d > maxRefreshInterval {
+		r.fault(paramRefreshInterval, position{}, "%s is not a duration from 1s to 24h, such as 5m", fault.Quote(text))
+		return 0
+	}
+	return d
 }
 
 // refuseUnserved refuses what this version cannot do yet: a volume that silently lacks

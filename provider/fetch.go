@@ -1,74 +1,73 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"golang.org/x/sync/errgroup"
 
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/provider/fault"
 )
 
-// readsPerVolume is how many reads of one volume run at a time: fewer than the process has
-// places, so that one volume cannot take them all.
-const readsPerVolume = 24
+// Owner is whom values belong to: an identity, written so that no two are alike. It is the only key
+// under which values are shared.
+type Owner string
 
-// Fetcher reads the objects of a volume. One serves the whole process.
-type Fetcher struct {
-	secrets    *awsapi.Regional[*secretsmanager.Client]
-	parameters *awsapi.Regional[*ssm.Client]
+// Credentials are those of one owner, asked for only where AWS has to be asked.
+type Credentials interface {
+	aws.CredentialsProvider
+	// Forget drops what Retrieve gave: AWS calls it expired.
+	Forget()
 }
 
-// New makes a Fetcher on cfg, which awsapi.Load has made.
-func New(cfg aws.Config) *Fetcher {
-	return &Fetcher{
-		secrets: awsapi.NewRegional(func(region string) *secretsmanager.Client {
-			return secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Region = region })
-		}),
-		parameters: awsapi.NewRegional(func(region string) *ssm.Client {
-			return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.Region = region })
-		}),
-	}
+// Request is what one mount wants.
+type Request struct {
+	Owner       Owner
+	Volume      string // names the volume from its first mount to its last republish
+	Class       Class
+	Credentials Credentials
 }
 
-// Fetch reads every object of class with credentials and makes its files, in the order in
-// which class lists them. It is all or nothing: the error is a *fault.Error that names every
-// object that failed, not only the first.
+// Result is the content of a volume and where it came from.
+type Result struct {
+	Files []File
+	Sources
+}
+
+// Sources counts the values of a volume by where they came from.
+type Sources struct {
+	Read   int // from AWS, by this mount or one that ran at the same moment
+	Cached int // from memory, fresh
+	Stale  int // from memory, as AWS did not answer
+}
+
+// Fetch gives the files of req, in the order in which its class lists them. It is all or nothing: the
+// error is a *fault.Error that names every object that failed, not only the first.
 //
-// It calls GetSecretValue and GetParameters and nothing else. Objects that name the same
-// value share one read.
-func (f *Fetcher) Fetch(ctx context.Context, credentials aws.CredentialsProvider, class Class) ([]File, error) {
-	p := plan(class.Objects)
-	values := make([]value, len(p.reads))
-	errs := make([]error, len(p.reads))
-	var group errgroup.Group
-	group.SetLimit(readsPerVolume)
-	for _, i := range p.secrets {
-		group.Go(func() (panicked error) {
-			defer fault.Recover(&panicked)
-			values[i], errs[i] = f.readSecret(ctx, credentials, class.Region, p.reads[i])
-			return nil
-		})
-	}
-	for _, batch := range p.batches {
-		group.Go(func() (panicked error) {
-			defer fault.Recover(&panicked)
-			f.readParameters(ctx, credentials, class.Region, batch, p.reads, values, errs)
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil { // a panic; each read keeps its own error
-		return nil, err
+// How old a value may be is said in freshness.go. Without batches it calls GetSecretValue and
+// GetParameters and nothing else.
+func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
+	p := plan(req.Class.Objects)
+	v := visit{arrived: f.now(), first: !f.volumes.known(req.Volume), interval: cmp.Or(req.Class.RefreshInterval, f.interval)}
+	wants := f.claim(ctx, req, p.reads, v)
+	values := make([]value, len(wants))
+	errs := make([]error, len(wants))
+	var sources Sources
+	for i, w := range wants {
+		values[i], errs[i] = f.settle(ctx, w, v, &sources)
 	}
 	if err := fault.Join(errs); err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	return files(class.Objects, p, values)
+	made, err := files(req.Class.Objects, p, values)
+	if err != nil {
+		return Result{}, err
+	}
+	f.volumes.mounted(req.Volume)
+	f.metrics.count(sources)
+	return Result{Files: made, Sources: sources}, nil
 }
 
 // read is one value to read. Equal reads are one.
@@ -76,6 +75,10 @@ type read struct {
 	kind                 Type
 	name, version, label string
 }
+
+// pinned reports whether the read names a version, which never changes. A staging label beside it can
+// move, and AWS is to say so.
+func (r read) pinned() bool { return r.version != "" && r.label == "" }
 
 // what says in a message what was being read.
 func (r read) what() string {
@@ -91,16 +94,13 @@ func (r read) what() string {
 
 // fetchPlan says which reads a volume takes.
 type fetchPlan struct {
-	reads   []read
-	of      []int   // object → its read
-	secrets []int   // reads of Secrets Manager, one call each
-	batches [][]int // reads of Parameter Store, one call a batch
+	reads []read
+	of    []int // object → its read
 }
 
 func plan(objects []Object) fetchPlan {
 	p := fetchPlan{of: make([]int, len(objects))}
-	seen := map[read]int{}
-	var parameters []int
+	seen := make(map[read]int, len(objects))
 	for i, o := range objects {
 		r := read{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}
 		at, ok := seen[r]
@@ -108,15 +108,9 @@ func plan(objects []Object) fetchPlan {
 			at = len(p.reads)
 			seen[r] = at
 			p.reads = append(p.reads, r)
-			if r.kind == SSMParameter {
-				parameters = append(parameters, at)
-			} else {
-				p.secrets = append(p.secrets, at)
-			}
 		}
 		p.of[i] = at
 	}
-	p.batches = batchParameters(p.reads, parameters)
 	return p
 }
 

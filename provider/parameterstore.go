@@ -18,13 +18,13 @@ import (
 // parametersPerCall is the most that GetParameters takes (Systems Manager API reference).
 const parametersPerCall = 10
 
-// batchParameters shares reads out to calls, each at most once per parameter: the answer names the
+// batchParameters shares flights out to calls, each at most once per parameter: the answer names the
 // parameter, and only newer services say which version or label of it was meant.
-func batchParameters(reads []read, indexes []int) [][]int {
-	var batches [][]int
+func batchParameters(flights []*flight) [][]*flight {
+	var batches [][]*flight
 	var names []map[string]bool
-	for _, i := range indexes {
-		name := bareName(reads[i].name)
+	for _, fl := range flights {
+		name := bareName(fl.key.name)
 		fits := slices.IndexFunc(names, func(taken map[string]bool) bool {
 			return len(taken) < parametersPerCall && !taken[name]
 		})
@@ -33,7 +33,7 @@ func batchParameters(reads []read, indexes []int) [][]int {
 			batches = append(batches, nil)
 			names = append(names, map[string]bool{})
 		}
-		batches[fits] = append(batches[fits], i)
+		batches[fits] = append(batches[fits], fl)
 		names[fits][name] = true
 	}
 	return batches
@@ -55,49 +55,48 @@ func (r read) selector() string {
 	return r.name
 }
 
-// readParameters reads one batch and stores a value or an error for each of its reads.
-func (f *Fetcher) readParameters(
-	ctx context.Context, credentials aws.CredentialsProvider, region string,
-	batch []int, reads []read, values []value, errs []error,
-) {
-	names := make([]string, len(batch))
-	for i, at := range batch {
-		names[i] = reads[at].selector()
+// readParameters reads one batch.
+func (f *Fetcher) readParameters(ctx context.Context, credentials aws.CredentialsProvider, region string, reads []read) []answer {
+	names := make([]string, len(reads))
+	for i, r := range reads {
+		names[i] = r.selector()
 	}
+	answers := make([]answer, len(reads))
 	out, err := f.parameters.In(region).GetParameters(ctx, &ssm.GetParametersInput{
 		Names:          names,
 		WithDecryption: aws.Bool(true),
 	}, func(o *ssm.Options) { o.Credentials = credentials })
 	if err != nil {
-		err = readFault(err, whatParameters(batch, reads), region, SSMParameter)
-		for _, at := range batch {
-			errs[at] = err
+		err = readFault(err, whatTogether(reads), region, SSMParameter.action())
+		for i := range answers {
+			answers[i].err = err
 		}
-		return
+		return answers
 	}
 	answered := make(map[string]types.Parameter, len(out.Parameters))
 	for _, p := range out.Parameters {
 		answered[bareName(aws.ToString(p.Name))] = p
 	}
-	for _, at := range batch {
-		p, ok := answered[bareName(reads[at].name)]
+	for i, r := range reads {
+		p, ok := answered[bareName(r.name)]
 		if !ok {
-			errs[at] = &fault.Error{
-				Kind: fault.NotFound, What: reads[at].what(), Region: region,
+			answers[i].err = &fault.Error{
+				Kind: fault.NotFound, What: r.what(), Region: region,
 				Why:  "there is no such parameter, version or label",
 				Hint: "check the name with its leading slash, the region and the account; names are case-sensitive",
 			}
 			continue
 		}
-		values[at] = value{content: Content(aws.ToString(p.Value)), version: strconv.FormatInt(p.Version, 10)}
+		answers[i].value = value{content: Content(aws.ToString(p.Value)), version: strconv.FormatInt(p.Version, 10)}
 	}
+	return answers
 }
 
-// whatParameters names the parameters of a call that failed as a whole: AWS's own message names the one it refused.
-func whatParameters(batch []int, reads []read) string {
-	what := reads[batch[0]].what()
-	if len(batch) > 1 {
-		what += fmt.Sprintf(" and %d more with it", len(batch)-1)
+// whatTogether names the objects of a call that failed as a whole: AWS's own message names the one it refused.
+func whatTogether(reads []read) string {
+	what := reads[0].what()
+	if len(reads) > 1 {
+		what += fmt.Sprintf(" and %d more with it", len(reads)-1)
 	}
 	return what
 }

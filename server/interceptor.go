@@ -72,6 +72,9 @@ const (
 	keyRole           = "role"
 	keyRegion         = "region"
 	keyObjects        = "objects"
+	keyRead           = "read"
+	keyCached         = "cached"
+	keyStale          = "stale"
 	keyDuration       = "duration"
 	keyCode           = "code"
 	keyError          = "error"
@@ -82,6 +85,8 @@ type mountLine struct {
 	volume volume
 	class  provider.Class
 	role   string
+
+	sources provider.Sources
 }
 
 type lineKey struct{}
@@ -103,6 +108,9 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.String(keyRole, l.role),
 		slog.String(keyRegion, l.class.Region),
 		slog.Int(keyObjects, len(l.class.Objects)),
+		slog.Int(keyRead, l.sources.Read),
+		slog.Int(keyCached, l.sources.Cached),
+		slog.Int(keyStale, l.sources.Stale),
 		slog.Duration(keyDuration, took.Round(time.Microsecond)),
 		slog.String(keyCode, status.Code(err).String()),
 	}

@@ -32,6 +32,9 @@ type volume struct {
 	mode       fs.FileMode // of files that say none
 }
 
+// key names the volume from its first mount to its last republish.
+func (v volume) key() string { return v.pod.UID + " " + v.targetPath }
+
 // decode reads a request. Its error never repeats the attributes or the secrets, which hold tokens.
 // What could be read is given with an error too, for the log.
 func decode(req *v1alpha1.MountRequest) (volume, error) {

@@ -101,15 +101,17 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 		return nil, err
 	}
 	line.role = identity.RoleARN
-	credentials, err := s.auth.Credentials(ctx, identity, token, class.Region)
+	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
+		Owner:       provider.Owner(identity.Key()),
+		Volume:      volume.key(),
+		Class:       class,
+		Credentials: s.auth.Session(identity, token, class.Region),
+	})
+	line.sources = fetched.Sources
 	if err != nil {
 		return nil, err
 	}
-	files, err := s.fetcher.Fetch(ctx, credentials, class)
-	if err != nil {
-		return nil, err
-	}
-	return encode(files, volume.mode, s.maxResponse)
+	return encode(fetched.Files, volume.mode, s.maxResponse)
 }
 
 // class reads the SecretProviderClass, with the node's region where nothing else names one.

@@ -25,6 +25,10 @@ type options struct {
 	nodeName         string
 	mountTimeout     time.Duration
 	maxResponseBytes int
+	refreshInterval  time.Duration
+	maxStale         time.Duration
+	cacheMaxBytes    int
+	batchSecrets     bool
 	logFormat        string
 	verbosity        int
 }
@@ -71,6 +75,10 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this node, whose label tells the region where nothing else does (default $NODE_NAME)")
 	f.DurationVar(&o.mountTimeout, "mount-timeout", 60*time.Second, "most that one mount may take; the kubelet waits 2 minutes")
 	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "most bytes of one volume; as the driver's --max-call-recv-msg-size")
+	f.DurationVar(&o.refreshInterval, "refresh-interval", 2*time.Minute, "how old a value may be when the driver republishes a volume")
+	f.DurationVar(&o.maxStale, "max-stale", time.Hour, "how old a value may be at a first mount while AWS does not answer; 0 for never")
+	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "most bytes of values in memory")
+	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; takes the permission secretsmanager:BatchGetSecretValue")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
 }
@@ -97,6 +105,15 @@ func (o *options) check() error {
 	}
 	if o.maxResponseBytes <= 0 {
 		errs = append(errs, errors.New("--max-response-bytes takes a number above 0"))
+	}
+	if o.refreshInterval < time.Second {
+		errs = append(errs, fmt.Errorf("--refresh-interval %s is less than 1s", o.refreshInterval))
+	}
+	if o.maxStale < 0 {
+		errs = append(errs, fmt.Errorf("--max-stale %s is negative", o.maxStale))
+	}
+	if o.cacheMaxBytes <= 0 {
+		errs = append(errs, errors.New("--cache-max-bytes takes a number above 0"))
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		errs = append(errs, fmt.Errorf("--log-format %q is neither text nor json", o.logFormat))

@@ -40,15 +40,22 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	fetcher, err := provider.New(provider.Config{
+		AWS: cfg, Log: log, RefreshInterval: o.refreshInterval, MaxStale: o.maxStale,
+		CacheMaxBytes: o.cacheMaxBytes, BatchSecrets: o.batchSecrets,
+	})
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: provider.New(cfg), Log: log,
+		Auth: authenticator, Fetcher: fetcher, Log: log,
 		Version: version, Region: cfg.Region, MountTimeout: o.mountTimeout, MaxResponse: o.maxResponseBytes,
 	})
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(s, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(s, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return listen(ctx, o, s, registry, log)
 }
 

@@ -92,8 +92,11 @@ func New(t testing.TB, o Options) *Rig {
 	r.must(err)
 	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes})
 	r.must(err)
+	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	fetcher, err := provider.New(provider.Config{AWS: cfg, Log: log, MaxStale: time.Hour})
+	r.must(err)
 	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: provider.New(cfg), Log: slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Auth: authenticator, Fetcher: fetcher, Log: log,
 		Version: "1.2.3", Region: cfg.Region, MountTimeout: o.MountTimeout, MaxResponse: o.MaxResponse,
 	})
 	r.must(err)

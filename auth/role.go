@@ -1,0 +1,84 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+const (
+	// roleFresh is how long an annotation is believed without looking again.
+	roleFresh = 30 * time.Second
+	// maxRoles is far more ServiceAccounts than a node has.
+	maxRoles = 4096
+	// maxLookup bounds one look at the API server: it goes on when the mount that began it gives up.
+	maxLookup = 10 * time.Second
+)
+
+// roles remembers the annotated roles of ServiceAccounts, by "namespace/name".
+type roles struct {
+	known   *otter.Cache[string, seenRole]
+	lookups singleflight.Group
+	now     func() time.Time
+}
+
+type seenRole struct {
+	arn  string
+	seen time.Time
+}
+
+func newRoles(now func() time.Time) (*roles, error) {
+	known, err := otter.New(&otter.Options[string, seenRole]{
+		MaximumSize: maxRoles,
+		Clock:       clock{now},
+		Executor:    func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the role cache: %w", err)
+	}
+	return &roles{known: known, now: now}, nil
+}
+
+// role is the annotated role of the pod's ServiceAccount, at most 30 s old; while the API server does not
+// answer, the last that was known.
+func (a *Authenticator) role(ctx context.Context, pod Pod) (string, error) {
+	name := pod.Namespace + "/" + pod.ServiceAccount
+	known, ok := a.roles.known.GetIfPresent(name)
+	if ok && a.now().Sub(known.seen) < roleFresh {
+		return known.arn, nil
+	}
+	landed := a.roles.lookups.DoChan(name, func() (_ any, err error) {
+		defer fault.Recover(&err)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxLookup)
+		defer cancel()
+		seen := a.now()
+		arn, err := a.annotatedRole(ctx, pod)
+		switch {
+		case err == nil:
+			a.roles.known.Set(name, seenRole{arn: arn, seen: seen})
+		case fault.KindOf(err) != fault.Transient:
+			a.roles.known.Invalidate(name) // the annotation or the ServiceAccount is gone
+		}
+		return arn, err
+	})
+	var err error
+	select {
+	case r := <-landed:
+		if r.Err == nil {
+			arn, _ := r.Val.(string)
+			return arn, nil
+		}
+		err = r.Err
+	case <-ctx.Done():
+		err = &fault.Error{Kind: fault.Transient, What: "cannot read ServiceAccount " + name, Why: "the API server did not answer in time"}
+	}
+	if ok && fault.KindOf(err) == fault.Transient {
+		return known.arn, nil
+	}
+	return "", err
+}

@@ -1,0 +1,119 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/singleflight"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+const (
+	// renewBefore is how long before their end credentials are replaced.
+	renewBefore = 5 * time.Minute
+	// maxSessions is far more identities than a node has.
+	maxSessions = 4096
+	// maxExchange bounds one exchange: it goes on when the mount that began it gives up.
+	maxExchange = 30 * time.Second
+)
+
+// Session gives the credentials of one identity. It asks STS only where it has none that last, and once
+// for all who ask at the same time. It prints as the identity.
+type Session struct {
+	a      *Authenticator
+	id     Identity
+	token  Token
+	region string
+}
+
+// Session of id, with a token to get credentials for and the region whose STS to ask.
+func (a *Authenticator) Session(id Identity, token Token, region string) *Session {
+	return &Session{a: a, id: id, token: token, region: region}
+}
+
+// String names the identity, no credential.
+func (s *Session) String() string { return s.id.String() }
+
+// LogValue names the identity, no credential.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(s.id.String()) }
+
+// Retrieve implements aws.CredentialsProvider. Errors are *fault.Error.
+func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	known := s.a.sessions
+	if c, ok := known.live(s.id); ok {
+		return c, nil
+	}
+	landed := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
+		defer fault.Recover(&err)
+		if c, ok := known.live(s.id); ok { // another exchange has just ended
+			return c, nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
+		defer cancel()
+		c, err := s.a.exchange(ctx, s.id, s.token, s.region)
+		if err != nil {
+			return nil, err
+		}
+		known.cache.Set(s.id, c)
+		return c, nil
+	})
+	select {
+	case r := <-landed:
+		c, _ := r.Val.(aws.Credentials) // none with an error
+		return c, r.Err
+	case <-ctx.Done():
+		return aws.Credentials{}, &fault.Error{
+			Kind: fault.Transient, What: fmt.Sprintf("cannot assume role %s", s.id.RoleARN), Region: s.region,
+			Why: "STS did not answer in time", Hint: "the kubelet tries again by itself",
+		}
+	}
+}
+
+// Forget drops the credentials: AWS no longer takes them.
+func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
+
+// sessions keeps credentials by identity, each until shortly before it ends.
+type sessions struct {
+	cache     *otter.Cache[Identity, aws.Credentials]
+	exchanges singleflight.Group
+	now       func() time.Time
+}
+
+func newSessions(now func() time.Time) (*sessions, error) {
+	s := &sessions{now: now}
+	var err error
+	s.cache, err = otter.New(&otter.Options[Identity, aws.Credentials]{
+		MaximumSize: maxSessions,
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[Identity, aws.Credentials]) time.Duration {
+			return s.keep(e.Value)
+		}),
+		Clock:    clock{now},
+		Executor: func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the credential cache: %w", err)
+	}
+	return s, nil
+}
+
+func (s *sessions) live(id Identity) (aws.Credentials, bool) { return s.cache.GetIfPresent(id) }
+
+// keep is how long credentials serve: until 5 minutes before their end, spread over a minute so that a
+// node does not renew all of them at once. Of those that live shorter than 10 minutes, half their life.
+func (s *sessions) keep(c aws.Credentials) time.Duration {
+	left := c.Expires.Sub(s.now())
+	spread := time.Duration(rand.Int64N(int64(time.Minute))) //nolint:gosec // spreads load, guards nothing
+	return max(left-renewBefore-spread, left/2, 0)
+}
+
+// clock lets a test set the time of a cache.
+type clock struct{ now func() time.Time }
+
+func (c clock) NowNano() int64                        { return c.now().UnixNano() }
+func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }

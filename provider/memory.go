@@ -1,0 +1,106 @@
+package provider
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// key names a value in memory. The owner stands first: nothing is shared without it.
+type key struct {
+	owner  Owner
+	region string
+	read
+}
+
+// memory keeps records within a bound of bytes. What to do with a record is said in freshness.go.
+type memory struct{ records *otter.Cache[key, record] }
+
+// recordOverhead is about what a record takes besides its content: the cache's node, the key's and
+// the record's own fields.
+const recordOverhead = 512 // bytes
+
+func newMemory(maxBytes int, now func() time.Time) (*memory, error) {
+	records, err := otter.New(&otter.Options[key, record]{
+		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
+		Weigher: func(k key, r record) uint32 {
+			return uint32(recordOverhead + len(r.value.content) + len(k.name) + len(k.owner)) //nolint:gosec // a value is at most 64 KiB
+		},
+		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
+			return 3 * e.Value.interval
+		}),
+		Clock:    clock{now},
+		Executor: func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the value cache: %w", err)
+	}
+	return &memory{records}, nil
+}
+
+func (m *memory) record(k key) record {
+	r, _ := m.records.GetIfPresent(k)
+	return r
+}
+
+// update replaces a record by what change makes of it.
+func (m *memory) update(k key, interval time.Duration, change func(record) record) {
+	m.records.Compute(k, func(old record, _ bool) (record, otter.ComputeOp) {
+		changed := change(old)
+		changed.interval = interval
+		return changed, otter.WriteOp
+	})
+}
+
+// forget drops all values of an owner: AWS no longer believes it.
+func (m *memory) forget(owner Owner) {
+	for k := range m.records.Keys() {
+		if k.owner == owner {
+			m.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) {
+				r.value, r.asked = value{}, time.Time{}
+				return r, otter.WriteOp
+			})
+		}
+	}
+}
+
+func (m *memory) bytes() float64 { return float64(m.records.WeightedSize()) }
+
+// volumes remembers which volumes were mounted, so that a republish can be told from a first mount.
+type volumes struct {
+	seen *otter.Cache[string, struct{}]
+}
+
+// Of the volumes remembered: far more than a node has, and how long one may go without a republish,
+// which comes every one to two minutes. A volume that is forgotten is read afresh, that is all.
+const (
+	maxVolumes   = 1 << 14
+	volumeMemory = time.Hour
+)
+
+func newVolumes(now func() time.Time) (*volumes, error) {
+	seen, err := otter.New(&otter.Options[string, struct{}]{
+		MaximumSize:      maxVolumes,
+		ExpiryCalculator: otter.ExpiryAccessing[string, struct{}](volumeMemory),
+		Clock:            clock{now},
+		Executor:         func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the volume memory: %w", err)
+	}
+	return &volumes{seen}, nil
+}
+
+func (v *volumes) known(volume string) bool {
+	_, ok := v.seen.GetIfPresent(volume)
+	return ok
+}
+
+func (v *volumes) mounted(volume string) { v.seen.Set(volume, struct{}{}) }
+
+// clock lets a test set the time of a cache.
+type clock struct{ now func() time.Time }
+
+func (c clock) NowNano() int64                        { return c.now().UnixNano() }
+func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }

@@ -1,0 +1,217 @@
+package provider
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/sync/errgroup"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// readsPerVolume is how many calls for one volume run at a time: fewer than the process has places,
+// so that one volume cannot take them all.
+const readsPerVolume = 24
+
+// flight is a read under way. landed is closed when value and err are set.
+type flight struct {
+	key     key
+	started time.Time
+	landed  chan struct{}
+	value   value
+	err     error
+}
+
+// answer is what AWS gave for one read.
+type answer struct {
+	value value
+	err   error
+}
+
+// want is one value that a mount waits for: known already, refused already, or on a flight.
+type want struct {
+	key    key
+	known  record
+	err    error
+	flight *flight
+}
+
+// claim decides for each read, at one moment, whether memory serves it, whether a read under way does,
+// or whether this mount begins one. What it begins goes on when the mount gives up: others may wait for it.
+func (f *Fetcher) claim(ctx context.Context, req Request, reads []read, v visit) []want {
+	wants := make([]want, len(reads))
+	var begun []*flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, r := range reads {
+		k := key{owner: req.Owner, region: req.Class.Region, read: r}
+		known := f.memory.record(k)
+		wants[i] = want{key: k, known: known}
+		under := f.flights[k]
+		switch {
+		case known.serves(v, r.pinned()):
+		case known.backedOff(v):
+			wants[i].err = known.err
+		case under != nil && joins(under.started, v):
+			wants[i].flight = under
+		default:
+			fl := &flight{key: k, started: f.now(), landed: make(chan struct{})}
+			f.flights[k] = fl
+			wants[i].flight = fl
+			begun = append(begun, fl)
+		}
+	}
+	if len(begun) > 0 {
+		go f.fly(ctx, req, v, begun)
+	}
+	return wants
+}
+
+// fly makes the reads that flights were begun for, and lands every one of them.
+func (f *Fetcher) fly(ctx context.Context, req Request, v visit, flights []*flight) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	err := f.try(ctx, req, v, flights)
+	if again := up(flights); err == nil && len(again) > 0 {
+		req.Credentials.Forget() // AWS does not take them any more: once more, with new ones
+		err = f.try(ctx, req, v, again)
+	}
+	for _, fl := range up(flights) {
+		f.land(fl, v, answer{err: cmp.Or(err, fl.err)})
+	}
+}
+
+// try reads and lands flights, except those that AWS refused because of the credentials. Its error is that
+// of getting credentials, or a panic.
+func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flight) (err error) {
+	defer fault.Recover(&err)
+	session, err := req.Credentials.Retrieve(ctx)
+	if err != nil {
+		if fault.KindOf(err) == fault.Credentials {
+			f.memory.forget(req.Owner)
+		}
+		return err
+	}
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil })
+	var group errgroup.Group
+	group.SetLimit(readsPerVolume)
+	for _, together := range f.calls(flights) {
+		group.Go(func() (panicked error) {
+			defer fault.Recover(&panicked)
+			for i, got := range f.ask(ctx, credentials, req.Class.Region, together) {
+				if fl := together[i]; fault.KindOf(got.err) == fault.Credentials {
+					fl.err = got.err
+				} else {
+					f.land(fl, v, got)
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// calls shares flights out to calls to AWS.
+func (f *Fetcher) calls(flights []*flight) [][]*flight {
+	var calls [][]*flight
+	var parameters, secrets []*flight
+	for _, fl := range flights {
+		switch {
+		case fl.key.kind == SSMParameter:
+			parameters = append(parameters, fl)
+		case f.batch && fl.key.version == "" && fl.key.label == "":
+			secrets = append(secrets, fl)
+		default:
+			calls = append(calls, []*flight{fl})
+		}
+	}
+	calls = append(calls, slices.Collect(slices.Chunk(secrets, secretsPerCall))...)
+	return append(calls, batchParameters(parameters)...)
+}
+
+// ask makes one call, for reads of one kind, and gives an answer for each.
+func (f *Fetcher) ask(ctx context.Context, credentials aws.CredentialsProvider, region string, together []*flight) []answer {
+	reads := make([]read, len(together))
+	for i, fl := range together {
+		reads[i] = fl.key.read
+	}
+	switch {
+	case reads[0].kind == SSMParameter:
+		return f.readParameters(ctx, credentials, region, reads)
+	case len(reads) > 1:
+		return f.readSecrets(ctx, credentials, region, reads)
+	default:
+		return []answer{f.readSecret(ctx, credentials, region, reads[0])}
+	}
+}
+
+// land puts what a read gave into memory, then lets those go on who wait for it.
+func (f *Fetcher) land(fl *flight, v visit, got answer) {
+	fl.value, fl.err = got.value, got.err
+	f.memory.update(fl.key, v.interval, func(r record) record {
+		if got.err != nil {
+			return r.failed(got.err, fl.started, f.now())
+		}
+		return r.succeeded(got.value, fl.started)
+	})
+	f.mu.Lock()
+	if f.flights[fl.key] == fl {
+		delete(f.flights, fl.key)
+	}
+	f.mu.Unlock()
+	close(fl.landed)
+}
+
+// up are the flights that have not landed.
+func up(flights []*flight) []*flight {
+	return slices.DeleteFunc(slices.Clone(flights), func(fl *flight) bool {
+		select {
+		case <-fl.landed:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// detached keeps the deadline of a mount and not its end.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	free := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(free, deadline)
+	}
+	return context.WithCancel(free)
+}
+
+// settle waits for one value.
+func (f *Fetcher) settle(ctx context.Context, w want, v visit, sources *Sources) (value, error) {
+	switch {
+	case w.err != nil:
+		return value{}, w.err
+	case w.flight == nil:
+		sources.Cached++
+		return w.known.value, nil
+	}
+	select {
+	case <-w.flight.landed:
+	case <-ctx.Done():
+		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: "the kubelet tries again by itself"}
+	}
+	if w.flight.err == nil {
+		sources.Read++
+		return w.flight.value, nil
+	}
+	// A read that was begun earlier and landed meanwhile can have left a newer value than was known then.
+	known := f.memory.record(w.key)
+	if known.stale(v, w.flight.err, f.now(), f.maxStale) {
+		sources.Stale++
+		f.log.LogAttrs(ctx, slog.LevelWarn, "AWS does not answer, served from memory",
+			slog.String("object", w.key.name), slog.Duration("age", f.now().Sub(known.asked)), slog.String("error", w.flight.err.Error()))
+		return known.value, nil
+	}
+	return value{}, w.flight.err
+}
