@@ -1,0 +1,86 @@
+# `make` alone lists the targets. Needs Go, git and GNU make; `make test` also a C compiler.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BINARY  := bin/secrets-provider-aws
+VERSION ?= $(shell .ci/version)
+
+# The tools of .ci/tools are built once for each state of their module and release of Go.
+TOOLS := bin/tools-$(shell { go version; cat .ci/tools/go.mod .ci/tools/go.sum; } | sha256sum | cut -c1-12)
+LINT  := $(TOOLS)/golangci-lint
+TESTS := $(TOOLS)/gotestsum
+VULN  := $(TOOLS)/govulncheck
+
+# Everything is pure Go, as in the image; only the race detector needs C.
+export CGO_ENABLED := 0
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
+	go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/secrets-provider-aws
+
+.PHONY: demo
+demo: ## Play one mount from pod to files on this machine, without AWS
+	go run ./cmd/demo
+
+# The tests come last, so that their summary closes the output.
+.PHONY: test
+test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s each), run all tests with -race
+	.ci/fuzz $(or $(FUZZTIME),5s)
+	$(MAKE) race
+
+.PHONY: race
+race: compiler $(TESTS) ## Run all tests with -race, or PACKAGES=./server TESTFLAGS='-run TestMount'
+	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
+
+.PHONY: compiler
+compiler:
+	@command -v "$$(go env CC)" >/dev/null || { \
+		echo "make test: the race detector needs a C compiler, and $$(go env CC) is not here (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## Check the code by .golangci.yml, and that go.mod is tidy
+	$(LINT) config verify
+	$(LINT) run ./...
+	go mod tidy -diff
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the code
+	$(LINT) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for a minute (FUZZTIME=1m each)
+	.ci/fuzz $(or $(FUZZTIME),1m)
+
+.PHONY: vuln
+vuln: $(VULN) ## Look for known vulnerabilities, where their database can be reached
+	.ci/vuln $(VULN)
+
+.PHONY: cover
+cover: ## Measure how much of what ships the tests run: bin/cover.html
+	@mkdir -p bin
+	go test -coverprofile=bin/cover.out -coverpkg="$$(go list -deps ./cmd/secrets-provider-aws | grep '^secrets-provider-aws/' | paste -sd,)" ./...
+	go tool cover -html=bin/cover.out -o bin/cover.html
+	go tool cover -func=bin/cover.out | tail -n 1
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin dist
+
+$(LINT): TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TESTS): TOOL := gotest.tools/gotestsum
+$(VULN): TOOL := golang.org/x/vuln/cmd/govulncheck
+$(LINT) $(TESTS) $(VULN):
+	@rm -rf $(filter-out $(TOOLS),$(wildcard bin/tools-*))
+	GOOS= GOARCH= go build -C .ci/tools -o $(CURDIR)/$@ $(TOOL)

@@ -1,0 +1,115 @@
+package awssim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// adminPath is where the admin API lives, for tests in other processes:
+//
+//	GET    /_awssim/calls        {"counts": {"sts:AssumeRole": 1}, "log": [Call…]}
+//	POST   /_awssim/reset        forgets the calls
+//	GET    /_awssim/connections  {"open": 1, "total": 2}
+//	POST   /_awssim/faults       Fault → {"id": 1}
+//	DELETE /_awssim/faults       removes all; /_awssim/faults/<id> one
+//	PUT    /_awssim/role         Role, added or replaced
+//	PUT    /_awssim/association  PodIdentityAssociation, added or replaced
+//	PUT    /_awssim/secret       {"region", "name", "value"} → {"versionId"}
+//	PUT    /_awssim/parameter    {"region", "name", "value"} → {"version"}
+//
+// It asks for no credentials: a simulator holds no secrets.
+const adminPath = "/_awssim/"
+
+// AdminCalls is the answer to GET /_awssim/calls.
+type AdminCalls struct {
+	Counts map[string]int `json:"counts"`
+	Log    []Call         `json:"log"`
+}
+
+// adminValue is the input of PUT /_awssim/secret and /_awssim/parameter.
+type adminValue struct {
+	Region string `json:"region"`
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+}
+
+func (s *Sim) serveAdmin(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	answer, err := s.administer(r.Method, strings.TrimPrefix(r.URL.Path, adminPath), body)
+	if err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func (s *Sim) administer(method, path string, body []byte) (any, error) {
+	done := map[string]bool{"ok": true}
+	path, id, hasID := strings.Cut(path, "/")
+	switch method + " " + path {
+	case "GET calls":
+		return AdminCalls{Counts: s.Calls(), Log: s.CallLog()}, nil
+	case "POST reset":
+		s.ResetCalls()
+		return done, nil
+	case "GET connections":
+		open, total := s.Connections()
+		return map[string]int{"open": open, "total": total}, nil
+	case "POST faults":
+		var f Fault
+		if err := json.Unmarshal(body, &f); err != nil { // strict: see Fault.UnmarshalJSON
+			return nil, fmt.Errorf("fault: %w", err)
+		}
+		return map[string]int{"id": s.faults.add(f)}, nil
+	case "DELETE faults":
+		if !hasID {
+			s.faults.clear()
+			return done, nil
+		}
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			return nil, fmt.Errorf("fault id: %w", err)
+		}
+		return map[string]bool{"removed": s.faults.remove(n)}, nil
+	case "PUT role":
+		var role Role
+		if err := decodeStrict(body, &role); err != nil {
+			return nil, fmt.Errorf("role: %w", err)
+		}
+		return done, s.SetRole(role)
+	case "PUT association":
+		var a PodIdentityAssociation
+		if err := decodeStrict(body, &a); err != nil {
+			return nil, fmt.Errorf("association: %w", err)
+		}
+		return done, s.AddPodIdentityAssociation(a)
+	case "PUT secret", "PUT parameter":
+		var v adminValue
+		if err := decodeStrict(body, &v); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if path == "secret" {
+			return map[string]string{"versionId": s.PutSecret(v.Region, v.Name, v.Value)}, nil
+		}
+		return map[string]int64{"version": s.PutParameter(v.Region, v.Name, v.Value)}, nil
+	}
+	return nil, fmt.Errorf("the admin API has no %s %s", method, path)
+}
+
+func writeJSON(w http.ResponseWriter, status int, content any) {
+	body, err := json.Marshal(content)
+	if err != nil {
+		panic(err) // only plain structs and maps come here
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}

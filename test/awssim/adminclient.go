@@ -1,0 +1,108 @@
+package awssim
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// Admin drives a simulator that runs in another process, by its admin API.
+type Admin struct {
+	// URL is the simulator's URL.
+	URL string
+	// CA is the PEM of the simulator's CA; the system's CAs when nil.
+	CA []byte
+}
+
+// Calls returns the counts and the log of the calls so far.
+func (a Admin) Calls(ctx context.Context) (AdminCalls, error) {
+	var out AdminCalls
+	return out, a.do(ctx, http.MethodGet, "calls", nil, &out)
+}
+
+// Reset forgets the calls so far.
+func (a Admin) Reset(ctx context.Context) error {
+	return a.do(ctx, http.MethodPost, "reset", nil, nil)
+}
+
+// Connections counts the AWS listener's TCP connections. Each request of this
+// client is one, closed after it.
+func (a Admin) Connections(ctx context.Context) (open, total int, err error) {
+	var out struct{ Open, Total int }
+	err = a.do(ctx, http.MethodGet, "connections", nil, &out)
+	return out.Open, out.Total, err
+}
+
+// Inject adds a fault; remove takes it away.
+func (a Admin) Inject(ctx context.Context, f Fault) (remove func(context.Context) error, err error) {
+	var out struct{ ID int }
+	if err := a.do(ctx, http.MethodPost, "faults", f, &out); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		return a.do(ctx, http.MethodDelete, "faults/"+strconv.Itoa(out.ID), nil, nil)
+	}, nil
+}
+
+// SetRole adds or replaces a role.
+func (a Admin) SetRole(ctx context.Context, r Role) error {
+	return a.do(ctx, http.MethodPut, "role", r, nil)
+}
+
+// PutSecret gives a secret a new current value; it is made when it is not there.
+func (a Admin) PutSecret(ctx context.Context, region, name, value string) error {
+	return a.do(ctx, http.MethodPut, "secret", adminValue{region, name, value}, nil)
+}
+
+// PutParameter gives a parameter a new value; it is made when it is not there.
+func (a Admin) PutParameter(ctx context.Context, region, name, value string) error {
+	return a.do(ctx, http.MethodPut, "parameter", adminValue{region, name, value}, nil)
+}
+
+func (a Admin) do(ctx context.Context, method, path string, in, out any) error {
+	// The environment's proxy is left aside: it may be the simulator itself. A
+	// connection is not kept, for it would show among those that a test counts.
+	transport := &http.Transport{DisableKeepAlives: true}
+	if a.CA != nil {
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(a.CA) {
+			return errors.New("awssim admin: the CA is not PEM")
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("awssim admin: %w", err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.URL+adminPath+path, body)
+	if err != nil {
+		return fmt.Errorf("awssim admin: %w", err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return fmt.Errorf("awssim admin: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("awssim admin: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("awssim admin: %s %s: %s: %s", method, path, resp.Status, data)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(data, out)
+}

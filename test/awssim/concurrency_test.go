@@ -1,0 +1,55 @@
+package awssim_test
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+
+	"secrets-provider-aws/test/awssim"
+)
+
+// TestConcurrentUse is for the race detector: everything that a test may do at
+// once, while calls run.
+func TestConcurrentUse(t *testing.T) {
+	b := start(t)
+	role := awssim.Role{
+		Name: "payment-role", TrustPolicy: b.issuer.TrustPolicy("payment", "api"),
+		Policies: []awssim.Document{awssim.AllowPolicy("*", "*")},
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			out, err := b.webIdentity(t, paymentRole, b.token(t, paymentToken()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 5 {
+				if err := getDB(t, b.secrets(static(out.Credentials))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			for n := range 5 {
+				name := strconv.Itoa(i) + "-" + strconv.Itoa(n)
+				if err := b.SetRole(role); err != nil {
+					t.Error(err)
+				}
+				b.addRole(t, awssim.Role{Name: name})
+				if err := b.RemoveRole(name); err != nil {
+					t.Error(err)
+				}
+				b.Inject(awssim.Fault{Object: name, Status: 500})()
+				b.PutSecret(region, name, "x")
+				b.PutParameter(region, name, "x")
+				_, _, _ = b.Calls(), b.CallLog(), b.ProxiedHosts()
+				_, _ = b.Connections()
+			}
+		})
+	}
+	wg.Wait()
+	if n := b.Calls()["secretsmanager:GetSecretValue"]; n != 20 {
+		t.Errorf("%d calls counted, want 20", n)
+	}
+}

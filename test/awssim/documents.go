@@ -1,0 +1,39 @@
+package awssim
+
+import "encoding/json"
+
+// PodIdentityTrustPolicy is the trust policy of every role for EKS Pod Identity.
+// Source: EKS User Guide, "Create IAM role with trust policy required by EKS Pod
+// Identity".
+const PodIdentityTrustPolicy Document = `{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Service": "pods.eks.amazonaws.com"},
+    "Action": ["sts:AssumeRole", "sts:TagSession"]
+  }]
+}`
+
+// AllowPolicy is a permission policy that allows actions ("service:Name", with
+// wildcards) on one resource (an ARN with wildcards, or "*").
+func AllowPolicy(resource string, actions ...string) Document {
+	return permission("Allow", resource, actions)
+}
+
+// DenyPolicy is a permission policy that denies actions on one resource.
+func DenyPolicy(resource string, actions ...string) Document {
+	return permission("Deny", resource, actions)
+}
+
+func permission(effect, resource string, actions []string) Document {
+	return document(map[string]any{"Effect": effect, "Action": actions, "Resource": resource})
+}
+
+// document wraps one statement.
+func document(statement map[string]any) Document {
+	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{statement}})
+	if err != nil {
+		panic(err) // strings and maps of strings always marshal
+	}
+	return Document(text)
+}

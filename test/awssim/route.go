@@ -1,0 +1,220 @@
+// The way of a request from the listener to a service. Rules: smithy.io "AWS
+// JSON 1.1 protocol" and "AWS Query protocol" say how the operation is named.
+
+package awssim
+
+import (
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	stsVersion  = "2011-06-15"
+	maxBody     = 1 << 20 // bytes; every service here has a lower limit
+	jsonContent = "application/x-amz-json-1.1"
+	formContent = "application/x-www-form-urlencoded"
+
+	serviceSTS         = "sts"
+	servicePodIdentity = "pod-identity"
+)
+
+// targetPrefixes are the X-Amz-Target prefixes of the JSON services.
+var targetPrefixes = map[string]string{
+	"secretsmanager": "secretsmanager",
+	"AmazonSSM":      "ssm",
+}
+
+// awsRequest is a request on its way to a service.
+type awsRequest struct {
+	*http.Request
+	id                 string // request id
+	service, operation string
+	region             string
+	host               awsHost // zero unless the Host header is AWS's
+	body               []byte
+	form               url.Values // query protocol only
+	objects            []string   // names or ARNs asked for, without versions
+	caller             *credential
+	logged             *Call
+}
+
+// route is the handler of the AWS listener.
+func (s *Sim) route(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		s.connect(w, r)
+	case s.tls && r.TLS == nil:
+		http.Error(w, "awssim: this listener speaks TLS", http.StatusBadRequest)
+	case strings.HasPrefix(r.URL.Path, issuerPath):
+		s.serveIssuer(w, r)
+	case strings.HasPrefix(r.URL.Path, adminPath):
+		s.serveAdmin(w, r)
+	default:
+		s.serveAWS(w, r)
+	}
+}
+
+// serveAWS answers one call of a service.
+func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
+	req := &awsRequest{Request: r, id: newRequestID()}
+	var err error
+	if req.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		req.writeJSONError(w, &apiError{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge"})
+		return
+	}
+	if !req.identify() {
+		req.writeJSONError(w, &apiError{Status: http.StatusNotFound, Code: "UnknownOperationException"})
+		return
+	}
+	var refused *apiError
+	if req.caller, refused = s.admit(req); req.caller != nil {
+		req.logged = s.log.begin(req.entry(req.caller.who.arn))
+	} else {
+		req.logged = s.log.begin(req.entry(""))
+	}
+	if fault := s.misbehave(r.Context(), req.service, req.operation, req.region, req.objects); fault != nil {
+		refused = fault
+	}
+
+	var answer any
+	if refused == nil {
+		answer, refused = s.perform(req)
+	}
+	s.finish(req.logged, refused)
+	switch {
+	case req.form != nil && refused != nil:
+		req.writeQueryError(w, refused)
+	case req.form != nil:
+		req.writeQueryAnswer(w, answer)
+	case refused != nil:
+		req.writeJSONError(w, refused)
+	default:
+		req.writeJSONAnswer(w, answer)
+	}
+}
+
+// identify finds the service, the operation and the objects; false = none that
+// is known.
+func (r *awsRequest) identify() bool {
+	if r.URL.Path != "/" && r.URL.Path != "" {
+		return false
+	}
+	var ok bool
+	if r.host, ok = parseAWSHost(r.Host); ok {
+		r.region = r.host.region
+	}
+	content, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	prefix, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	switch {
+	case r.Method == http.MethodPost && content == jsonContent && targetPrefixes[prefix] != "" && operation != "":
+		r.service, r.operation = targetPrefixes[prefix], operation
+		r.objects = objectsInJSON(r.service, r.body)
+	case r.Method == http.MethodPost && content == formContent:
+		r.form, _ = url.ParseQuery(string(r.body))
+	case r.Method == http.MethodGet:
+		r.form = r.URL.Query()
+	}
+	if r.form != nil {
+		r.service, r.operation = serviceSTS, r.form.Get("Action")
+		if role := r.form.Get("RoleArn"); role != "" {
+			r.objects = []string{role}
+		}
+	}
+	return r.operation != "" && (r.host.service == "" || r.host.service == r.service)
+}
+
+// admit checks the signature where the operation wants one. The region is that
+// of the credential scope, which must be the one of the host name.
+func (s *Sim) admit(r *awsRequest) (*credential, *apiError) {
+	if r.service == serviceSTS && r.operation == "AssumeRoleWithWebIdentity" && r.Header.Get("Authorization") == "" {
+		return nil, nil
+	}
+	caller, region, fault := s.authenticate(r.Request, r.body, r.service, r.host.region)
+	if r.region == "" {
+		r.region = region
+	}
+	switch {
+	case fault == nil:
+		return caller, nil
+	case r.form != nil:
+		return nil, fault.asQuery()
+	}
+	return nil, fault.asJSON()
+}
+
+// perform lets the service answer.
+func (s *Sim) perform(r *awsRequest) (any, *apiError) {
+	if r.service == serviceSTS {
+		return s.performSTS(r)
+	}
+	var service jsonService = s.secrets
+	if r.service == "ssm" {
+		service = s.parameters
+	}
+	who := r.caller.who
+	keys := requestContext(who, r.region, r.TLS != nil)
+	c := &call{
+		Region: r.region, Account: who.account, Now: s.now(), Body: r.body,
+		Allowed: func(action, resource string) *apiError { return s.iam.authorize(who, action, resource, keys) },
+	}
+	answer, refused := service.handle(r.operation, c)
+	if c.Object != "" {
+		s.log.update(r.logged, func(entry *Call) { entry.Object = c.Object })
+	}
+	return answer, refused
+}
+
+// entry is the request as the call log shows it when it arrives.
+func (r *awsRequest) entry(principal string) Call {
+	return Call{
+		Service: r.service, Operation: r.operation, Region: r.region,
+		Object: strings.Join(r.objects, ","), Principal: principal, UserAgent: r.UserAgent(),
+	}
+}
+
+// finish notes how a call ended.
+func (s *Sim) finish(entry *Call, refused *apiError) {
+	s.log.update(entry, func(c *Call) {
+		c.Status = http.StatusOK
+		if refused != nil {
+			c.Status, c.Code = refused.Status, refused.Code
+		}
+	})
+}
+
+// objectsInJSON finds what a call asks for, in the members that the operations
+// of the two services use for it. A body that is not valid has no objects: the
+// service will say so.
+func objectsInJSON(service string, body []byte) []string {
+	var in struct {
+		SecretId     string //nolint:revive // the API's own names
+		SecretIdList []string
+		Name         string
+		Names        []string
+	}
+	_ = json.Unmarshal(body, &in)
+	var out []string
+	for _, name := range append(append([]string{in.SecretId, in.Name}, in.SecretIdList...), in.Names...) {
+		if service == "ssm" {
+			name = withoutVersion(name)
+		}
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// withoutVersion cuts ":<version>" or ":<label>" off a parameter's name or ARN.
+func withoutVersion(name string) string {
+	colons := 0
+	if strings.HasPrefix(name, "arn:") {
+		colons = 5
+	}
+	parts := strings.SplitN(name, ":", colons+2)
+	return strings.Join(parts[:min(len(parts), colons+1)], ":")
+}

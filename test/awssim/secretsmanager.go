@@ -1,0 +1,335 @@
+// AWS Secrets Manager: the store, the dispatch, and the operations that read.
+//
+// Sources: AWS Secrets Manager API reference (GetSecretValue, DescribeSecret,
+// BatchGetSecretValue) for members, limits and errors; User Guide "Secrets
+// Manager quotas" (65,536 bytes, 512 characters of a name) and "Actions,
+// resources, and condition keys" of the Service Authorization Reference (which
+// permission on which resource; BatchGetSecretValue has none but "*"). Texts the
+// reference does not print are those the live service was recorded with.
+
+package awssim
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxSecretBytes     = 65536
+	maxSecretIDLength  = 2048
+	minVersionIDLength = 32
+	maxVersionIDLength = 64
+	maxStageLength     = 256
+	maxStages          = 20
+	maxSecretBatch     = 20
+)
+
+// secretName is what a name may consist of. '!' stands only in names of secrets
+// that another AWS service manages ("rds!db-…"): they can be read and seeded, not
+// created.
+var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+
+// secretStore is Secrets Manager of one account in all regions.
+type secretStore struct {
+	account string
+	now     func() time.Time
+
+	mu      sync.Mutex
+	regions map[string]map[string]*secret // region → name → secret
+}
+
+// newSecretStore makes a store that holds the given secrets. Every fault of every
+// secret is reported.
+func newSecretStore(account string, secrets []Secret, now func() time.Time) (*secretStore, error) {
+	s := &secretStore{account: account, now: now, regions: map[string]map[string]*secret{}}
+	var faults []error
+	for _, seed := range secrets {
+		if err := s.seed(seed); err != nil {
+			faults = append(faults, fmt.Errorf("secret %q in region %q: %w", seed.Name, seed.Region, err))
+		}
+	}
+	return s, errors.Join(faults...)
+}
+
+// put is a back door for tests: it creates the secret or adds a version, which
+// becomes AWSCURRENT, without a caller, permissions or limits. A secret that is
+// scheduled for deletion is restored.
+func (s *secretStore) put(region, name, value string) (versionID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	sec := s.find(region, name, now)
+	if sec == nil {
+		sec = &secret{region: region, name: name, suffix: newSuffix(), created: now}
+		s.add(sec)
+	}
+	sec.purgeAt = time.Time{}
+	return sec.addVersion(newVersionID(), secretValue{text: &value}, []string{stageCurrent}, now).id
+}
+
+// handle answers one operation.
+func (s *secretStore) handle(op string, c *call) (any, *apiError) {
+	switch op {
+	case "GetSecretValue":
+		return s.getSecretValue(c)
+	case "BatchGetSecretValue":
+		return s.batchGetSecretValue(c)
+	case "DescribeSecret":
+		return s.describeSecret(c)
+	case "CreateSecret":
+		return s.createSecret(c)
+	case "PutSecretValue":
+		return s.putSecretValue(c)
+	case "UpdateSecretVersionStage":
+		return s.updateSecretVersionStage(c)
+	case "DeleteSecret":
+		return s.deleteSecret(c)
+	case "RestoreSecret":
+		return s.restoreSecret(c)
+	}
+	return nil, unknownOperation()
+}
+
+func secretNotFound() *apiError {
+	return clientError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+}
+
+func secretValueNotFound(what, which string) *apiError {
+	return clientError("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for %s: %s", what, which)
+}
+
+func invalidSecretName() *apiError {
+	return clientError("ValidationException",
+		"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+}
+
+// checkSecretID refuses what can be neither a name nor an ARN.
+func checkSecretID(id string) *apiError {
+	if !strings.HasPrefix(id, "arn:") && !secretName.MatchString(id) {
+		return invalidSecretName()
+	}
+	return nil
+}
+
+// authorize asks the caller's policies for action on the secret that id names. A
+// secret that does not exist has no ARN: its name stands for it, so that who may
+// not read it does not learn that it is missing, and the error repeats the id as
+// it was asked.
+func (s *secretStore) authorize(c *call, action, id string) *apiError {
+	s.mu.Lock()
+	sec := s.find(c.Region, id, c.Now)
+	s.mu.Unlock()
+	if sec != nil {
+		return c.Allowed("secretsmanager:"+action, s.arn(sec))
+	}
+	resource := id
+	if !strings.HasPrefix(id, "arn:") {
+		resource = s.arnOf(c.Region, id)
+	}
+	denied := c.Allowed("secretsmanager:"+action, resource)
+	if denied == nil {
+		return nil
+	}
+	asked := *denied
+	asked.Message = strings.ReplaceAll(asked.Message, resource, id)
+	return &asked
+}
+
+// begin is the way into every operation on one secret: constraints, form of the
+// id, permission.
+func (s *secretStore) begin(c *call, action string, id *string, limits *constraints) *apiError {
+	if err := limits.err(); err != nil {
+		return err
+	}
+	if err := checkSecretID(*id); err != nil {
+		return err
+	}
+	return s.authorize(c, action, *id)
+}
+
+// secretAnswer is the output of GetSecretValue, and one entry of
+// BatchGetSecretValue.
+type secretAnswer struct {
+	ARN           string
+	Name          string
+	VersionID     string  `json:"VersionId"`
+	SecretString  *string `json:",omitempty"`
+	SecretBinary  []byte  `json:",omitempty"`
+	VersionStages []string
+	CreatedDate   float64
+}
+
+func (s *secretStore) getSecretValue(c *call) (any, *apiError) {
+	var in struct {
+		SecretID     *string `json:"SecretId"`
+		VersionID    *string `json:"VersionId"`
+		VersionStage *string
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Object = deref(in.SecretID)
+	var limits constraints
+	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	limits.text("versionId", in.VersionID, minVersionIDLength, maxVersionIDLength)
+	limits.text("versionStage", in.VersionStage, 1, maxStageLength)
+	if err := s.begin(c, "GetSecretValue", in.SecretID, &limits); err != nil {
+		return nil, err
+	}
+	return s.value(c, *in.SecretID, in.VersionID, in.VersionStage)
+}
+
+// value reads one version: by id, by label, by an id that must carry the label,
+// or AWSCURRENT.
+func (s *secretStore) value(c *call, id string, versionID, stage *string) (any, *apiError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec, err := s.lookup(c, id, false)
+	if err != nil {
+		return nil, err
+	}
+	label := stageCurrent
+	if stage != nil {
+		label = *stage
+	}
+	version := sec.staged(label)
+	if versionID != nil {
+		version = sec.version(*versionID)
+		switch {
+		case version == nil:
+			return nil, secretValueNotFound("VersionId", *versionID)
+		case stage != nil && !version.stages[label]:
+			return nil, clientError("InvalidRequestException",
+				"You provided a VersionStage that is not associated to the provided VersionId.")
+		}
+	}
+	if version == nil {
+		return nil, secretValueNotFound("staging label", label)
+	}
+	sec.accessed = c.Now.UTC().Truncate(24 * time.Hour) // the service keeps the day only
+	return secretAnswer{
+		ARN: s.arn(sec), Name: sec.name, VersionID: version.id,
+		SecretString: version.value.text, SecretBinary: version.value.binary,
+		VersionStages: version.stageNames(), CreatedDate: epoch(version.created),
+	}, nil
+}
+
+func (s *secretStore) batchGetSecretValue(c *call) (any, *apiError) {
+	var in struct {
+		SecretIDs  []string `json:"SecretIdList"`
+		Filters    []any
+		MaxResults *int64
+		NextToken  *string
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Object = strings.Join(in.SecretIDs, ",")
+	var limits constraints
+	if in.SecretIDs != nil {
+		limits.list("secretIdList", in.SecretIDs, maxSecretBatch, maxSecretIDLength)
+	}
+	limits.number("maxResults", in.MaxResults, 1, maxSecretBatch)
+	if err := limits.err(); err != nil {
+		return nil, err
+	}
+	if err := c.Allowed("secretsmanager:BatchGetSecretValue", "*"); err != nil {
+		return nil, err
+	}
+	switch {
+	case (in.SecretIDs == nil) == (in.Filters == nil):
+		return nil, clientError("InvalidParameterException", "Either 'SecretIdList' or 'Filters' must be provided, but not both.")
+	case in.Filters != nil:
+		return nil, clientError("InvalidParameterException", "This simulator does not implement 'Filters'.")
+	case in.MaxResults != nil:
+		return nil, clientError("InvalidParameterException",
+			"'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided.")
+	case in.NextToken != nil:
+		return nil, clientError("InvalidParameterException",
+			"'Filters' not specified. 'Filters' must also be specified when 'NextToken' is provided.")
+	}
+	type failure struct {
+		SecretID  string `json:"SecretId"`
+		ErrorCode string
+		Message   string
+	}
+	out := struct {
+		SecretValues []any
+		Errors       []failure
+	}{SecretValues: []any{}, Errors: []failure{}}
+	for _, id := range in.SecretIDs {
+		answer, err := s.batchEntry(c, id)
+		if err != nil {
+			out.Errors = append(out.Errors, failure{id, err.Code, err.Message})
+			continue
+		}
+		out.SecretValues = append(out.SecretValues, answer)
+	}
+	return out, nil
+}
+
+// batchEntry reads one secret of a batch, with the permission a single read needs.
+func (s *secretStore) batchEntry(c *call, id string) (any, *apiError) {
+	if err := s.begin(c, "GetSecretValue", &id, new(constraints)); err != nil {
+		return nil, err
+	}
+	return s.value(c, id, nil, nil)
+}
+
+func (s *secretStore) describeSecret(c *call) (any, *apiError) {
+	id, err := s.beginByID(c, "DescribeSecret")
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec, err := s.lookup(c, id, true)
+	if err != nil {
+		return nil, err
+	}
+	stages := map[string][]string{}
+	for _, v := range sec.versions {
+		if len(v.stages) > 0 { // a deprecated version is not listed
+			stages[v.id] = v.stageNames()
+		}
+	}
+	return struct {
+		ARN              string
+		Name             string
+		Description      string              `json:",omitempty"`
+		CreatedDate      float64             `json:",omitempty"`
+		LastChangedDate  float64             `json:",omitempty"`
+		LastAccessedDate float64             `json:",omitempty"`
+		DeletedDate      float64             `json:",omitempty"`
+		Stages           map[string][]string `json:"VersionIdsToStages,omitempty"`
+	}{
+		s.arn(sec), sec.name, sec.description,
+		optionalEpoch(sec.created), optionalEpoch(sec.changed), optionalEpoch(sec.accessed), optionalEpoch(sec.purgeAt), stages,
+	}, nil
+}
+
+// beginByID is begin for an operation whose only member is SecretId.
+func (s *secretStore) beginByID(c *call, action string) (string, *apiError) {
+	var in struct {
+		SecretID *string `json:"SecretId"`
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return "", err
+	}
+	c.Object = deref(in.SecretID)
+	var limits constraints
+	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	return c.Object, s.begin(c, action, in.SecretID, &limits)
+}
+
+// optionalEpoch is 0, and so left out, for a time that is not set.
+func optionalEpoch(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return epoch(t)
+}

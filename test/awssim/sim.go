@@ -1,0 +1,338 @@
+// Package awssim is an AWS for tests that is as strict as the real one: STS
+// verifies projected Kubernetes tokens against their issuer's published keys and
+// evaluates trust policies, Secrets Manager and SSM Parameter Store demand a
+// valid Signature Version 4 by live credentials whose policies allow the action,
+// and the EKS Pod Identity agent hands out sessions with their tags. It also
+// misbehaves on demand: see Fault.
+//
+// One listener takes all services, by AWS_ENDPOINT_URL (Sim.URL) or as the HTTPS
+// proxy in front of the ordinary AWS host names (Sim.ProxyURL). The package is
+// importable, and cmd/awssim is a binary around it.
+package awssim
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says how a simulator is started. Its zero value is an empty account on
+// a free port of the loopback interface, without TLS.
+type Config struct {
+	// State is the initial content.
+	State State
+	// TLS serves HTTPS (HTTP/1.1 and HTTP/2) with certificates of the
+	// simulator's own CA.
+	TLS bool
+	// Listen is the address of the AWS listener; "127.0.0.1:0" when empty.
+	Listen string
+	// PodIdentityListen is the address of the Pod Identity agent's plain HTTP
+	// listener; "127.0.0.1:0" when empty, "-" = no agent.
+	PodIdentityListen string
+	// Clock is the simulator's time, for tokens, signatures and sessions;
+	// time.Now when nil. Certificates always follow the real time.
+	Clock func() time.Time
+	// Delay is added to each AWS call, the Pod Identity agent's included, but
+	// not to the discovery documents of issuers. A test that counts connections
+	// exactly needs some milliseconds: smithy-go closes the request's body when
+	// the answer is there, and when that comes before net/http has read the
+	// body's end, as it never does from AWS, net/http drops the connection.
+	Delay time.Duration
+}
+
+// Sim is a running simulator. All methods may be called concurrently.
+type Sim struct {
+	account string
+	tls     bool
+	delay   time.Duration
+	now     func() time.Time
+	// stsDisabled are the regions without STS.
+	stsDisabled []string
+
+	log    callLog
+	faults faultTable
+
+	iam         *directory
+	credentials *credentialTable
+	tokens      *tokenVerifier
+	issuers     issuerTable
+	secrets     *secretStore
+	parameters  *parameterStore
+
+	ca             *authority
+	proxied        proxiedHosts
+	listener       *awsListener
+	url            string
+	podIdentityURL string
+
+	stopping context.Context // done from Close on: ends hanging calls
+	stop     context.CancelFunc
+	servers  []*http.Server
+	serving  sync.WaitGroup
+}
+
+// Start starts a simulator. It refuses a state that is wrong in any way: a
+// policy with an element or condition key that the simulator does not know, a
+// role that exists twice, an invalid ARN.
+func Start(cfg Config) (*Sim, error) {
+	s, err := build(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("awssim: %w", err)
+	}
+	if err := s.listen(cfg); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("awssim: %w", err)
+	}
+	return s, nil
+}
+
+// build makes everything of a simulator but its listeners.
+func build(cfg Config) (*Sim, error) {
+	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions}
+	if s.account == "" {
+		s.account = DefaultAccount
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.credentials = newCredentialTable()
+	var err error
+	if s.iam, err = newDirectory(s.account, cfg.State); err != nil {
+		return nil, err
+	}
+	for _, u := range cfg.State.Users {
+		if err := s.addUser(u); err != nil {
+			return nil, err
+		}
+	}
+	if s.secrets, err = newSecretStore(s.account, cfg.State.Secrets, s.now); err != nil {
+		return nil, err
+	}
+	if s.parameters, err = newParameterStore(s.account, cfg.State.Parameters, s.now); err != nil {
+		return nil, err
+	}
+	if s.ca, err = newAuthority(); err != nil {
+		return nil, err
+	}
+	s.tokens = newTokenVerifier(s.ownTransport)
+	return s, nil
+}
+
+// listen opens the listeners and serves them.
+func (s *Sim) listen(cfg Config) error {
+	address := cfg.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	raw, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for AWS calls: %w", err)
+	}
+	scheme := "http"
+	if s.tls {
+		scheme = "https"
+	}
+	s.url = scheme + "://" + reachable(raw.Addr())
+	s.listener = newAWSListener(raw, s.ca, s.tls)
+	s.serve(s.listener, http.HandlerFunc(s.route))
+
+	if cfg.PodIdentityListen == "-" {
+		return nil
+	}
+	address = cfg.PodIdentityListen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	agent, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for the Pod Identity agent: %w", err)
+	}
+	s.podIdentityURL = "http://" + reachable(agent.Addr())
+	s.serve(agent, http.HandlerFunc(s.servePodIdentity))
+	return nil
+}
+
+func (s *Sim) serve(l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(errorFilter{}, "awssim: ", 0),
+	}
+	// Handshakes are the listener's business; this makes the server ready for
+	// connections that have agreed on HTTP/2.
+	server.TLSConfig = serverTLS(s.ca.forConnection)
+	s.servers = append(s.servers, server)
+	s.serving.Go(func() { _ = server.Serve(l) }) // always ErrServerClosed: Close is the only way out
+}
+
+// errorFilter passes on what net/http reports, panics above all, but not the
+// handshakes of clients that do not trust the CA: tests do that on purpose.
+type errorFilter struct{}
+
+func (errorFilter) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), "TLS handshake error") {
+		return len(line), nil
+	}
+	return os.Stderr.Write(line)
+}
+
+// Close stops the simulator and cuts every connection.
+func (s *Sim) Close() {
+	s.stop()
+	for _, server := range s.servers {
+		_ = server.Close()
+	}
+	if s.listener != nil {
+		_ = s.listener.Close()
+		s.listener.cutAll()
+	}
+	s.serving.Wait()
+}
+
+// URL is the value for AWS_ENDPOINT_URL.
+func (s *Sim) URL() string { return s.url }
+
+// ProxyURL is the value for HTTPS_PROXY: through it a client reaches the
+// simulator under the ordinary AWS host names. It is plain HTTP with and without
+// Config.TLS; the tunnelled connections are TLS, by the CA that WriteCA writes.
+func (s *Sim) ProxyURL() string {
+	_, hostPort, _ := strings.Cut(s.url, "://")
+	return "http://" + hostPort
+}
+
+// ProxiedHosts lists, sorted, the host names that clients have reached through
+// the proxy, each once, without port.
+func (s *Sim) ProxiedHosts() []string { return s.proxied.list() }
+
+// CAPEM is the PEM of the CA that signs the listener's certificate, nil without
+// Config.TLS. (The proxy's certificates need the CA in any case: see WriteCA.)
+func (s *Sim) CAPEM() []byte {
+	if !s.tls {
+		return nil
+	}
+	return s.ca.pem()
+}
+
+// WriteCA writes the PEM of the CA to a file, for AWS_CA_BUNDLE. It works
+// without Config.TLS too, for clients of the proxy.
+func (s *Sim) WriteCA(path string) error {
+	if err := os.WriteFile(path, s.ca.pem(), 0o644); err != nil {
+		return fmt.Errorf("write the CA: %w", err)
+	}
+	return nil
+}
+
+// PodIdentityURL is the base URL of the Pod Identity agent, without path; ""
+// when there is no agent.
+func (s *Sim) PodIdentityURL() string { return s.podIdentityURL }
+
+// Calls counts every request that reached an operation, failed ones too, by
+// "<service>:<Operation>", for example "sts:AssumeRoleWithWebIdentity".
+func (s *Sim) Calls() map[string]int { return s.log.countsCopy() }
+
+// CallLog lists the calls in the order of their arrival.
+func (s *Sim) CallLog() []Call { return s.log.snapshot() }
+
+// ResetCalls forgets all calls.
+func (s *Sim) ResetCalls() { s.log.reset() }
+
+// Connections counts the TCP connections that the AWS listener has accepted,
+// and those still open.
+func (s *Sim) Connections() (open, total int) { return s.listener.counts() }
+
+// Inject adds a fault. remove takes it away; calling it again does nothing.
+func (s *Sim) Inject(f Fault) (remove func()) {
+	id := s.faults.add(f)
+	return func() { s.faults.remove(id) }
+}
+
+// AddRole adds a role; one that exists already is an error.
+func (s *Sim) AddRole(r Role) error { return s.iam.putRole(r, false) }
+
+// SetRole adds a role or replaces it, policies and all. Sessions of the role are
+// held against its new policies from their next call on.
+func (s *Sim) SetRole(r Role) error { return s.iam.putRole(r, true) }
+
+// RemoveRole removes a role by name (in the state's account) or ARN; its
+// sessions are no longer accepted.
+func (s *Sim) RemoveRole(nameOrARN string) error { return s.iam.removeRole(nameOrARN) }
+
+// AddOIDCProvider registers an identity provider, or replaces the one of the
+// same issuer and account.
+func (s *Sim) AddOIDCProvider(p OIDCProvider) error { return s.iam.putProvider(p) }
+
+// AddPodIdentityAssociation associates a role with a ServiceAccount, or replaces
+// the ServiceAccount's association.
+func (s *Sim) AddPodIdentityAssociation(a PodIdentityAssociation) error {
+	return s.iam.putAssociation(a)
+}
+
+// PutSecret gives a secret a new current value, as a console user would, and
+// returns the version's id; a secret that is not there is made.
+func (s *Sim) PutSecret(region, name, value string) (versionID string) {
+	return s.secrets.put(region, name, value)
+}
+
+// PutParameter gives a parameter a new value and returns its version; one that
+// is not there is made.
+func (s *Sim) PutParameter(region, name, value string) (version int64) {
+	return s.parameters.put(region, name, value)
+}
+
+// addUser registers a user's static access key.
+func (s *Sim) addUser(u User) error {
+	if u.Name == "" || u.AccessKeyID == "" || u.SecretAccessKey == "" {
+		return fmt.Errorf("user %q: name, accessKeyID and secretAccessKey are required", u.Name)
+	}
+	policies, err := parsePermissions(u.Policies)
+	if err != nil {
+		return fmt.Errorf("user %s: %w", u.Name, err)
+	}
+	added := s.credentials.addStatic(u.AccessKeyID, u.SecretAccessKey, principal{
+		arn:      "arn:aws:iam::" + s.account + ":user/" + u.Name,
+		userID:   uniqueID("AIDA", s.account+u.Name),
+		account:  s.account,
+		policies: policies,
+		tags:     u.Tags,
+	})
+	if !added {
+		return fmt.Errorf("user %s: the access key is another user's", u.Name)
+	}
+	return nil
+}
+
+// reachable is the host:port at which a listener is reached from this machine:
+// one on all interfaces is reached on the loopback.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// pause waits until a time has passed; false = the client left or Close came.
+func (s *Sim) pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-s.stopping.Done():
+	}
+	return false
+}

@@ -1,0 +1,368 @@
+// AWS Systems Manager Parameter Store: what the simulator is given, the dispatch,
+// and the operations that read.
+//
+// Sources: AWS Systems Manager API reference (GetParameters, GetParameter,
+// GetParametersByPath, data type Parameter) for members, limits, selectors, the
+// alphabetical order and the trimming of spaces; Service Authorization Reference
+// "AWS Systems Manager" (resource parameter/<name without its first slash>, which
+// GetParameters asks for every name). That an ARN request answers with the plain
+// name is recorded from the live service (LocalStack's snapshots of 2024 and
+// 2025).
+
+package awssim
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxParameterNameLength = 2048
+	maxParameterBatch      = 10
+)
+
+// Parameter is one parameter that the simulator starts with.
+type Parameter struct {
+	Region string `yaml:"region"`
+	Name   string `yaml:"name"` // "/app/db" or "db", as in PutParameter
+	// Type is String, StringList or SecureString; String when empty.
+	Type string `yaml:"type"`
+	// Value is the only version, number 1. Up to 8192 bytes; above 4096 the
+	// parameter is of the advanced tier.
+	Value string `yaml:"value"`
+	// Versions are the values of the versions 1, 2, … instead of Value.
+	Versions []string `yaml:"versions"`
+	// Labels is label → version number.
+	Labels map[string]int64 `yaml:"labels"`
+}
+
+// parameterStore is Parameter Store of one account in all regions.
+type parameterStore struct {
+	account string
+	now     func() time.Time
+
+	mu      sync.Mutex
+	regions map[string]map[string]*parameter // region → name → parameter
+}
+
+// newParameterStore makes a store that holds the given parameters. Every fault of
+// every parameter is reported.
+func newParameterStore(account string, params []Parameter, now func() time.Time) (*parameterStore, error) {
+	p := &parameterStore{account: account, now: now, regions: map[string]map[string]*parameter{}}
+	var faults []error
+	for _, seed := range params {
+		if err := p.seed(seed); err != nil {
+			faults = append(faults, fmt.Errorf("parameter %q in region %q: %w", seed.Name, seed.Region, err))
+		}
+	}
+	return p, errors.Join(faults...)
+}
+
+func (p *parameterStore) seed(seed Parameter) error {
+	kind, values := cmp.Or(seed.Type, typeString), seed.Versions
+	switch {
+	case seed.Region == "":
+		return errors.New("region is missing")
+	case p.regions[seed.Region][seed.Name] != nil:
+		return errors.New("is there twice")
+	case kind != typeString && kind != typeStringList && kind != typeSecureString:
+		return fmt.Errorf("type %q is not String, StringList or SecureString", seed.Type)
+	case (seed.Value == "") == (len(values) == 0):
+		return errors.New("needs either a value or versions")
+	case len(values) > maxParameterVersions:
+		return fmt.Errorf("has more than %d versions", maxParameterVersions)
+	}
+	if err := p.checkNewParameter(seed.Region, seed.Name); err != nil {
+		return err
+	}
+	if seed.Value != "" {
+		values = []string{seed.Value}
+	}
+	param := &parameter{region: seed.Region, name: seed.Name, kind: kind}
+	for i, value := range values {
+		if value == "" || len(value) > maxAdvancedBytes {
+			return fmt.Errorf("version %d: value is not 1 to %d bytes", i+1, maxAdvancedBytes)
+		}
+		if err := param.addVersion(value, p.now()); err != nil {
+			return err
+		}
+	}
+	for label, number := range seed.Labels {
+		version := param.version(number)
+		switch {
+		case !validLabel(label) || len(label) > maxLabelLength:
+			return fmt.Errorf("label %q is not valid", label)
+		case version == nil:
+			return fmt.Errorf("label %q: there is no version %d", label, number)
+		case len(version.labels) == maxParameterLabels:
+			return fmt.Errorf("version %d has more than %d labels", number, maxParameterLabels)
+		}
+		param.label(version, []string{label})
+	}
+	p.add(param)
+	return nil
+}
+
+func (p *parameterStore) add(param *parameter) {
+	if p.regions[param.region] == nil {
+		p.regions[param.region] = map[string]*parameter{}
+	}
+	p.regions[param.region][param.name] = param
+}
+
+// put is a back door for tests: it creates the parameter, of type String, or adds
+// a version, without a caller, permissions or limits. It returns the version's
+// number, 0 when the oldest of a hundred versions has a label.
+func (p *parameterStore) put(region, name, value string) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	param := p.regions[region][name]
+	if param == nil {
+		param = &parameter{region: region, name: name, kind: typeString}
+		p.add(param)
+	}
+	if err := param.addVersion(value, p.now()); err != nil {
+		return 0
+	}
+	return param.current().number
+}
+
+// handle answers one operation.
+func (p *parameterStore) handle(op string, c *call) (any, *apiError) {
+	switch op {
+	case "GetParameters":
+		return p.getParameters(c)
+	case "GetParameter":
+		return p.getParameter(c)
+	case "GetParametersByPath":
+		return p.getParametersByPath(c)
+	case "PutParameter":
+		return p.putParameter(c)
+	case "LabelParameterVersion":
+		return p.labelParameterVersion(c)
+	case "DeleteParameter":
+		return p.deleteParameter(c)
+	}
+	return nil, unknownOperation()
+}
+
+// parameterNotFound has no message: the service sends none.
+func parameterNotFound() *apiError { return clientError("ParameterNotFound", "") }
+
+func parameterVersionNotFound(name, version string) *apiError {
+	return clientError("ParameterVersionNotFound", "Systems Manager could not find version %s of %s. Verify the version and try again.", version, name)
+}
+
+// resolve is ref under the lock, with the name's characters checked.
+func (p *parameterStore) resolve(c *call, asked string) (parameterRef, *apiError) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ref := p.ref(c.Region, asked)
+	if strings.HasPrefix(ref.asked, "arn:") {
+		return ref, nil
+	}
+	return ref, checkParameterChars(ref.name)
+}
+
+// begin is the way into every operation on one parameter: constraints, form of
+// the name, permission.
+func (p *parameterStore) begin(c *call, action string, name *string, limits *constraints) (parameterRef, *apiError) {
+	limits.needText("name", name, 1, maxParameterNameLength)
+	if err := limits.err(); err != nil {
+		return parameterRef{}, err
+	}
+	ref, err := p.resolve(c, *name)
+	if err != nil {
+		return ref, err
+	}
+	return ref, c.Allowed("ssm:"+action, ref.arn)
+}
+
+// parameterAnswer is the API's data type Parameter.
+type parameterAnswer struct {
+	ARN              string
+	DataType         string
+	LastModifiedDate float64
+	Name             string // without selector, also for an ARN
+	Selector         string `json:",omitempty"` // ":3" or ":label", as asked
+	Type             string
+	Value            string
+	Version          int64
+}
+
+func (p *parameterStore) answer(param *parameter, v *parameterVersion, selector string, decrypted bool) parameterAnswer {
+	value := v.value
+	if param.kind == typeSecureString && !decrypted {
+		value = param.ciphertext(v)
+	}
+	if selector != "" {
+		selector = ":" + selector
+	}
+	return parameterAnswer{
+		ARN: p.arn(param.region, param.name), DataType: "text", LastModifiedDate: epoch(v.modified),
+		Name: param.name, Selector: selector, Type: param.kind, Value: value, Version: v.number,
+	}
+}
+
+func (p *parameterStore) getParameters(c *call) (any, *apiError) {
+	var in struct {
+		Names          []string
+		WithDecryption bool
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Object = strings.Join(in.Names, ",")
+	var limits constraints
+	if in.Names == nil {
+		limits.add("names", "null", "Member must not be null")
+	} else {
+		limits.list("names", in.Names, maxParameterBatch, maxParameterNameLength)
+	}
+	if err := limits.err(); err != nil {
+		return nil, err
+	}
+	refs := make([]parameterRef, len(in.Names))
+	for i, name := range in.Names {
+		ref, err := p.resolve(c, name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(refs[:i], func(r parameterRef) bool { return r.asked == ref.asked }) {
+			return nil, clientError("ValidationException", "Duplicate parameter names are not allowed in a request: %s", ref.asked)
+		}
+		refs[i] = ref
+	}
+	for _, ref := range refs { // one that is denied denies all
+		if err := c.Allowed("ssm:GetParameters", ref.arn); err != nil {
+			return nil, err
+		}
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := struct {
+		InvalidParameters []string
+		Parameters        []parameterAnswer
+	}{[]string{}, []parameterAnswer{}}
+	for _, ref := range refs {
+		param, version := p.find(c.Region, ref)
+		if version == nil {
+			out.InvalidParameters = append(out.InvalidParameters, ref.asked)
+			continue
+		}
+		out.Parameters = append(out.Parameters, p.answer(param, version, ref.selector, in.WithDecryption))
+	}
+	slices.SortFunc(out.Parameters, func(a, b parameterAnswer) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Selector, b.Selector))
+	})
+	return out, nil
+}
+
+func (p *parameterStore) getParameter(c *call) (any, *apiError) {
+	var in struct {
+		Name           *string
+		WithDecryption bool
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Object = deref(in.Name)
+	ref, err := p.begin(c, "GetParameter", in.Name, new(constraints))
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	param, version := p.find(c.Region, ref)
+	switch {
+	case param == nil:
+		return nil, parameterNotFound()
+	case version == nil:
+		return nil, parameterVersionNotFound(param.name, ref.selector)
+	}
+	return struct{ Parameter parameterAnswer }{p.answer(param, version, ref.selector, in.WithDecryption)}, nil
+}
+
+func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
+	var in struct {
+		Path, NextToken           *string
+		MaxResults                *int64
+		Recursive, WithDecryption bool
+		ParameterFilters          []any
+	}
+	if err := decodeInput(c.Body, &in); err != nil {
+		return nil, err
+	}
+	c.Object = deref(in.Path)
+	var limits constraints
+	limits.needText("path", in.Path, 1, maxParameterNameLength)
+	limits.number("maxResults", in.MaxResults, 1, maxParameterBatch)
+	if err := limits.err(); err != nil {
+		return nil, err
+	}
+	path := strings.TrimSpace(*in.Path)
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || !parameterName.MatchString(path) {
+		return nil, clientError("ValidationException", `The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash "/". `+
+			`It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). `+
+			"It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). "+
+			`Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". `+
+			"Valid example: /get/parameters2-/by1./path0_.")
+	}
+	if err := c.Allowed("ssm:GetParametersByPath", p.arn(c.Region, path)); err != nil {
+		return nil, err
+	}
+	if len(in.ParameterFilters) > 0 {
+		return nil, clientError("InvalidFilterKey", "This simulator does not implement 'ParameterFilters'.")
+	}
+	after, err := readPageToken(in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := struct {
+		Parameters []parameterAnswer
+		NextToken  string `json:",omitempty"`
+	}{Parameters: []parameterAnswer{}}
+	prefix, size := strings.TrimSuffix(path, "/")+"/", cmp.Or(deref(in.MaxResults), maxParameterBatch)
+	for _, name := range slices.Sorted(maps.Keys(p.regions[c.Region])) {
+		rest, below := strings.CutPrefix("/"+strings.TrimPrefix(name, "/"), prefix)
+		if !below || name <= after || !in.Recursive && strings.Contains(rest, "/") {
+			continue
+		}
+		if int64(len(out.Parameters)) == size {
+			out.NextToken = pageToken(out.Parameters[size-1].Name)
+			break
+		}
+		param := p.regions[c.Region][name]
+		out.Parameters = append(out.Parameters, p.answer(param, param.current(), "", in.WithDecryption))
+	}
+	return out, nil
+}
+
+// pageToken is opaque to clients: the last name of a page.
+func pageToken(last string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte("page:" + last))
+}
+
+// readPageToken gives the name after which the next page begins.
+func readPageToken(token *string) (string, *apiError) {
+	if token == nil {
+		return "", nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(*token)
+	last, ok := strings.CutPrefix(string(text), "page:")
+	if err != nil || !ok {
+		return "", clientError("InvalidNextToken", "The specified token isn't valid.")
+	}
+	return last, nil
+}
