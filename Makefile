@@ -27,13 +27,13 @@ build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
 	go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/secrets-provider-aws
 
 .PHONY: demo
-demo: ## Play one mount from pod to files on this machine, without AWS
-	go run ./cmd/demo
+demo: build ## Play one mount from pod to files on this machine, without AWS (DEMOFLAGS='--dir DIR --keep')
+	@go run ./cmd/demo --provider $(BINARY) $(DEMOFLAGS)
 
 # The tests come last, so that their summary closes the output.
 .PHONY: test
 test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s each), run all tests with -race
-	.ci/fuzz $(or $(FUZZTIME),5s)
+	.ci/fuzz $(or $(FUZZTIME),5s) --fresh
 	$(MAKE) race
 
 .PHONY: race

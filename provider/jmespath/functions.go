@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/bits"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -126,6 +125,12 @@ func (e *evaluation) kindsOf(v any, want kinds) (kinds, error) {
 	return isAny, nil
 }
 
+// as is v as the T that it is known to be: call has looked at every argument.
+func as[T any](v any) T {
+	t, _ := v.(T)
+	return t
+}
+
 func (k kinds) String() string {
 	var names []string
 	for i, name := range kindNames {
@@ -160,7 +165,7 @@ func describe(v any, want kinds) string {
 func contains(e *evaluation, args []any) (any, error) {
 	list, ok := args[0].([]any)
 	if !ok {
-		text := args[0].(string)
+		text := as[string](args[0])
 		part, ok := args[1].(string)
 		return ok && strings.Contains(text, part), e.charge(bytes16(len(text)))
 	}
@@ -173,23 +178,23 @@ func contains(e *evaluation, args []any) (any, error) {
 }
 
 func startsWith(e *evaluation, args []any) (any, error) {
-	part := args[1].(string)
-	return strings.HasPrefix(args[0].(string), part), e.charge(bytes16(len(part)))
+	part := as[string](args[1])
+	return strings.HasPrefix(as[string](args[0]), part), e.charge(bytes16(len(part)))
 }
 
 func endsWith(e *evaluation, args []any) (any, error) {
-	part := args[1].(string)
-	return strings.HasSuffix(args[0].(string), part), e.charge(bytes16(len(part)))
+	part := as[string](args[1])
+	return strings.HasSuffix(as[string](args[0]), part), e.charge(bytes16(len(part)))
 }
 
 func join(e *evaluation, args []any) (any, error) {
-	separator, list := args[0].(string), args[1].([]any)
+	separator, list := as[string](args[0]), as[[]any](args[1])
 	size := 0
 	for i, element := range list {
 		if i > 0 {
 			size += len(separator)
 		}
-		size += len(element.(string))
+		size += len(as[string](element))
 	}
 	if err := e.charge(len(list) + bytes16(size)); err != nil {
 		return nil, err
@@ -200,13 +205,13 @@ func join(e *evaluation, args []any) (any, error) {
 		if i > 0 {
 			text.WriteString(separator)
 		}
-		text.WriteString(element.(string))
+		text.WriteString(as[string](element))
 	}
 	return text.String(), nil
 }
 
 func keys(e *evaluation, args []any) (any, error) {
-	names, err := e.keys(args[0].(map[string]any))
+	names, err := e.keys(as[map[string]any](args[0]))
 	list := make([]any, len(names))
 	for i, name := range names {
 		list[i] = name
@@ -215,7 +220,7 @@ func keys(e *evaluation, args []any) (any, error) {
 }
 
 func values(e *evaluation, args []any) (any, error) {
-	return e.values(args[0].(map[string]any))
+	return e.values(as[map[string]any](args[0]))
 }
 
 func length(e *evaluation, args []any) (any, error) {
@@ -235,7 +240,7 @@ func length(e *evaluation, args []any) (any, error) {
 }
 
 func mapList(e *evaluation, args []any) (any, error) {
-	return e.each(args[0].(*node), args[1].([]any))
+	return e.each(as[*node](args[0]), as[[]any](args[1]))
 }
 
 // each evaluates n on every element; unlike a projection it keeps null.
@@ -253,14 +258,14 @@ func (e *evaluation) each(n *node, list []any) ([]any, error) {
 func merge(e *evaluation, args []any) (any, error) {
 	size := 0
 	for _, arg := range args {
-		size += len(arg.(map[string]any))
+		size += len(as[map[string]any](arg))
 	}
 	if err := e.charge(objectCost + entryCost*size); err != nil {
 		return nil, err
 	}
 	merged := make(map[string]any)
 	for _, arg := range args {
-		maps.Copy(merged, arg.(map[string]any))
+		maps.Copy(merged, as[map[string]any](arg))
 	}
 	return merged, nil
 }
@@ -283,110 +288,13 @@ func reverse(e *evaluation, args []any) (any, error) {
 		slices.Reverse(runes)
 		return string(runes), nil
 	}
-	list := args[0].([]any)
+	list := as[[]any](args[0])
 	if err := e.charge(len(list)); err != nil {
 		return nil, err
 	}
 	list = slices.Clone(list)
 	slices.Reverse(list)
 	return list, nil
-}
-
-// sortKeys are what list is sorted by: itself, or the results of the &expression behind it.
-func (e *evaluation) sortKeys(args []any) ([]any, error) {
-	list := args[0].([]any)
-	if len(args) == 1 {
-		return list, nil
-	}
-	return e.each(args[1].(*node), list)
-}
-
-// sortList is sort and sort_by. Both are stable; sort_by does not look at a single element.
-func sortList(e *evaluation, args []any) (any, error) {
-	list := args[0].([]any)
-	if len(list) < 2 {
-		return list, nil
-	}
-	sortKeys, err := e.sortKeys(args)
-	if err != nil {
-		return nil, err
-	}
-	order, err := e.orderOf(sortKeys)
-	if err != nil {
-		return nil, err
-	}
-	places := make([]int, len(list))
-	for i := range places {
-		places[i] = i
-	}
-	slices.SortStableFunc(places, order)
-	sorted := make([]any, len(list))
-	for i, place := range places {
-		sorted[i] = list[place]
-	}
-	return sorted, nil
-}
-
-// extreme is max and max_by (sign 1) or min and min_by (sign -1): the first of the best, or null.
-func extreme(sign int) func(*evaluation, []any) (any, error) {
-	return func(e *evaluation, args []any) (any, error) {
-		list := args[0].([]any)
-		switch len(list) {
-		case 0:
-			return nil, nil
-		case 1:
-			return list[0], nil
-		}
-		sortKeys, err := e.sortKeys(args)
-		if err != nil {
-			return nil, err
-		}
-		order, err := e.orderOf(sortKeys)
-		if err != nil {
-			return nil, err
-		}
-		best := 0
-		for i := range list {
-			if sign*order(i, best) > 0 {
-				best = i
-			}
-		}
-		return list[best], nil
-	}
-}
-
-var errKeys = fmt.Errorf("%w: what max_by, min_by and sort_by compare must be all numbers or all strings", ErrEvaluation)
-
-// orderOf gives the order of two keys by their places, and charges for sorting them.
-func (e *evaluation) orderOf(sortKeys []any) (func(i, j int) int, error) {
-	rounds := bits.Len(uint(len(sortKeys)))
-	var numbers []decimal
-	var texts []string
-	for _, key := range sortKeys {
-		switch key := key.(type) {
-		case json.Number:
-			if err := e.charge(rounds * bytes16(len(key))); err != nil {
-				return nil, err
-			}
-			n, err := parseDecimal(key)
-			if err != nil {
-				return nil, err
-			}
-			numbers = append(numbers, n)
-		case string:
-			if err := e.charge(rounds * bytes16(len(key))); err != nil {
-				return nil, err
-			}
-			texts = append(texts, key)
-		}
-	}
-	switch len(sortKeys) {
-	case len(numbers):
-		return func(i, j int) int { return numbers[i].compare(numbers[j]) }, nil
-	case len(texts):
-		return func(i, j int) int { return strings.Compare(texts[i], texts[j]) }, nil
-	}
-	return nil, errKeys
 }
 
 func toArray(_ *evaluation, args []any) (any, error) {

@@ -37,8 +37,11 @@ func FuzzCompileExpression(f *testing.F) {
 		}
 	}
 	for _, text := range hostileExpressions {
-		f.Add(text)
+		if len(text) < 200 { // a longer one is slow to vary, and has its own test
+			f.Add(text)
+		}
 	}
+	f.Add("[@,@]|[@,@]|[@,@][]|join('',[@,@])|map(&[@,@],@)")
 	var documents []*Document
 	for _, value := range []string{secret, `[[1,2],[3,[4]],{"a":[{"b":"c"}]}]`, `"text"`, `null`, fill(1000, "[", "[0,1]", "]")} {
 		documents = append(documents, parsed(f, value))
@@ -152,7 +155,7 @@ func checkExtract(t *testing.T, e *Expression, d *Document) {
 	t.Helper()
 	content, err := e.Extract(d)
 	if err != nil {
-		if err != ErrNoResult && err != ErrResultTooLarge && !errors.Is(err, ErrEvaluation) || content != nil {
+		if !known(err) || content != nil {
 			t.Errorf("%d bytes, unknown error %v", len(content), err)
 		}
 		return
@@ -175,7 +178,8 @@ func checkExtract(t *testing.T, e *Expression, d *Document) {
 	if err != nil {
 		t.Fatalf("not JSON: %q", content)
 	}
-	if same, err := (&evaluation{budget: math.MaxInt}).equal(v, back.value); !same || err != nil && !errors.Is(err, errTooLong) {
+	same, err := (&evaluation{budget: math.MaxInt}).equal(v, back.value)
+	if !errors.Is(err, errTooLong) && (!same || err != nil) {
 		t.Errorf("%q reads back as another value (error %v)", content, err)
 	}
 }

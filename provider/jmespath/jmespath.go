@@ -1,21 +1,25 @@
 // Package jmespath extracts a part of a JSON secret by a JMESPath expression, whoever wrote the two.
 //
 // The language is that of https://jmespath.org/specification.html as jmespath/go-jmespath v0.4.0
-// understands it, the library of AWS's own provider: its compliance suite passes here, and a fuzz
-// test holds the results of both side by side. The package is its own parser and evaluator because
-// expressions come from pod authors and one process serves a whole node, and no library stands that:
+// understands it, the library of AWS's own provider: its compliance suite passes here, and generated
+// expressions are held against it side by side. It has a parser and evaluator of its own because
+// expressions come from pod authors, one process serves a whole node, and no library stands that:
 //
 //   - jmespath/go-jmespath panics on a\u0080, merge('x'), @(a), [1:2:9223372036854775807] and
 //     contains([[`1`]], [`1`]), overflows the stack on 500,000 × "!", and hides its syntax tree, so
 //     nothing can be bounded before it runs.
-//   - jmespath-community/go-jmespath shows the tree, but its lexer panics on a\u0080 too, it reads
-//     '\\' otherwise, it takes literals as float64, and it adds a language (let, $, arithmetic) to be
-//     refused again.
+//   - jmespath-community/go-jmespath shows the tree, but panics on the first and the last two as well,
+//     reads raw strings and literals otherwise, and adds a language (let, $, arithmetic).
 //   - Both compute with float64, which turns 12345678901234567890 into another number, and both
 //     print argument values, that is secrets, in their errors.
 //
 // So here the cost is counted while an expression runs, not guessed from its text. A number is its
 // spelling (json.Number), compared and added up as a decimal. No error holds a value.
+//
+// What go-jmespath does otherwise: it gives keys, values and `*` in random order, evaluates the right
+// side of `*` on null once for each value too many, sorts the document itself in sort_by, yields NaN
+// for avg of an empty list, and finds a wrong function, argument count, `&` or slice step only
+// when it comes to it.
 package jmespath
 
 import (
@@ -77,7 +81,7 @@ func Compile(text string) (*Expression, error) {
 }
 
 // Document is a JSON value, parsed once for all expressions. It is never changed, hence safe for
-// concurrent use, and prints as [redacted].
+// concurrent use. However it is printed, logged or marshalled to JSON, it shows as [redacted].
 type Document struct{ value any }
 
 // Parse reads exactly one JSON value. Of equal keys in one object the last wins, as in encoding/json.
@@ -103,7 +107,26 @@ func (Document) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 // as compact JSON with the keys of objects in byte order, nothing escaped that need not be,
 // and numbers as they stand in d. Equal documents give equal bytes.
 func (e *Expression) Extract(d *Document) ([]byte, error) {
-	run := evaluation{budget: maxCost}
+	return e.extract(d, &evaluation{budget: maxCost})
+}
+
+// Budget bounds what the extractions for one volume may cost together, their results included: four times
+// what one may. It is not safe for concurrent use.
+type Budget struct{ left int }
+
+// NewBudget is a Budget of which nothing is spent.
+func NewBudget() *Budget { return &Budget{left: 4 * maxCost} }
+
+// Extract is e.Extract(d), paid from b.
+func (b *Budget) Extract(e *Expression, d *Document) ([]byte, error) {
+	run := &evaluation{budget: min(maxCost, b.left)}
+	granted := run.budget
+	content, err := e.extract(d, run)
+	b.left -= granted - max(run.budget, 0) + bytes16(len(content))
+	return content, err
+}
+
+func (e *Expression) extract(d *Document, run *evaluation) ([]byte, error) {
 	result, err := run.eval(e.root, d.value)
 	switch text, isString := result.(string); {
 	case err != nil:
@@ -124,6 +147,9 @@ func (e *Expression) Extract(d *Document) ([]byte, error) {
 	return w.Bytes(), nil
 }
 
+// MarshalText marshals to [redacted].
+func (Document) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
+
 // decode parses one JSON value into nil, bool, json.Number, string, []any and map[string]any:
 // all the values an evaluation knows.
 func decode(text []byte) (any, error) {
@@ -133,7 +159,7 @@ func decode(text []byte) (any, error) {
 	if err := decoder.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := decoder.Token(); err != io.EOF {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("data after the value")
 	}
 	return v, nil

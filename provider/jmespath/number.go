@@ -85,7 +85,7 @@ func (e *evaluation) total(numbers []any) (*big.Rat, error) {
 	var terms []decimal
 	low, high := 0, 0 // exponents of the last and before the first digit of all
 	for _, n := range numbers {
-		text := n.(json.Number)
+		text := as[json.Number](n)
 		if err := e.charge(bytes16(len(text))); err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func spellFloat(f float64) (json.Number, error) {
 }
 
 func sum(e *evaluation, args []any) (any, error) {
-	total, err := e.total(args[0].([]any))
+	total, err := e.total(as[[]any](args[0]))
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func sum(e *evaluation, args []any) (any, error) {
 }
 
 func avg(e *evaluation, args []any) (any, error) {
-	list := args[0].([]any)
+	list := as[[]any](args[0])
 	if len(list) == 0 {
 		return nil, nil
 	}
@@ -173,7 +173,7 @@ func ceil(e *evaluation, args []any) (any, error) {
 }
 
 func abs(_ *evaluation, args []any) (any, error) {
-	return json.Number(strings.TrimPrefix(string(args[0].(json.Number)), "-")), nil
+	return json.Number(strings.TrimPrefix(string(as[json.Number](args[0])), "-")), nil
 }
 
 // toNumber keeps the spelling of what JSON calls a number. What only Go calls one (05, +5, .5) is
@@ -181,11 +181,10 @@ func abs(_ *evaluation, args []any) (any, error) {
 func toNumber(e *evaluation, args []any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {
-		n, _ := args[0].(json.Number)
-		if n == "" {
-			return nil, nil
+		if n, ok := args[0].(json.Number); ok {
+			return n, nil
 		}
-		return n, nil
+		return nil, nil
 	}
 	if err := e.charge(bytes16(len(text))); err != nil {
 		return nil, err
@@ -194,8 +193,8 @@ func toNumber(e *evaluation, args []any) (any, error) {
 		return json.Number(text), nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || len(text) > 15 || math.IsInf(f, 0) || math.IsNaN(f) {
-		return nil, nil
+	if err == nil && len(text) <= 15 && !math.IsInf(f, 0) && !math.IsNaN(f) {
+		return spellFloat(f)
 	}
-	return spellFloat(f)
+	return nil, nil
 }

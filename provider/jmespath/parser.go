@@ -97,7 +97,7 @@ func (p *parser) first(t token) (*node, error) {
 		if p.peek() == "(" {
 			return nil, p.fail(t, "a function name takes no quotes")
 		}
-		return &node{op: opField, name: t.value.(string)}, nil
+		return &node{op: opField, name: as[string](t.value)}, nil
 	case "@":
 		return current, nil
 	case "*":
@@ -283,7 +283,7 @@ func (p *parser) object() (*node, error) {
 		case kindName:
 			n.keys = append(n.keys, key.text)
 		case kindQuoted:
-			n.keys = append(n.keys, key.value.(string))
+			n.keys = append(n.keys, as[string](key.value))
 		default:
 			return nil, p.unexpected(key)
 		}

@@ -19,7 +19,12 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			out, err := b.webIdentity(t, paymentRole, b.token(t, paymentToken()))
+			token, err := b.issuer.Token(paymentToken())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			out, err := b.webIdentity(t, paymentRole, token)
 			if err != nil {
 				t.Error(err)
 				return
@@ -36,7 +41,9 @@ func TestConcurrentUse(t *testing.T) {
 				if err := b.SetRole(role); err != nil {
 					t.Error(err)
 				}
-				b.addRole(t, awssim.Role{Name: name})
+				if err := b.AddRole(awssim.Role{Name: name}); err != nil {
+					t.Error(err)
+				}
 				if err := b.RemoveRole(name); err != nil {
 					t.Error(err)
 				}

@@ -85,7 +85,7 @@ func checkKey(written string) error {
 func parseConditions(raw any) ([]condition, error) {
 	block, ok := raw.(map[string]any)
 	if !ok {
-		return nil, errors.New("Condition is not an object")
+		return nil, errors.New("the Condition is not an object")
 	}
 	var out []condition
 	for name, rawKeys := range block {

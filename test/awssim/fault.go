@@ -43,8 +43,7 @@ type Fault struct {
 	Cut bool `json:"cut,omitempty"`
 }
 
-// faultJSON is Fault with its latency as text; the alias type has no methods,
-// which ends the recursion.
+// faultAlias is Fault without its methods, which ends their recursion.
 type faultAlias Fault
 
 // MarshalJSON writes the latency as text, "1.5s".

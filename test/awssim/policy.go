@@ -123,7 +123,7 @@ func parseStatement(fields map[string]any, trust bool) (statement, error) {
 	case "Deny":
 		st.deny = true
 	default:
-		return st, fmt.Errorf("Effect must be Allow or Deny, not %v", fields["Effect"])
+		return st, fmt.Errorf("the Effect must be Allow or Deny, not %v", fields["Effect"])
 	}
 
 	var err error
@@ -183,13 +183,13 @@ func parsePrincipals(raw any) ([]principalRef, error) {
 	}
 	kinds, ok := raw.(map[string]any)
 	if !ok || len(kinds) == 0 {
-		return nil, errors.New("Principal must be \"*\" or an object with AWS, Federated or Service")
+		return nil, errors.New("the Principal must be \"*\" or an object with AWS, Federated or Service")
 	}
 	var out []principalRef
 	for kind, rawValues := range kinds {
 		values, err := texts(rawValues)
 		if err != nil {
-			return nil, fmt.Errorf("Principal %s: %w", kind, err)
+			return nil, fmt.Errorf("the Principal %s: %w", kind, err)
 		}
 		for _, v := range values {
 			switch {
@@ -200,7 +200,7 @@ func parsePrincipals(raw any) ([]principalRef, error) {
 			case kind == "Federated" && federatedPrincipal.MatchString(v):
 			case kind == "Service" && servicePrincipal.MatchString(v):
 			default:
-				return nil, fmt.Errorf("Principal %s: %q is not valid or not supported", kind, v)
+				return nil, fmt.Errorf("the Principal %s: %q is not valid or not supported", kind, v)
 			}
 			out = append(out, principalRef{kind: kind, value: v})
 		}

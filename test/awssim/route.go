@@ -191,14 +191,14 @@ func (s *Sim) finish(entry *Call, refused *apiError) {
 // service will say so.
 func objectsInJSON(service string, body []byte) []string {
 	var in struct {
-		SecretId     string //nolint:revive // the API's own names
-		SecretIdList []string
+		SecretID     string   `json:"SecretId"`
+		SecretIDList []string `json:"SecretIdList"`
 		Name         string
 		Names        []string
 	}
 	_ = json.Unmarshal(body, &in)
 	var out []string
-	for _, name := range append(append([]string{in.SecretId, in.Name}, in.SecretIdList...), in.Names...) {
+	for _, name := range append(append([]string{in.SecretID, in.Name}, in.SecretIDList...), in.Names...) {
 		if service == "ssm" {
 			name = withoutVersion(name)
 		}

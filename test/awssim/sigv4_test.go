@@ -48,6 +48,8 @@ func TestRefusedSignatures(t *testing.T) {
 			jsonCode: "IncompleteSignatureException", qyCode: "IncompleteSignature", part: "'Signature'"},
 		"no date": {tamper: func(r *http.Request) { r.Header.Del("X-Amz-Date") },
 			jsonCode: "IncompleteSignatureException", qyCode: "IncompleteSignature", part: "'X-Amz-Date'"},
+		"scope with another ending": {tamper: replace("Authorization", "/aws4_request", "/aws5_request"),
+			jsonCode: "InvalidSignatureException", qyCode: "SignatureDoesNotMatch", part: "valid terminator"},
 		"scope cut short": {tamper: replace("Authorization", "/aws4_request", ""),
 			jsonCode: "IncompleteSignatureException", qyCode: "IncompleteSignature", part: "exactly 5"},
 		"changed body": {tamper: func(r *http.Request) {
@@ -171,6 +173,14 @@ func TestSignedQueryAndOddHeaders(t *testing.T) {
 	}
 	if status := statusOf(t, req); status != http.StatusOK {
 		t.Errorf("status %d, want 200", status)
+	}
+	declared := req.Clone(t.Context())
+	declared.Header.Set("X-Amz-Content-Sha256", strings.Repeat("0", 64))
+	if err := v4.NewSigner().SignHTTP(t.Context(), creds, declared, emptyHash, "sts", region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if status := statusOf(t, declared); status != http.StatusForbidden {
+		t.Errorf("well signed, but with another body's hash in the header: status %d, want 403", status)
 	}
 	req.URL.RawQuery += "&Action=AssumeRole"
 	if status := statusOf(t, req); status != http.StatusForbidden {

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"secrets-provider-aws/test/awssim"
+)
+
+// story is the demo as it is told.
+type story struct {
+	*page
+	*article
+	*world
+
+	mountTook, rotateTook time.Duration
+	explained             int // mistakes
+}
+
+// tell tells the whole story, step by step, until one does not do what it says.
+func tell(ctx context.Context, p *page, a *article, w *world) error {
+	s := &story{page: p, article: a, world: w}
+	s.opening()
+	for _, step := range []func(context.Context) error{
+		s.tellPod, s.tellServiceAccount, s.tellTrust, s.tellRole, s.tellDriver, s.tellSecretsManager, s.tellFiles, s.tellRotation,
+		s.tellMistakes,
+	} {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	s.ending()
+	return p.err
+}
+
+func (s *story) opening() {
+	s.title("One mount, from pod to files: %s", s.version)
+	s.show("Pod → ServiceAccount → OIDC trust → IAM role → CSI driver → Secrets Manager → files")
+	s.say("The provider is the real program, in a process of its own. The rest is played on this machine: an AWS that " +
+		"checks tokens, signatures and policies as strictly as the real one, the Kubernetes API, and the CSI driver, which " +
+		"writes the files with its own code. Names and values are made up, so this page can show what stays hidden elsewhere.")
+}
+
+func (s *story) tellPod(context.Context) error {
+	s.heading("Pod")
+	s.say("%s wants its secrets as files under %s. It names a ServiceAccount, a SecretProviderClass and a mount point, "+
+		"and holds no key and no secret.", s.pod.Name, s.mountPath())
+	s.show(s.podText)
+	return nil
+}
+
+func (s *story) tellServiceAccount(context.Context) error {
+	s.heading("ServiceAccount")
+	s.say("%s is who the pod is. The annotation names its IAM role.", s.serviceAccount.Name)
+	s.show(s.serviceAccountText)
+	token, err := s.token(s.pod)
+	if err != nil {
+		return err
+	}
+	claims, err := readClaims(token)
+	if err != nil {
+		return err
+	}
+	s.say("For each mount the cluster signs a short-lived token. The token itself stays hidden; this is what it says. " +
+		"(On EKS the issuer is https://oidc.eks.REGION.amazonaws.com/id/... instead.)")
+	s.show(fmt.Sprintf("iss  %s\nsub  %s\naud  %s", claims.Issuer, claims.Subject, strings.Join(claims.Audience, ", ")))
+	return nil
+}
+
+func (s *story) tellTrust(context.Context) error {
+	s.heading("OIDC trust")
+	s.say("The AWS account knows this issuer and checks signatures by the keys that it publishes. The role's trust policy " +
+		"lets in one ServiceAccount of it, for one audience:")
+	s.show(s.trust(s.issuer))
+	return nil
+}
+
+func (s *story) tellRole(context.Context) error {
+	s.heading("IAM role")
+	s.say("What %s may do. The provider needs nothing beyond it:", s.roleARN())
+	s.show(s.permissionPolicy)
+	return nil
+}
+
+func (s *story) tellDriver(ctx context.Context) error {
+	s.heading("CSI driver")
+	s.say("The SecretProviderClass says what to mount: one secret as it is, and one of JSON, whose password also becomes a " +
+		"file of its own that nobody but its owner may read:")
+	s.show(s.classText)
+	s.say("On the node the provider runs like this, and listens on the Unix socket aws.sock in its volume:")
+	s.show(strings.Join(s.command, " \\\n    "))
+	started := time.Now()
+	if err := s.mount(ctx, s.pod, s.class.Spec.Parameters, s.work.mount()); err != nil {
+		return fmt.Errorf("mount: %w", err)
+	}
+	s.mountTook = time.Since(started)
+	s.say("The driver sends it the parameters above, the pod's name and the token, and has the files %s later.", brief(s.mountTook))
+	return nil
+}
+
+func (s *story) tellSecretsManager(context.Context) error {
+	const assume, read = "sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue"
+	s.heading("Secrets Manager")
+	calls := s.aws.CallLog()
+	// The secrets are read at the same time; the page shows them in one order.
+	slices.SortStableFunc(calls, func(a, b awssim.Call) int {
+		if a.Service != b.Service {
+			return 0
+		}
+		return strings.Compare(a.Object, b.Object)
+	})
+	var lines []string
+	session := ""
+	for _, c := range calls {
+		lines = append(lines, fmt.Sprintf("%s:%s  %s  %s", c.Service, c.Operation, c.Region, c.Object))
+		if c.Code != "" || c.Region != s.region() {
+			return fmt.Errorf("AWS answered %q to %s", c.Code, lines[len(lines)-1])
+		}
+		session = c.Principal
+	}
+	if got, want := s.aws.Calls(), (map[string]int{assume: 1, read: 2}); !maps.Equal(got, want) {
+		return fmt.Errorf("AWS saw the calls %v, not %v", got, want)
+	}
+	if got, want := s.kube.Calls(), (map[string]int{"GET serviceaccounts": 1}); !maps.Equal(got, want) {
+		return fmt.Errorf("the Kubernetes API saw the calls %v, not %v", got, want)
+	}
+	s.say("What AWS saw: the token is exchanged for temporary credentials of the role, and these read the secrets.")
+	s.show(strings.Join(lines, "\n"))
+	s.say("The calls went over TLS to %s. CloudTrail names the workload:", strings.Join(s.aws.ProxiedHosts(), " and "))
+	s.show(session)
+	s.say("The Kubernetes API was asked once, for the ServiceAccount. There were no other calls.")
+	return nil
+}
+
+func (s *story) tellFiles(context.Context) error {
+	s.heading("Files")
+	s.say("What the pod finds. (Contents are shown only because they are the demo's own.)")
+	files, err := s.expectFiles(s.work.mount(), dbBefore, passwordBefore)
+	if err != nil {
+		return err
+	}
+	s.show(s.mountPath() + "\n" + listing(files, nil))
+	return nil
+}
+
+func (s *story) tellRotation(ctx context.Context) error {
+	s.heading("Rotation")
+	before, err := s.expectFiles(s.work.mount(), dbBefore, passwordBefore)
+	if err != nil {
+		return err
+	}
+	folderBefore, err := os.Readlink(s.work.path(mountFolder, "secrets", dataLink))
+	if err != nil {
+		return err
+	}
+	s.say("Somebody puts a new value into the secret:")
+	s.aws.PutSecret(s.region(), dbSecret, dbAfter)
+	s.show("aws secretsmanager put-secret-value --region " + s.region() + " --secret-id " + dbSecret + " \\\n" +
+		"    --secret-string '" + dbAfter + "'")
+	started := time.Now()
+	if err := s.mount(ctx, s.pod, s.class.Spec.Parameters, s.work.mount()); err != nil {
+		return fmt.Errorf("mount again: %w", err)
+	}
+	s.rotateTook = time.Since(started)
+	after, err := s.expectFiles(s.work.mount(), dbAfter, passwordAfter)
+	if err != nil {
+		return err
+	}
+	folderAfter, err := os.Readlink(s.work.path(mountFolder, "secrets", dataLink))
+	if err == nil && folderAfter == folderBefore {
+		err = errors.New("the files did not change in one step: the link to their folder is the old one")
+	}
+	if err != nil {
+		return err
+	}
+	s.say("About once a minute the kubelet has the volume published again, and the running pod finds the new value. All "+
+		"files change together, by one link that the driver turns. This took %s:", brief(s.rotateTook))
+	s.show(s.mountPath() + "\n" + listing(after, before))
+	return nil
+}
+
+func (s *story) ending() {
+	s.title("Done")
+	s.say("%s from pod to files, %s to a new value, %d mistakes explained and mended.",
+		brief(s.mountTook), brief(s.rotateTook), s.explained)
+}
+
+// expectFiles reads the files in dir and holds them against what they have to be.
+func (s *story) expectFiles(dir, db, password string) ([]file, error) {
+	got, err := readVolume(dir)
+	want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o400, password}, {"db.json", 0o644, db}}
+	if err == nil && !slices.Equal(got, want) {
+		err = fmt.Errorf("the mounted files are\n%s\nand should be\n%s", listing(got, nil), listing(want, nil))
+	}
+	return got, err
+}
+
+// mountPath is where the pod sees its files.
+func (s *story) mountPath() string { return s.pod.Spec.Containers[0].VolumeMounts[0].MountPath }
+
+// claims are what a token says, as far as the demo shows it.
+type claims struct {
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience []string `json:"aud"`
+}
+
+func readClaims(token string) (claims, error) {
+	var c claims
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return c, errors.New("the token is not a JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return c, fmt.Errorf("read the token's claims: %w", err)
+	}
+	return c, json.Unmarshal(payload, &c)
+}
+
+// brief is a duration as people write it.
+func brief(d time.Duration) string { return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1)) }
