@@ -91,9 +91,13 @@ func (n *Node) Kubectl(ctx context.Context, arguments ...string) (string, error)
 	return output(n.apiClient(ctx, n.tools.kubernetes("kubectl"), arguments...))
 }
 
-// Helm runs helm on the host as the administrator, and returns its standard output.
+// Helm runs helm on the host as the administrator, and returns its standard output. The first call builds helm, if it is not in the cache.
 func (n *Node) Helm(ctx context.Context, arguments ...string) (string, error) {
-	return output(n.apiClient(ctx, n.tools.helm(), arguments...))
+	path, err := HelmPath(ctx, n.cfg)
+	if err != nil {
+		return "", err
+	}
+	return output(n.apiClient(ctx, path, arguments...))
 }
 
 // Apply applies manifests, as "kubectl apply -f" does.

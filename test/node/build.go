@@ -18,12 +18,11 @@ import (
 
 // tools are the cached folders of what the node runs, each complete.
 type tools struct {
-	kubernetesDir, driverDir, imagesDir, helmDir string
+	kubernetesDir, driverDir, imagesDir string
 }
 
 func (t tools) kubernetes(program string) string { return filepath.Join(t.kubernetesDir, program) }
 func (t tools) image(name string) string         { return filepath.Join(t.imagesDir, name+".tar") }
-func (t tools) helm() string                     { return filepath.Join(t.helmDir, "helm") }
 
 // manifests of the driver that its module holds.
 func (t tools) manifests() string { return filepath.Join(t.driverDir, "deploy") }
@@ -63,7 +62,7 @@ var (
 	workloadModule = module{name: "workload", dir: "test/node", packages: []string{"./pause", "./testapp"}, sources: []string{"pause", "testapp"}}
 )
 
-// Build makes every program and image that the node needs and that is not in the cache yet. Cold it takes
+// Build makes every program and image that the node and its tests need and that is not in the cache yet. Cold it takes
 // minutes and 5 GiB, most of it Go's own build cache; it can be killed at any time, and the next one goes on from there.
 func Build(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
@@ -73,7 +72,10 @@ func Build(ctx context.Context, cfg Config) error {
 	if err := prepare(ctx, cfg); err != nil {
 		return err
 	}
-	_, err = build(ctx, cfg)
+	if _, err = build(ctx, cfg); err != nil {
+		return err
+	}
+	_, err = HelmPath(ctx, cfg)
 	return err
 }
 
@@ -99,9 +101,6 @@ func build(ctx context.Context, cfg Config) (tools, error) {
 		return tools{}, err
 	}
 	if t.driverDir, err = b.module(ctx, driverModule); err != nil {
-		return tools{}, err
-	}
-	if t.helmDir, err = b.module(ctx, helmModule); err != nil {
 		return tools{}, err
 	}
 	workload, err := b.module(ctx, workloadModule)

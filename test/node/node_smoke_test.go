@@ -1,0 +1,338 @@
+//go:build e2e
+
+package node_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/test/node"
+)
+
+// TestNode brings a node up, uses each part of it once, takes it down and compares the host with what it was before.
+func TestNode(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+	defer cancel()
+	cfg := node.Config{Logf: t.Logf}
+	// What a run before this one left is not this one's to restore, nor are caches and packages.
+	if err := node.Build(ctx, cfg); node.IsPrecondition(err) && os.Getenv("E2E_OPTIONAL") == "1" {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Down(ctx, cfg, false); err != nil {
+		t.Fatal(err)
+	}
+	before := host(t)
+
+	n, err := node.Up(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Down(context.Background()); err != nil { // does nothing when the test came to its end
+			t.Error(err)
+		}
+	})
+	if !t.Run("use", func(t *testing.T) { use(ctx, t, n) }) {
+		folder := filepath.Join(os.TempDir(), "secrets-provider-node-smoke")
+		t.Logf("artefacts in %s: %v", folder, n.CollectArtefacts(ctx, folder))
+	}
+	if second, err := node.Up(ctx, cfg); err == nil {
+		t.Errorf("a second Up succeeded: %v", second)
+	} else {
+		t.Logf("a second Up is refused: %v", err)
+	}
+	start := time.Now()
+	if err := n.Down(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("down in %s", time.Since(start))
+	if diff := cmp.Diff(before, host(t)); diff != "" {
+		t.Errorf("the node left something on the host (- before, + after):\n%s", diff)
+	}
+}
+
+const workload = `
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: app, namespace: default}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: app, namespace: default}
+data: {greeting: hello}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app, namespace: default}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      serviceAccountName: app
+      terminationGracePeriodSeconds: 1
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: app
+          image: localhost/testapp:1
+          imagePullPolicy: Never
+          args: [watch, /config]
+          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+          resources: {limits: {memory: 64Mi, cpu: 200m}}
+          volumeMounts:
+            - {name: config, mountPath: /config}
+            - {name: token, mountPath: /token}
+      volumes:
+        - name: config
+          configMap: {name: app}
+        - name: token
+          projected: {sources: [{serviceAccountToken: {audience: sts.amazonaws.com, path: token}}]}
+---
+# A pod whose volume no provider serves: it stays, and the driver's own answer shows in its events.
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: orphan, namespace: default}
+spec: {provider: nobody, parameters: {objects: none}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: orphan, namespace: default}
+spec:
+  serviceAccountName: app
+  terminationGracePeriodSeconds: 1
+  containers:
+    - {name: app, image: "localhost/testapp:1", imagePullPolicy: Never, volumeMounts: [{name: secrets, mountPath: /secrets}]}
+  volumes:
+    - name: secrets
+      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: orphan}}
+`
+
+// use goes through what the node offers to tests.
+func use(ctx context.Context, t *testing.T, n *node.Node) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	listener, err := n.ListenHost()
+	must(err)
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "from the host") }))
+	defer listener.Close()
+	agent, err := net.Listen("tcp", net.JoinHostPort(n.PodIdentityAddress(), "80"))
+	must(err)
+	go http.Serve(agent, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "from the agent") }))
+	defer agent.Close()
+
+	start := time.Now()
+	must(n.Apply(ctx, workload))
+	must(n.WaitPodsReady(ctx, "default", "app=app", 2))
+	t.Logf("two pods ready after %s", time.Since(start))
+	names, err := n.PodNames(ctx, "default", "app=app")
+	must(err)
+	pod := names[0]
+
+	drivers, err := n.Kubectl(ctx, "get", "csinode", "node1", "-o", "jsonpath={.spec.drivers[*].name}")
+	must(err)
+	if drivers != "secrets-store.csi.k8s.io" {
+		t.Errorf("CSINode lists %q", drivers)
+	}
+	event, err := n.WaitPodEvent(ctx, "default", "orphan", "FailedMount", "nobody")
+	must(err)
+	t.Log(event)
+
+	for _, c := range []struct{ command, want string }{
+		{"cat /config/greeting", "hello"},
+		{"ls -l /config", "/config/greeting -> ..data/greeting"},
+		{"id", "CapEff:\t0000000000000000"},
+		{"/testapp get http://" + listener.Addr().String(), "200 OK\nfrom the host"},
+		{"/testapp get http://" + n.PodIdentityAddress(), "200 OK\nfrom the agent"},
+	} {
+		out, err := n.Exec(ctx, "default", pod, strings.Fields(c.command)...)
+		if err != nil || !strings.Contains(out, c.want) {
+			t.Errorf("%s: %v, %q; want %q in it", c.command, err, out, c.want)
+		}
+	}
+	if log, err := n.Logs(ctx, "default", pod, ""); err != nil || !strings.Contains(log, `/config/greeting "hello"`) {
+		t.Errorf("Logs: %v, %q", err, log)
+	}
+	pid, err := n.ContainerPID(ctx, "default", pod, "app")
+	must(err)
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || string(comm) != "testapp\n" {
+		t.Errorf("the container's process is %q, %v", comm, err)
+	}
+
+	token, err := n.Exec(ctx, "default", pod, "cat", "/token/token")
+	must(err)
+	verify(t, n, token)
+	token, err = n.Token(ctx, "default", "app", "sts.amazonaws.com", 10*time.Minute)
+	must(err)
+	verify(t, n, token)
+
+	version, err := n.Helm(ctx, "version", "--short")
+	must(err)
+	t.Logf("helm %s", version)
+
+	start = time.Now()
+	must(n.StopAPIServer(ctx))
+	if _, err := n.Kubectl(ctx, "get", "nodes", "--request-timeout=1s"); err == nil {
+		t.Error("kubectl works without the API server")
+	}
+	must(n.StartAPIServer(ctx))
+	t.Logf("an outage of %s", time.Since(start))
+
+	mounts := func() (volumes int) {
+		all, err := n.Mounts()
+		must(err)
+		for _, m := range all {
+			if strings.HasPrefix(m.Target, "/var/lib/kubelet/pods/") && strings.HasSuffix(m.Target, "/token") {
+				volumes++
+			}
+		}
+		return volumes
+	}
+	if mounts() != 2 {
+		t.Errorf("%d token volumes are mounted, want those of 2 pods", mounts())
+	}
+	_, err = n.Kubectl(ctx, "delete", "deployment", "app", "--cascade=foreground", "--timeout=1m")
+	must(err)
+	must(n.DeletePods(ctx, "default", ""))
+	if mounts() != 0 {
+		t.Errorf("%d token volumes are still mounted", mounts())
+	}
+}
+
+// verify does as STS does: it knows a token, finds its issuer's keys and checks the signature with them.
+func verify(t *testing.T, n *node.Node, token string) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("not a token: %q", token)
+	}
+	var header struct{ Kid, Alg string }
+	var claims struct {
+		Iss, Sub string
+		Aud      []string
+	}
+	for i, into := range []any{&header, &claims} {
+		text, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if claims.Iss != n.Issuer() || claims.Sub != "system:serviceaccount:default:app" || cmp.Diff(claims.Aud, []string{"sts.amazonaws.com"}) != "" {
+		t.Errorf("claims %+v", claims)
+	}
+	client, err := n.HTTPClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetch := func(url string, into any) {
+		t.Helper()
+		response, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		if err := json.Unmarshal(body, into); err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %s %v", url, response.Status, body, err)
+		}
+	}
+	var discovery struct {
+		Issuer string
+		JWKS   string `json:"jwks_uri"`
+	}
+	fetch(claims.Iss+"/.well-known/openid-configuration", &discovery)
+	var keys struct{ Keys []struct{ Kid, N, E string } }
+	fetch(discovery.JWKS, &keys)
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys.Keys {
+		if key.Kid != header.Kid {
+			continue
+		}
+		modulus, _ := base64.RawURLEncoding.DecodeString(key.N)
+		exponent, _ := base64.RawURLEncoding.DecodeString(key.E)
+		public := &rsa.PublicKey{N: new(big.Int).SetBytes(modulus), E: int(new(big.Int).SetBytes(exponent).Int64())}
+		digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+		if err := rsa.VerifyPKCS1v15(public, crypto.SHA256, digest[:], signature); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Errorf("no key %s among %+v", header.Kid, keys)
+}
+
+// host is everything that the node could have changed.
+func host(t *testing.T) map[string]string {
+	t.Helper()
+	state := map[string]string{}
+	for _, file := range []string{
+		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops",
+		"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes",
+		"/proc/sys/net/ipv4/ip_forward", "/proc/net/route", "/proc/self/mounts",
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state[file] = string(text)
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		addresses, _ := i.Addrs()
+		state["interface "+i.Name] = fmt.Sprint(i.Flags, addresses)
+	}
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*node*", "/sys/fs/cgroup/*/kubepods*", "/run/*", "/var/lib/*", "/var/log/*", "/opt/*", "/etc/cni*", "/var/run/netns/*",
+		"/usr/libexec/*",
+	} {
+		paths, _ := filepath.Glob(pattern)
+		state[pattern] = strings.Join(paths, " ")
+	}
+	// Processes whose command line names the node's folder or the runtime. Those of the machine's own do not change meanwhile.
+	var processes []string
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range commands {
+		text, _ := os.ReadFile(file)
+		command := strings.ReplaceAll(string(text), "\x00", " ")
+		for _, name := range []string{"kube", "containerd", "etcd", "/testapp", "/pause", "secrets-store-csi-driver", "sleep infinity"} {
+			if strings.Contains(command, name) {
+				processes = append(processes, command)
+				break
+			}
+		}
+	}
+	sort.Strings(processes)
+	state["processes"] = strings.Join(processes, "\n")
+	return state
+}
