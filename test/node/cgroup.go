@@ -41,9 +41,11 @@ func findCgroup(name string) (cgroup, error) {
 			unified = m.Target
 		}
 	}
-	if len(g.folders) == 0 && unified != "" {
-		folder := filepath.Join(unified, name)
-		return cgroup{folders: []string{folder}, tracked: folder}, nil
+	if unified != "" { // alone, or beside v1, where runc uses it too
+		g.folders = append(g.folders, filepath.Join(unified, name))
+	}
+	if len(g.folders) == 1 && unified != "" {
+		g.tracked = g.folders[0]
 	}
 	if g.tracked == "" {
 		return cgroup{}, errors.New("no cgroups: neither cgroup v2 nor the pids controller of v1 is mounted")

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -80,12 +81,18 @@ const (
 	podIdentityAddress = "169.254.170.23" // of EKS's Pod Identity agent, fixed in every AWS SDK
 )
 
-// number tells nodes of different homes on one host apart.
+// id tells nodes of different homes on one host apart: what one cleans up is never another's.
+func (l layout) id() string {
+	sum := sha256.Sum256([]byte(l))
+	return hex.EncodeToString(sum[:4])
+}
+
+// number chooses the node's networks. Two homes may meet in one; the second is then refused.
 func (l layout) number() byte { return sha256.Sum256([]byte(l))[0] }
 
-func (l layout) cgroup() string      { return fmt.Sprintf("secrets-provider-node-%d", l.number()) }
-func (l layout) hostLink() string    { return fmt.Sprintf("spnode%dh", l.number()) } // at most 15 characters
-func (l layout) boxLink() string     { return fmt.Sprintf("spnode%dn", l.number()) }
+func (l layout) cgroup() string      { return "secrets-provider-node-" + l.id() }
+func (l layout) hostLink() string    { return "spn" + l.id() + "h" } // a name has at most 15 characters
+func (l layout) boxLink() string     { return "spn" + l.id() + "n" }
 func (l layout) hostAddress() string { return fmt.Sprintf("10.98.%d.1", l.number()) }
 func (l layout) nodeAddress() string { return fmt.Sprintf("10.98.%d.2", l.number()) }
 func (l layout) podCIDR() string     { return fmt.Sprintf("10.244.%d.0/24", l.number()) }

@@ -147,8 +147,6 @@ func newNode(cfg Config, tools tools) (*Node, error) {
 }
 
 func (n *Node) up(ctx context.Context) error {
-	start := time.Now()
-	step := func(what string) { n.cfg.Logf("%5.1fs %s", time.Since(start).Seconds(), what) }
 	if err := checkAddresses(ctx, n.layout); err != nil {
 		return err
 	}
@@ -166,6 +164,20 @@ func (n *Node) up(ctx context.Context) error {
 	if err := writeIdentities(n.layout); err != nil {
 		return err
 	}
+	if err := n.boot(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.record.Up = true
+	return n.record.write(n.layout)
+}
+
+// boot starts everything, on whatever the node's disk holds from before.
+func (n *Node) boot(ctx context.Context) error {
+	start := time.Now()
+	step := func(what string) { n.cfg.Logf("%5.1fs %s", time.Since(start).Seconds(), what) }
+	n.record.Booted = start.Truncate(time.Second) // as exact as the API is
 	if err := n.openBox(ctx); err != nil {
 		return err
 	}
@@ -196,10 +208,27 @@ func (n *Node) up(ctx context.Context) error {
 		return err
 	}
 	step("the node is ready and the driver registered")
+	return nil
+}
+
+// Reboot is a loss of power: every process dies at once, with all mounts and sockets, and the node starts again from its disk.
+// It returns when the driver runs again. The pods start anew meanwhile; to WaitPodReady and WaitPodsReady
+// one is ready only when its containers started after the reboot.
+func (n *Node) Reboot(ctx context.Context) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.record.Up = true
-	return n.record.write(n.layout)
+	n.record.Components = map[string]process{}
+	n.client = nil // with its connections
+	n.mu.Unlock()
+	if err := powerOff(ctx, n.layout); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(n.layout.run("root/run")); err != nil { // /run is memory
+		return err
+	}
+	if err := n.boot(ctx); err != nil {
+		return err
+	}
+	return n.WaitPodsReady(ctx, "kube-system", "app=csi-secrets-store", 1)
 }
 
 // installDriver applies the driver's own CRDs and RBAC, and the rest of config.
@@ -258,22 +287,8 @@ func (n *Node) waitNode(ctx context.Context) error {
 
 // clean removes whatever a node of that home has or left on the host.
 func clean(ctx context.Context, l layout) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	g, err := findCgroup(l.cgroup())
-	if err != nil {
+	if err := powerOff(ctx, l); err != nil {
 		return err
-	}
-	// With the last process the kernel ends the namespaces, and all mounts, links, addresses and routes in them.
-	if err := g.remove(ctx); err != nil {
-		return err
-	}
-	// The links go with the network namespace, but the kernel takes its time.
-	if _, err := os.Stat("/sys/class/net/" + l.hostLink()); err == nil {
-		err := runCommand(exec.CommandContext(ctx, "ip", "link", "delete", l.hostLink()))
-		if _, gone := os.Stat("/sys/class/net/" + l.hostLink()); err != nil && gone == nil {
-			return err
-		}
 	}
 	mounts, err := readMounts("/proc/self/mountinfo")
 	if err != nil {
@@ -285,6 +300,29 @@ func clean(ctx context.Context, l layout) error {
 		}
 	}
 	return os.RemoveAll(l.run())
+}
+
+// powerOff kills all processes of the node, and so ends its namespaces, with all mounts, addresses and routes in them.
+func powerOff(ctx context.Context, l layout) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	g, err := findCgroup(l.cgroup())
+	if err != nil {
+		return err
+	}
+	if err := g.remove(ctx); err != nil {
+		return err
+	}
+	// The link goes with the network namespace too, but the kernel takes its time.
+	link := "/sys/class/net/" + l.hostLink()
+	if _, err := os.Stat(link); err != nil {
+		return nil
+	}
+	err = runCommand(exec.CommandContext(ctx, "ip", "link", "delete", l.hostLink()))
+	if _, there := os.Stat(link); there != nil {
+		return nil
+	}
+	return err
 }
 
 func pidString(p process) string { return strconv.Itoa(p.PID) }

@@ -3,18 +3,21 @@
 package node_test
 
 import (
+	"bufio"
 	"context"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -28,10 +31,74 @@ import (
 
 // TestNode brings a node up, uses each part of it once, takes it down and compares the host with what it was before.
 func TestNode(t *testing.T) {
+	ctx, cfg := prepare(t)
+	before := host(t)
+	n, err := node.Up(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Down(context.WithoutCancel(ctx)) // does nothing when the test came to its end
+	if !t.Run("use", func(t *testing.T) { use(ctx, t, n) }) {
+		folder := filepath.Join(os.TempDir(), "secrets-provider-node-smoke")
+		t.Logf("artefacts in %s: %v", folder, n.CollectArtefacts(ctx, folder))
+	}
+	if second, err := node.Up(ctx, cfg); !errors.Is(err, node.ErrInUse) {
+		t.Errorf("a second Up returned %v, %v", second, err)
+	}
+	start := time.Now()
+	if err := n.Down(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("down in %s", time.Since(start))
+	compare(t, before)
+}
+
+// TestKilledRun kills a run on its way up, at several points, and expects the next one to clean up after it.
+func TestKilledRun(t *testing.T) {
+	if os.Getenv("NODE_TEST_UP") != "" { // the run that is killed
+		n, err := node.Up(t.Context(), node.Config{Logf: func(format string, arguments ...any) { fmt.Printf(format+"\n", arguments...) }})
+		t.Fatalf("not killed: %v, %v", n, err)
+	}
+	ctx, cfg := prepare(t)
+	before := host(t)
+	for _, last := range []string{"the box is open", "containerd has its images", "the API server is ready"} {
+		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledRun$")
+		cmd.Env = append(os.Environ(), "NODE_TEST_UP=1")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		reached := false
+		for lines := bufio.NewScanner(out); lines.Scan() && !reached; {
+			reached = strings.Contains(lines.Text(), last)
+		}
+		if err := errors.Join(cmd.Process.Kill(), cmd.Wait()); !reached {
+			t.Fatalf("the run did not reach %q: %v", last, err)
+		}
+		status, err := node.Status(cfg)
+		if err != nil || !strings.Contains(status, "leftovers") {
+			t.Errorf("killed after %q, the status is %v, %q", last, err, status)
+		}
+	}
+	n, err := node.Up(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Down(ctx); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, before)
+}
+
+// prepare builds, and ends what a run before this one left: neither is this one's to restore.
+func prepare(t *testing.T) (context.Context, node.Config) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
-	defer cancel()
+	t.Cleanup(cancel)
 	cfg := node.Config{Logf: t.Logf}
-	// What a run before this one left is not this one's to restore, nor are caches and packages.
 	if err := node.Build(ctx, cfg); node.IsPrecondition(err) && os.Getenv("E2E_OPTIONAL") == "1" {
 		t.Skip(err)
 	} else if err != nil {
@@ -40,34 +107,7 @@ func TestNode(t *testing.T) {
 	if err := node.Down(ctx, cfg, false); err != nil {
 		t.Fatal(err)
 	}
-	before := host(t)
-
-	n, err := node.Up(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Down(context.Background()); err != nil { // does nothing when the test came to its end
-			t.Error(err)
-		}
-	})
-	if !t.Run("use", func(t *testing.T) { use(ctx, t, n) }) {
-		folder := filepath.Join(os.TempDir(), "secrets-provider-node-smoke")
-		t.Logf("artefacts in %s: %v", folder, n.CollectArtefacts(ctx, folder))
-	}
-	if second, err := node.Up(ctx, cfg); err == nil {
-		t.Errorf("a second Up succeeded: %v", second)
-	} else {
-		t.Logf("a second Up is refused: %v", err)
-	}
-	start := time.Now()
-	if err := n.Down(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("down in %s", time.Since(start))
-	if diff := cmp.Diff(before, host(t)); diff != "" {
-		t.Errorf("the node left something on the host (- before, + after):\n%s", diff)
-	}
+	return ctx, cfg
 }
 
 const workload = `
@@ -201,6 +241,14 @@ func use(ctx context.Context, t *testing.T, n *node.Node) {
 	must(n.StartAPIServer(ctx))
 	t.Logf("an outage of %s", time.Since(start))
 
+	start = time.Now()
+	must(n.Reboot(ctx))
+	must(n.WaitPodsReady(ctx, "default", "app=app", 2))
+	t.Logf("all ready %s after the reboot", time.Since(start))
+	if again, err := n.ContainerPID(ctx, "default", pod, "app"); err != nil || again == pid {
+		t.Errorf("after the reboot the container's pid is %d, as before, %v", again, err)
+	}
+
 	mounts := func() (volumes int) {
 		all, err := n.Mounts()
 		must(err)
@@ -289,6 +337,14 @@ func verify(t *testing.T, n *node.Node, token string) {
 	t.Errorf("no key %s among %+v", header.Kid, keys)
 }
 
+// compare fails the test if the host is not what it was before.
+func compare(t *testing.T, before map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(before, host(t)); diff != "" {
+		t.Errorf("the node left something on the host (- before, + after):\n%s", diff)
+	}
+}
+
 // host is everything that the node could have changed.
 func host(t *testing.T) map[string]string {
 	t.Helper()
@@ -319,17 +375,17 @@ func host(t *testing.T) map[string]string {
 		paths, _ := filepath.Glob(pattern)
 		state[pattern] = strings.Join(paths, " ")
 	}
-	// Processes whose command line names the node's folder or the runtime. Those of the machine's own do not change meanwhile.
+	// All processes of a node have mounts of their own.
 	var processes []string
-	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range commands {
-		text, _ := os.ReadFile(file)
-		command := strings.ReplaceAll(string(text), "\x00", " ")
-		for _, name := range []string{"kube", "containerd", "etcd", "/testapp", "/pause", "secrets-store-csi-driver", "sleep infinity"} {
-			if strings.Contains(command, name) {
-				processes = append(processes, command)
-				break
-			}
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespaces, _ := filepath.Glob("/proc/[0-9]*/ns/mnt")
+	for _, file := range namespaces {
+		if namespace, err := os.Readlink(file); err == nil && namespace != own {
+			command, _ := os.ReadFile(filepath.Join(file, "../../cmdline"))
+			processes = append(processes, strings.ReplaceAll(string(command), "\x00", " "))
 		}
 	}
 	sort.Strings(processes)

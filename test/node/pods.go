@@ -39,6 +39,22 @@ type status struct {
 	} `json:"containerStatuses"`
 }
 
+// readySince reports whether a pod is Ready with containers that started then or later. What the API tells of a node that
+// just started is of before, until the kubelet has looked.
+func (s status) readySince(t time.Time) bool {
+	for _, c := range s.ContainerStatuses {
+		var state struct {
+			Running struct {
+				StartedAt time.Time `json:"startedAt"`
+			} `json:"running"`
+		}
+		if json.Unmarshal(c.State, &state) != nil || state.Running.StartedAt.Before(t) {
+			return false
+		}
+	}
+	return s.condition("Ready")
+}
+
 func (s status) condition(name string) bool {
 	for _, c := range s.Conditions {
 		if c.Type == name {
@@ -87,7 +103,7 @@ func (n *Node) waitReady(ctx context.Context, what, namespace string, count int,
 		if err != nil {
 			return false, err
 		}
-		waiting = slices.DeleteFunc(slices.Clone(pods), func(o object) bool { return o.Status.condition("Ready") })
+		waiting = slices.DeleteFunc(slices.Clone(pods), func(o object) bool { return o.Status.readySince(n.booted()) })
 		if len(pods) == count && len(waiting) == 0 {
 			return true, nil
 		}
@@ -108,6 +124,12 @@ func (n *Node) waitReady(ctx context.Context, what, namespace string, count int,
 		}
 	}
 	return fmt.Errorf("%w%s", err, why.String())
+}
+
+func (n *Node) booted() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.record.Booted
 }
 
 // pods returns the pods with the labels; without labels all of the namespace.

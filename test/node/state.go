@@ -17,6 +17,7 @@ type record struct {
 	Boot       string             `json:"boot"`            // the boot that the processes belong to
 	Owner      *process           `json:"owner,omitempty"` // the process whose end makes the node a leftover; nil: it stays until Down
 	Up         bool               `json:"up"`              // whether Up came to its end
+	Booted     time.Time          `json:"booted"`          // when the node itself started last
 	Holder     process            `json:"holder"`          // keeps the box's namespaces
 	Components map[string]process `json:"components"`      // by name, as in the logs folder
 }
