@@ -38,7 +38,9 @@ func TestNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Down(context.WithoutCancel(ctx)) // does nothing when the test came to its end
-	if !t.Run("use", func(t *testing.T) { use(ctx, t, n) }) {
+	used := t.Run("use", func(t *testing.T) { use(ctx, t, n) })
+	mounted := t.Run("mount", func(t *testing.T) { mount(ctx, t, n) })
+	if !used || !mounted {
 		folder := filepath.Join(os.TempDir(), "secrets-provider-node-smoke")
 		t.Logf("artefacts in %s: %v", folder, n.CollectArtefacts(ctx, folder))
 	}
