@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -189,6 +190,11 @@ func (b *builder) goCommand(ctx context.Context, m module, arguments ...string) 
 	cmd.Dir = filepath.Join(b.root, m.dir)
 	// The programs of an image have no libc. A go.work of the developer's would mix the modules' versions.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	// A build that is killed takes go with it: the next one would compete with it for minutes.
+	// The kernel sends the signal when the thread ends that started the command.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	return output(cmd)
 }
 
