@@ -65,25 +65,12 @@ func (n *Node) get(ctx context.Context, path string, into any) error {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return &statusError{response.StatusCode, fmt.Sprintf("GET %s: %s: %s", path, response.Status, bytes.TrimSpace(body))}
+		return fmt.Errorf("GET %s: %s: %s", path, response.Status, bytes.TrimSpace(body))
 	}
 	if into == nil {
 		return nil
 	}
 	return json.Unmarshal(body, into)
-}
-
-// statusError is an answer of the API server other than 200.
-type statusError struct {
-	code    int
-	message string
-}
-
-func (e *statusError) Error() string { return e.message }
-
-func isNotFound(err error) bool {
-	var status *statusError
-	return errors.As(err, &status) && status.code == http.StatusNotFound
 }
 
 // Kubectl runs kubectl on the host as the administrator, and returns its standard output. The error carries what it wrote besides.

@@ -65,7 +65,7 @@ func (n *Node) mountBox(ctx context.Context) error {
 		if err := writeFile(file, []byte(kernelSettings[setting]+"\n"), 0o644); err != nil {
 			return err
 		}
-		if err := n.enter(ctx, "mount", "--bind", file, filepath.Join("/proc/sys", setting)); err != nil {
+		if err := n.enter(ctx, "mount", "--bind", file, "/proc/sys/"+setting); err != nil {
 			return err
 		}
 	}
@@ -160,13 +160,12 @@ func (n *Node) spawn(name, command string, arguments ...string) (process, error)
 	if err != nil {
 		return process{}, err
 	}
-	defer logFile.Close()
-	join := []string{"-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(n.cgroup.system(), "cgroup.procs"), command}
-	cmd := exec.Command("/bin/sh", append(join, arguments...)...)
-	cmd.Env = n.environment()
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no Ctrl-C of the caller's terminal
-	if err := cmd.Start(); err != nil {
+	join := []string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(n.cgroup.system(), "cgroup.procs"), command}
+	cmd := &exec.Cmd{
+		Path: "/bin/sh", Args: append(join, arguments...), Env: n.environment(), Stdout: logFile, Stderr: logFile,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true}, // no Ctrl-C of the caller's terminal
+	}
+	if err := errors.Join(cmd.Start(), logFile.Close()); err != nil {
 		return process{}, err
 	}
 	p, err := identify(cmd.Process.Pid)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -256,18 +255,16 @@ func hashFiles(dir string, files []string, inputs ...string) (string, error) {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			f, err := os.Open(path)
+			text, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			defer f.Close()
 			relative, err := filepath.Rel(dir, path)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(h, "%q", relative)
-			_, err = io.Copy(h, f)
-			return err
+			fmt.Fprintf(h, "%q%d:%s", relative, len(text), text)
+			return nil
 		})
 		if err != nil {
 			return "", err

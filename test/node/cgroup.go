@@ -75,10 +75,7 @@ func (g cgroup) members() ([]int, error) {
 		if err != nil || d.Name() != "cgroup.procs" {
 			return err
 		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil // went meanwhile (ENODEV)
-		}
+		text, _ := os.ReadFile(path) // nothing, where the group went meanwhile
 		for _, field := range strings.Fields(string(text)) {
 			pid, err := strconv.Atoi(field)
 			if err != nil {

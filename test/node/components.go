@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -156,7 +157,7 @@ func (n *Node) Issuer() string { return n.layout.apiServer() }
 
 // Path is where the host finds what has that path in the node, for instance /var/lib/kubelet/pods, mounts included.
 func (n *Node) Path(inNode string) string {
-	return filepath.Join("/proc", pidString(n.record.Holder), "root", inNode)
+	return filepath.Join(fmt.Sprintf("/proc/%d/root", n.record.Holder.PID), inNode)
 }
 
 // Kubeconfig is the path of the administrator's kubeconfig.

@@ -59,7 +59,7 @@ func (b *builder) images(driver, workload string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := hashFiles(filepath.Join(b.root, "test/node"), []string{"images.go", "image"}, driver, workload, busyboxKey)
+	key, err := hashFiles(filepath.Join(b.root, "test", "node"), []string{"images.go", "image"}, driver, workload, busyboxKey)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +80,7 @@ func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	cmd := n.inBox(ctx, "ctr", "--namespace=k8s.io", "images", "import", "-")
 	cmd.Stdin = f
 	if err := runCommand(cmd); err != nil {

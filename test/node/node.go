@@ -7,13 +7,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
 
-// Node is a running node. Its methods may be called concurrently.
+// Node is a running node. Its methods may be called concurrently, but not during Reboot or Down.
 type Node struct {
 	cfg    Config
 	layout layout
@@ -177,7 +176,9 @@ func (n *Node) up(ctx context.Context) error {
 func (n *Node) boot(ctx context.Context) error {
 	start := time.Now()
 	step := func(what string) { n.cfg.Logf("%5.1fs %s", time.Since(start).Seconds(), what) }
+	n.mu.Lock()
 	n.record.Booted = start.Truncate(time.Second) // as exact as the API is
+	n.mu.Unlock()
 	if err := n.openBox(ctx); err != nil {
 		return err
 	}
@@ -324,5 +325,3 @@ func powerOff(ctx context.Context, l layout) error {
 	}
 	return err
 }
-
-func pidString(p process) string { return strconv.Itoa(p.PID) }

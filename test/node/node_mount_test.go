@@ -68,7 +68,7 @@ func mount(ctx context.Context, t *testing.T, n *node.Node) {
 	}
 	server := grpc.NewServer()
 	v1alpha1.RegisterCSIDriverProviderServer(server, provider)
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
 
 	if err := n.Apply(ctx, counting); err != nil {

@@ -86,11 +86,10 @@ func lock(path string, waiting func()) (unlock func(), err error) {
 	for told := false; ; time.Sleep(100 * time.Millisecond) {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return func() { _ = f.Close() }, nil
 		}
 		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return nil, fmt.Errorf("lock %s: %w", path, errors.Join(err, f.Close()))
 		}
 		if !told {
 			waiting()

@@ -26,8 +26,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, os.Stdout, filepath.Base(os.Args[0]), os.Args[1:]); err != nil {
+	err := run(ctx, os.Stdout, filepath.Base(os.Args[0]), os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -38,7 +39,7 @@ func run(ctx context.Context, out io.Writer, name string, arguments []string) er
 		"watch": func(folders []string) error { return watch(ctx, out, folders) },
 		"cat":   func(files []string) error { return cat(out, files) },
 		"ls":    func(folders []string) error { return list(out, folders) },
-		"get":   func(urls []string) error { return get(ctx, out, urls) },
+		"get":   func(urls []string) error { return get(ctx, out, strings.Join(urls, "")) },
 		"id":    func([]string) error { return id(out) },
 		"env":   func([]string) error { _, err := fmt.Fprintln(out, strings.Join(os.Environ(), "\n")); return err },
 		"sleep": func(durations []string) error { return sleep(ctx, durations) },
@@ -143,24 +144,21 @@ func list(out io.Writer, folders []string) error {
 	return nil
 }
 
-func get(ctx context.Context, out io.Writer, urls []string) error {
-	for _, url := range urls {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		client := http.Client{Timeout: 10 * time.Second}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		fmt.Fprintln(out, response.Status)
-		if _, err := io.Copy(out, response.Body); err != nil {
-			return err
-		}
+func get(ctx context.Context, out io.Writer, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
 	}
-	return nil
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	fmt.Fprintln(out, response.Status)
+	_, err = io.Copy(out, response.Body)
+	return err
 }
 
 func id(out io.Writer) error {
