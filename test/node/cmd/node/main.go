@@ -1,0 +1,79 @@
+// Command node runs the end-to-end tests' Kubernetes node by hand.
+//
+//	node build              make the programs and images that are not in the cache
+//	node up                 build, and bring the node up; it stays
+//	node down [-force]      end it and remove what it made; -force: also while another process is using it
+//	node status             say what runs
+//	node images ARCHIVE...  load image archives into the node
+//	node kubeconfig         print the path of the administrator's kubeconfig
+//	node helm               print the path of helm, built if needed
+//
+// NODE_HOME names the folder of the cache, the logs and the node.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"secrets-provider-aws/test/node"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, arguments []string) error {
+	cfg := node.Config{Logf: func(format string, arguments ...any) { fmt.Fprintf(os.Stderr, format+"\n", arguments...) }}
+	if len(arguments) == 0 {
+		return errors.New("usage: node build|up|down|status|images|kubeconfig|helm")
+	}
+	switch command, rest := arguments[0], arguments[1:]; command {
+	case "build":
+		return node.Build(ctx, cfg)
+	case "up":
+		n, err := node.Up(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("export KUBECONFIG=%s\n", n.Kubeconfig())
+		return n.Detach()
+	case "down":
+		return node.Down(ctx, cfg, slices.Contains(rest, "-force"))
+	case "status":
+		text, err := node.Status(cfg)
+		fmt.Print(text)
+		return err
+	case "helm":
+		path, err := node.HelmPath(ctx, cfg)
+		fmt.Println(path)
+		return err
+	case "images", "kubeconfig":
+		n, err := node.Attach(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		if command == "kubeconfig" {
+			fmt.Println(n.Kubeconfig())
+			return nil
+		}
+		for _, archive := range rest {
+			if err := n.LoadImage(ctx, archive); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
+		return fmt.Errorf("no command %q", command)
+	}
+}

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"text/template"
+	"time"
+)
+
+//go:embed config
+var configs embed.FS
+
+// writeConfig fills a template of the config folder and writes it to the running node's folder of that name.
+func (n *Node) writeConfig(name string) (path string, err error) {
+	text, err := n.renderConfig(name)
+	if err != nil {
+		return "", err
+	}
+	path = n.layout.run("config", name)
+	return path, writeFile(path, text, 0o644)
+}
+
+func (n *Node) renderConfig(name string) ([]byte, error) {
+	t, err := template.ParseFS(configs, filepath.Join("config", name))
+	if err != nil {
+		return nil, err
+	}
+	snapshotter := "overlayfs"
+	if isOverlay(string(n.layout)) {
+		snapshotter = "native" // copies: an overlay cannot lie on another one
+	}
+	var text bytes.Buffer
+	err = t.Execute(&text, map[string]string{
+		"PKI": n.layout.run("pki"), "Config": n.layout.run("config"), "Cgroup": n.layout.cgroup(), "PodCIDR": n.layout.podCIDR(),
+		"Containerd": containerdSocket, "Snapshotter": snapshotter, "PauseImage": pauseImage,
+		"SyncFrequency": n.cfg.SyncFrequency.String(), "RotationPollInterval": n.cfg.RotationPollInterval.String(),
+		"DriverImage": driverImage, "RegistrarImage": registrarImage,
+	})
+	return text.Bytes(), err
+}
+
+func (n *Node) startEtcd() error {
+	// No fsync: what it keeps ends with the node, and a slow disk would cost seconds.
+	return n.start("etcd", n.tools.kubernetes("etcd"), "--name=node", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync",
+		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
+		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380", "--initial-cluster=node=http://127.0.0.1:2380")
+}
+
+func (n *Node) startAPIServer() error {
+	pki := func(file string) string { return n.layout.run("pki", file) }
+	return n.start("kube-apiserver", n.tools.kubernetes("kube-apiserver"), "--etcd-servers=http://127.0.0.1:2379",
+		"--bind-address=0.0.0.0", "--secure-port=443", "--advertise-address="+n.layout.nodeAddress(),
+		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"),
+		"--kubelet-client-certificate="+pki("kubelet-client.crt"), "--kubelet-client-key="+pki("kubelet-client.key"), "--kubelet-preferred-address-types=InternalIP",
+		"--token-auth-file="+pki("tokens.csv"), "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+		// The issuer is the address itself, so that an STS which knows nothing but a token finds the keys, as it does with EKS's public issuer.
+		"--service-account-issuer="+n.Issuer(), "--service-account-jwks-uri="+n.Issuer()+"/openid/v1/jwks",
+		"--service-account-key-file="+pki("service-account.key"), "--service-account-signing-key-file="+pki("service-account.key"),
+		"--service-cluster-ip-range="+serviceCIDR, "--allow-privileged=true", "--profiling=false")
+}
+
+func (n *Node) startControllerManager() error {
+	return n.start("kube-controller-manager", n.tools.kubernetes("kube-controller-manager"), "--kubeconfig="+n.layout.run("kubeconfig", "kube-controller-manager"),
+		"--use-service-account-credentials=true", "--service-account-private-key-file="+n.layout.run("pki", "service-account.key"),
+		"--root-ca-file="+n.layout.run("pki", "ca.crt"), "--bind-address=127.0.0.1", "--leader-elect=false",
+		"--kube-api-qps=1000", "--kube-api-burst=1000") // the default holds its start up for seconds
+}
+
+func (n *Node) startScheduler() error {
+	return n.start("kube-scheduler", n.tools.kubernetes("kube-scheduler"), "--kubeconfig="+n.layout.run("kubeconfig", "kube-scheduler"),
+		"--bind-address=127.0.0.1", "--leader-elect=false")
+}
+
+func (n *Node) startContainerd(ctx context.Context) error {
+	config, err := n.writeConfig("containerd.toml")
+	if err != nil {
+		return err
+	}
+	if _, err := n.writeConfig("cni/bridge.conflist"); err != nil {
+		return err
+	}
+	if err := n.start("containerd", "containerd", "--config="+config); err != nil {
+		return err
+	}
+	return n.until(ctx, 30*time.Second, "containerd", func(ctx context.Context) (bool, error) {
+		err := n.enter(ctx, "ctr", "version")
+		return err == nil, err
+	})
+}
+
+func (n *Node) startKubelet() error {
+	config, err := n.writeConfig("kubelet.yaml")
+	if err != nil {
+		return err
+	}
+	// Not the host's: its name servers are out of the pods' reach, and on some hosts the file is a link into /run.
+	if err := writeFile(n.layout.run("config", "resolv.conf"), []byte("options timeout:1\n"), 0o644); err != nil {
+		return err
+	}
+	return n.start("kubelet", n.tools.kubernetes("kubelet"), "--config="+config, "--kubeconfig="+n.layout.run("kubeconfig", "kubelet"),
+		"--hostname-override="+nodeName, "--node-ip="+n.layout.nodeAddress(), "--node-labels=topology.kubernetes.io/region="+n.cfg.Region)
+}
+
+// StopAPIServer kills the API server: an outage, for the kubelet and everything in pods. Kubectl and the helpers that ask it fail until StartAPIServer.
+func (n *Node) StopAPIServer(ctx context.Context) error {
+	return n.stop(ctx, "kube-apiserver")
+}
+
+// StartAPIServer ends the outage and returns when the API server is ready.
+func (n *Node) StartAPIServer(ctx context.Context) error {
+	if err := n.startAPIServer(); err != nil {
+		return err
+	}
+	return n.waitAPIServer(ctx)
+}
+
+func (n *Node) waitAPIServer(ctx context.Context) error {
+	return n.until(ctx, 2*time.Minute, "kube-apiserver", func(ctx context.Context) (bool, error) {
+		err := n.get(ctx, "/readyz", nil)
+		return err == nil, err
+	})
+}
+
+// stop kills a component and returns when its process is gone.
+func (n *Node) stop(ctx context.Context, name string) error {
+	n.mu.Lock()
+	p := n.record.Components[name]
+	delete(n.record.Components, name)
+	err := n.record.write(n.layout)
+	n.mu.Unlock()
+	if err := errors.Join(err, p.kill()); err != nil {
+		return err
+	}
+	return n.until(ctx, 10*time.Second, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
+}
+
+// HostAddress is where pods and the node itself reach a server that listens on the host, at this address or at all.
+func (n *Node) HostAddress() string { return n.layout.hostAddress() }
+
+// PodIdentityAddress is the address of EKS's Pod Identity agent. The host has it too while the node runs: a simulated agent
+// that listens there on port 80 is found by pods with no endpoint set.
+func (n *Node) PodIdentityAddress() string { return podIdentityAddress }
+
+// ListenHost listens on the host at a free port of HostAddress.
+func (n *Node) ListenHost() (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort(n.HostAddress(), "0"))
+}
+
+// Issuer is the iss claim of the node's ServiceAccount tokens. Its discovery document and keys are to be had without a token, with HTTPClient.
+func (n *Node) Issuer() string { return n.layout.apiServer() }
+
+// Path is where the host finds what has that path in the node, for instance /var/lib/kubelet/pods, mounts included.
+func (n *Node) Path(inNode string) string {
+	return filepath.Join(fmt.Sprintf("/proc/%d/root", n.record.Holder.PID), inNode)
+}
+
+// Kubeconfig is the path of the administrator's kubeconfig.
+func (n *Node) Kubeconfig() string { return n.layout.run("kubeconfig", "admin") }
+
+// CACertificate returns the certificate, as PEM, that the API server's own is verified against.
+func (n *Node) CACertificate() ([]byte, error) { return os.ReadFile(n.layout.run("pki", "ca.crt")) }

@@ -1,0 +1,107 @@
+package node
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is what a caller may choose. The zero value is a working node.
+type Config struct {
+	// Home is the folder of the cached programs, the logs and the running node.
+	// Empty: $NODE_HOME, else secrets-provider-aws/node in the user's cache folder.
+	Home string
+	// Region is the node's label topology.kubernetes.io/region. Empty: eu-west-1.
+	Region string
+	// RotationPollInterval is the driver's flag of that name. Zero: 2 s.
+	RotationPollInterval time.Duration
+	// SyncFrequency is how often the kubelet looks at each pod anew, which is how often it republishes volumes. Zero: 2 s.
+	SyncFrequency time.Duration
+	// Logf receives a line for each step. Nil: silence.
+	Logf func(format string, args ...any)
+}
+
+// withDefaults fills the fields that are zero.
+func (c Config) withDefaults() (Config, error) {
+	c.Home = cmp.Or(c.Home, os.Getenv("NODE_HOME"))
+	if c.Home == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return c, fmt.Errorf("no folder for the node: set NODE_HOME: %w", err)
+		}
+		c.Home = filepath.Join(cache, "secrets-provider-aws", "node")
+	}
+	home, err := filepath.Abs(c.Home)
+	if err != nil {
+		return c, err
+	}
+	c.Home = home
+	for _, hidden := range boxFolders {
+		if strings.HasPrefix(home+"/", hidden+"/") {
+			return c, fmt.Errorf("NODE_HOME=%s: the node has its own %s, and could not see its programs there", home, hidden)
+		}
+	}
+	c.Region = cmp.Or(c.Region, "eu-west-1")
+	c.RotationPollInterval = cmp.Or(c.RotationPollInterval, 2*time.Second)
+	c.SyncFrequency = cmp.Or(c.SyncFrequency, 2*time.Second)
+	if c.Logf == nil {
+		c.Logf = func(string, ...any) {}
+	}
+	return c, nil
+}
+
+// layout says where things are under Config.Home.
+type layout string
+
+func (l layout) cache(elem ...string) string {
+	return filepath.Join(string(l), "cache", filepath.Join(elem...))
+}
+func (l layout) logs(elem ...string) string {
+	return filepath.Join(string(l), "logs", filepath.Join(elem...))
+}
+
+// run is the folder of a running node: it ends with the node.
+func (l layout) run(elem ...string) string {
+	return filepath.Join(string(l), "run", filepath.Join(elem...))
+}
+
+// Names and addresses of the node. Those that the host shares with other nodes carry a number made from Config.Home.
+const (
+	nodeName           = "node1"
+	serviceCIDR        = "10.96.0.0/16"
+	kubernetesService  = "10.96.0.1" // the first of serviceCIDR, always
+	driverName         = "secrets-store.csi.k8s.io"
+	containerdSocket   = "/run/containerd/containerd.sock"
+	podIdentityAddress = "169.254.170.23" // of EKS's Pod Identity agent, fixed in every AWS SDK
+)
+
+// id tells nodes of different homes on one host apart: what one cleans up is never another's.
+func (l layout) id() string {
+	sum := sha256.Sum256([]byte(l))
+	return hex.EncodeToString(sum[:4])
+}
+
+// number chooses the node's networks. Two homes may meet in one; the second is then refused.
+func (l layout) number() byte { return sha256.Sum256([]byte(l))[0] }
+
+func (l layout) cgroup() string      { return "secrets-provider-node-" + l.id() }
+func (l layout) hostLink() string    { return "spn" + l.id() + "h" } // a name has at most 15 characters
+func (l layout) boxLink() string     { return "spn" + l.id() + "n" }
+func (l layout) hostAddress() string { return fmt.Sprintf("10.98.%d.1", l.number()) }
+func (l layout) nodeAddress() string { return fmt.Sprintf("10.98.%d.2", l.number()) }
+func (l layout) podCIDR() string     { return fmt.Sprintf("10.244.%d.0/24", l.number()) }
+func (l layout) apiServer() string   { return "https://" + l.nodeAddress() }
+
+// PreconditionError says that this machine cannot run a node, or not now. Each reason is one line that says what to do.
+type PreconditionError struct{ Reasons []string }
+
+func (e *PreconditionError) Error() string { return strings.Join(e.Reasons, "\n") }
+
+// ErrInUse is returned by Up when a living node stands in its place, and by Down when that node belongs to another running process.
+var ErrInUse = errors.New("a node is already running")

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"secrets-provider-aws/test/node/image"
+)
+
+// TestAppImage is the image of the workload in test/node/testapp. It is on every node; pods take it with imagePullPolicy Never.
+const TestAppImage = "localhost/testapp:1"
+
+const (
+	pauseImage     = "localhost/pause:1"
+	driverImage    = "localhost/secrets-store-csi-driver:1"
+	registrarImage = "localhost/csi-registrar:1"
+)
+
+// busybox is a static one, from the package busybox-static.
+const busybox = "/bin/busybox"
+
+// nodeImages are the images that every node has, by the name of their archive.
+func nodeImages(driver, workload string) map[string]image.Image {
+	users := image.File{Path: "/etc/passwd", Content: []byte("root:x:0:0::/:\nnonroot:x:65532:65532::/:\n")}
+	applet := func(name, target string) image.File { return image.File{Path: "/bin/" + name, Link: target} }
+	return map[string]image.Image{
+		"pause": {
+			Ref: pauseImage, Entrypoint: []string{"/pause"}, User: "65535:65535",
+			Files: []image.File{{Path: "/pause", Source: filepath.Join(workload, "pause")}},
+		},
+		"testapp": {
+			Ref: TestAppImage, Entrypoint: []string{"/testapp"}, User: "65532:65532", Env: []string{"PATH=/bin"},
+			Files: []image.File{
+				{Path: "/testapp", Source: filepath.Join(workload, "testapp")}, users,
+				// So that "kubectl exec POD -- cat FILE" works as it does with any other image.
+				applet("cat", "/testapp"), applet("ls", "/testapp"), applet("sleep", "/testapp"), applet("env", "/testapp"), applet("id", "/testapp"),
+			},
+		},
+		"driver": {
+			Ref: driverImage, Entrypoint: []string{"/secrets-store-csi-driver"}, User: "0:0", Env: []string{"PATH=/bin"},
+			Files: []image.File{
+				{Path: "/secrets-store-csi-driver", Source: filepath.Join(driver, "secrets-store-csi-driver")}, users,
+				// The driver calls mount and umount.
+				{Path: "/bin/busybox", Source: busybox}, applet("mount", "busybox"), applet("umount", "busybox"),
+			},
+		},
+		"registrar": {
+			Ref: registrarImage, Entrypoint: []string{"/registrar"}, User: "0:0",
+			Files: []image.File{{Path: "/registrar", Source: filepath.Join(driver, "registrar")}, users},
+		},
+	}
+}
+
+// images writes the archives of nodeImages, and returns their folder.
+func (b *builder) images(driver, workload string) (string, error) {
+	busyboxKey, err := hashFiles("/", []string{busybox})
+	if err != nil {
+		return "", err
+	}
+	key, err := hashFiles(filepath.Join(b.root, "test", "node"), []string{"images.go", "image"}, driver, workload, busyboxKey)
+	if err != nil {
+		return "", err
+	}
+	return b.once("images", key, func(tmp string) error {
+		for name, img := range nodeImages(driver, workload) {
+			if err := img.Write(filepath.Join(tmp, name+".tar")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// LoadImage makes the images of an archive known to the node, under the names that the archive gives them. The archive is one of "docker save",
+// or buildah's docker-archive or oci-archive. Pods take them with imagePullPolicy Never or IfNotPresent.
+func (n *Node) LoadImage(ctx context.Context, archive string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	cmd := n.inBox(ctx, "ctr", "--namespace=k8s.io", "images", "import", "-")
+	cmd.Stdin = f
+	if err := runCommand(cmd); err != nil {
+		return fmt.Errorf("image %s: %w", archive, err)
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Node is a running node. Its methods may be called concurrently, but not during Reboot or Down.
+type Node struct {
+	cfg    Config
+	layout layout
+	cgroup cgroup
+	tools  tools
+
+	mu     sync.Mutex
+	record *record
+	client *http.Client
+	token  string
+}
+
+// Up builds what is missing, brings a node up and returns when pods can mount: the node is Ready and the driver registered.
+// Whatever a dead run left is removed before. The node belongs to this process: if that ends without Down, the
+// next Up or Down cleans up. With a living node in its place Up returns ErrInUse.
+func Up(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, cfg); err != nil {
+		return nil, err
+	}
+	tools, err := build(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(cfg, tools)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lock(n.layout.cache("node.lock"), func() { cfg.Logf("waiting for another command of %s", cfg.Home) })
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	last, err := readRecord(n.layout)
+	if err != nil {
+		return nil, err
+	}
+	if running, owner := last.living(); running {
+		return nil, inUse(n.layout, owner)
+	}
+	if err := clean(ctx, n.layout); err != nil {
+		return nil, err
+	}
+	if err := n.up(ctx); err != nil {
+		// Its logs stay, in the logs folder.
+		return nil, errors.Join(err, clean(context.WithoutCancel(ctx), n.layout))
+	}
+	return n, nil
+}
+
+// Attach returns the node that another process brought up and left, or is using.
+func Attach(ctx context.Context, cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r, err := readRecord(layout(cfg.Home))
+	if err != nil {
+		return nil, err
+	}
+	if running, _ := r.living(); !running || !r.Up {
+		return nil, fmt.Errorf("no node is running in %s", cfg.Home)
+	}
+	tools, err := build(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(cfg, tools)
+	if err != nil {
+		return nil, err
+	}
+	n.record = r
+	return n, nil
+}
+
+// Detach lets the node stay when this process ends, until someone calls Down.
+func (n *Node) Detach() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.record.Owner = nil
+	return n.record.write(n.layout)
+}
+
+// Down ends the node and removes everything that it made on the host but its logs and the cache.
+func (n *Node) Down(ctx context.Context) error { return Down(ctx, n.cfg, false) }
+
+// Down ends the node of that home, if there is one, from whatever state it is in, and removes everything that it made on the host
+// but its logs and the cache. A node that belongs to another living process is left alone, and ErrInUse returned, unless forced.
+func Down(ctx context.Context, cfg Config, force bool) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	l := layout(cfg.Home)
+	unlock, err := lock(l.cache("node.lock"), func() { cfg.Logf("waiting for another command of %s", cfg.Home) })
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := readRecord(l)
+	if err != nil && !force {
+		return err
+	}
+	if running, owner := r.living(); running && owner != nil && owner.PID != os.Getpid() && !force {
+		return inUse(l, owner)
+	}
+	return clean(ctx, l)
+}
+
+func inUse(l layout, owner *process) error {
+	if owner == nil {
+		return fmt.Errorf("%w in %s: end it with the command down", ErrInUse, string(l))
+	}
+	return fmt.Errorf("%w in %s: it belongs to process %d", ErrInUse, string(l), owner.PID)
+}
+
+func newNode(cfg Config, tools tools) (*Node, error) {
+	l := layout(cfg.Home)
+	g, err := findCgroup(l.cgroup())
+	if err != nil {
+		return nil, err
+	}
+	owner, err := identify(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	return &Node{cfg: cfg, layout: l, cgroup: g, tools: tools, record: &record{Boot: bootID(), Owner: &owner, Components: map[string]process{}}}, nil
+}
+
+func (n *Node) up(ctx context.Context) error {
+	if err := checkAddresses(ctx, n.layout); err != nil {
+		return err
+	}
+	for _, folder := range []string{n.layout.run("tmp"), n.layout.run("client"), n.layout.logs()} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := n.record.write(n.layout); err != nil {
+		return err
+	}
+	if err := removeLogs(n.layout); err != nil {
+		return err
+	}
+	if err := writeIdentities(n.layout); err != nil {
+		return err
+	}
+	if err := n.boot(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.record.Up = true
+	return n.record.write(n.layout)
+}
+
+// boot starts everything, on whatever the node's disk holds from before.
+func (n *Node) boot(ctx context.Context) error {
+	start := time.Now()
+	step := func(what string) { n.cfg.Logf("%5.1fs %s", time.Since(start).Seconds(), what) }
+	n.mu.Lock()
+	n.record.Booted = start.Truncate(time.Second) // as exact as the API is
+	n.mu.Unlock()
+	if err := n.openBox(ctx); err != nil {
+		return err
+	}
+	step("the box is open")
+	if err := errors.Join(n.startEtcd(), n.startAPIServer()); err != nil {
+		return err
+	}
+	if err := n.startContainerd(ctx); err != nil {
+		return err
+	}
+	for name := range nodeImages("", "") {
+		if err := n.LoadImage(ctx, n.tools.image(name)); err != nil {
+			return err
+		}
+	}
+	step("containerd has its images")
+	if err := n.waitAPIServer(ctx); err != nil {
+		return err
+	}
+	step("the API server is ready")
+	if err := errors.Join(n.startControllerManager(), n.startScheduler(), n.startKubelet()); err != nil {
+		return err
+	}
+	if err := n.installDriver(ctx); err != nil {
+		return err
+	}
+	if err := n.waitNode(ctx); err != nil {
+		return err
+	}
+	step("the node is ready and the driver registered")
+	return nil
+}
+
+// Reboot is a loss of power: every process dies at once, with all mounts and sockets, and the node starts again from its disk.
+// It returns when the driver runs again. The pods start anew meanwhile; to WaitPodReady and WaitPodsReady
+// one is ready only when its containers started after the reboot.
+func (n *Node) Reboot(ctx context.Context) error {
+	n.mu.Lock()
+	n.record.Components = map[string]process{}
+	n.client = nil // with its connections
+	n.mu.Unlock()
+	if err := powerOff(ctx, n.layout); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(n.layout.run("root/run")); err != nil { // /run is memory
+		return err
+	}
+	if err := n.boot(ctx); err != nil {
+		return err
+	}
+	return n.WaitPodsReady(ctx, "kube-system", "app=csi-secrets-store", 1)
+}
+
+// installDriver applies the driver's own CRDs and RBAC, and the rest of config.
+func (n *Node) installDriver(ctx context.Context) error {
+	err := n.until(ctx, 30*time.Second, "the namespace kube-system", func(ctx context.Context) (bool, error) {
+		err := n.get(ctx, "/api/v1/namespaces/kube-system", nil)
+		return err == nil, err
+	})
+	if err != nil {
+		return err
+	}
+	arguments := []string{"apply"}
+	for _, file := range []string{
+		"secrets-store.csi.x-k8s.io_secretproviderclasses.yaml", "secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
+		"rbac-secretproviderclass.yaml", "rbac-secretprovidersyncing.yaml",
+	} {
+		arguments = append(arguments, "-f", n.tools.manifests()+"/"+file)
+	}
+	for _, file := range []string{"issuer.yaml", "driver.yaml"} {
+		path, err := n.writeConfig(file)
+		if err != nil {
+			return err
+		}
+		arguments = append(arguments, "-f", path)
+	}
+	_, err = n.Kubectl(ctx, arguments...)
+	return err
+}
+
+// waitNode waits for what a pod with a volume needs: a node that is Ready, the driver on it, the SecretProviderClass
+// and a ServiceAccount.
+func (n *Node) waitNode(ctx context.Context) error {
+	for _, c := range []struct {
+		what, path string
+		holds      func(object) bool
+	}{
+		{"the node", "/api/v1/nodes/" + nodeName, func(o object) bool { return o.Status.condition("Ready") }},
+		{"the driver's registration", "/apis/storage.k8s.io/v1/csinodes/" + nodeName, func(o object) bool { return o.hasDriver(driverName) }},
+		{"the SecretProviderClass type", "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses", func(object) bool { return true }},
+		{"the ServiceAccount default", "/api/v1/namespaces/default/serviceaccounts/default", func(object) bool { return true }},
+		{"the ConfigMap kube-root-ca.crt", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", func(object) bool { return true }},
+	} {
+		err := n.until(ctx, 2*time.Minute, c.what, func(ctx context.Context) (bool, error) {
+			var o object
+			if err := n.get(ctx, c.path, &o); err != nil {
+				return false, err
+			}
+			return c.holds(o), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean removes whatever a node of that home has or left on the host.
+func clean(ctx context.Context, l layout) error {
+	if err := powerOff(ctx, l); err != nil {
+		return err
+	}
+	mounts, err := readMounts("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts { // never, but deleting through a mount would be worse than to stop here
+		if strings.HasPrefix(m.Target, l.run()+"/") {
+			return fmt.Errorf("%s is mounted, and not by the node", m.Target)
+		}
+	}
+	return os.RemoveAll(l.run())
+}
+
+// powerOff kills all processes of the node, and so ends its namespaces, with all mounts, addresses and routes in them.
+func powerOff(ctx context.Context, l layout) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	g, err := findCgroup(l.cgroup())
+	if err != nil {
+		return err
+	}
+	if err := g.remove(ctx); err != nil {
+		return err
+	}
+	// The link goes with the network namespace too, but the kernel takes its time.
+	link := "/sys/class/net/" + l.hostLink()
+	if _, err := os.Stat(link); err != nil {
+		return nil
+	}
+	err = runCommand(exec.CommandContext(ctx, "ip", "link", "delete", l.hostLink()))
+	if _, there := os.Stat(link); there != nil {
+		return nil
+	}
+	return err
+}

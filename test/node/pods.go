@@ -1,0 +1,250 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// object has the fields of API objects that the node and its tests look at.
+type object struct {
+	Metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	} `json:"metadata"`
+	Spec struct {
+		Drivers []struct {
+			Name string `json:"name"`
+		} `json:"drivers"`
+	} `json:"spec"`
+	Status status `json:"status"`
+}
+
+type status struct {
+	Phase      string `json:"phase"`
+	Conditions []struct {
+		Type   string `json:"type"`
+		Status string `json:"status"`
+	} `json:"conditions"`
+	ContainerStatuses []struct {
+		Name        string          `json:"name"`
+		ContainerID string          `json:"containerID"`
+		State       json.RawMessage `json:"state"`
+	} `json:"containerStatuses"`
+}
+
+// readySince reports whether a pod is Ready with containers that started then or later. What the API tells of a node that
+// just started is of before, until the kubelet has looked.
+func (s status) readySince(t time.Time) bool {
+	for _, c := range s.ContainerStatuses {
+		var state struct {
+			Running struct {
+				StartedAt time.Time `json:"startedAt"`
+			} `json:"running"`
+		}
+		if json.Unmarshal(c.State, &state) != nil || state.Running.StartedAt.Before(t) {
+			return false
+		}
+	}
+	return s.condition("Ready")
+}
+
+func (s status) condition(name string) bool {
+	for _, c := range s.Conditions {
+		if c.Type == name {
+			return c.Status == "True"
+		}
+	}
+	return false
+}
+
+func (o object) hasDriver(name string) bool {
+	for _, d := range o.Spec.Drivers {
+		if d.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func podPath(namespace, pod string) string {
+	return "/api/v1/namespaces/" + namespace + "/pods/" + pod
+}
+
+// podTimeout bounds every wait for pods. It is longer than the kubelet's two minutes for one mount. A shorter deadline of the context's own goes first.
+const podTimeout = 3 * time.Minute
+
+// WaitPodReady returns when the pod is Ready. The error of one that is not tells its phase, its containers' states and its events.
+func (n *Node) WaitPodReady(ctx context.Context, namespace, pod string) error {
+	return n.waitReady(ctx, "pod "+namespace+"/"+pod, namespace, 1, func(ctx context.Context) ([]object, error) {
+		var o object
+		err := n.get(ctx, podPath(namespace, pod), &o)
+		return []object{o}, err
+	})
+}
+
+// WaitPodsReady returns when there are that many pods with the labels ("app=web,tier=front") and all of them are Ready.
+func (n *Node) WaitPodsReady(ctx context.Context, namespace, labels string, count int) error {
+	return n.waitReady(ctx, fmt.Sprintf("%d pods %s/%s", count, namespace, labels), namespace, count, func(ctx context.Context) ([]object, error) {
+		return n.pods(ctx, namespace, labels)
+	})
+}
+
+func (n *Node) waitReady(ctx context.Context, what, namespace string, count int, list func(context.Context) ([]object, error)) error {
+	var waiting []object
+	err := n.until(ctx, podTimeout, what, func(ctx context.Context) (bool, error) {
+		pods, err := list(ctx)
+		if err != nil {
+			return false, err
+		}
+		waiting = slices.DeleteFunc(slices.Clone(pods), func(o object) bool { return o.Status.readySince(n.booted()) })
+		if len(pods) == count && len(waiting) == 0 {
+			return true, nil
+		}
+		return false, fmt.Errorf("%d of %d are ready, %d wanted", len(pods)-len(waiting), len(pods), count)
+	})
+	if err == nil {
+		return nil
+	}
+	var why strings.Builder
+	for _, o := range waiting[:min(len(waiting), 3)] {
+		fmt.Fprintf(&why, "\npod %s: %s", o.Metadata.Name, o.Status.Phase)
+		for _, c := range o.Status.ContainerStatuses {
+			fmt.Fprintf(&why, "\n  container %s: %s", c.Name, c.State)
+		}
+		events, _ := n.PodEvents(context.WithoutCancel(ctx), namespace, o.Metadata.Name)
+		for _, e := range events {
+			fmt.Fprintf(&why, "\n  event %s", e)
+		}
+	}
+	return fmt.Errorf("%w%s", err, why.String())
+}
+
+func (n *Node) booted() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.record.Booted
+}
+
+// pods returns the pods with the labels; without labels all of the namespace.
+func (n *Node) pods(ctx context.Context, namespace, labels string) ([]object, error) {
+	var list struct {
+		Items []object `json:"items"`
+	}
+	err := n.get(ctx, "/api/v1/namespaces/"+namespace+"/pods?labelSelector="+url.QueryEscape(labels), &list)
+	return list.Items, err
+}
+
+// PodNames returns the names of the pods with the labels; without labels all of the namespace.
+func (n *Node) PodNames(ctx context.Context, namespace, labels string) ([]string, error) {
+	pods, err := n.pods(ctx, namespace, labels)
+	names := make([]string, 0, len(pods))
+	for _, p := range pods {
+		names = append(names, p.Metadata.Name)
+	}
+	return names, err
+}
+
+// Event is what kubectl describe shows of a pod.
+type Event struct {
+	Type    string `json:"type"`   // Normal or Warning
+	Reason  string `json:"reason"` // for instance FailedMount
+	Message string `json:"message"`
+	Count   int    `json:"count"`
+}
+
+func (e Event) String() string {
+	return fmt.Sprintf("%s %s (%d times): %s", e.Type, e.Reason, e.Count, e.Message)
+}
+
+// PodEvents returns the events of the pod.
+func (n *Node) PodEvents(ctx context.Context, namespace, pod string) ([]Event, error) {
+	var list struct {
+		Items []Event `json:"items"`
+	}
+	query := url.QueryEscape("involvedObject.kind=Pod,involvedObject.name=" + pod)
+	err := n.get(ctx, "/api/v1/namespaces/"+namespace+"/events?fieldSelector="+query, &list)
+	return list.Items, err
+}
+
+// WaitPodEvent returns the first event of that reason whose message has the text in it.
+func (n *Node) WaitPodEvent(ctx context.Context, namespace, pod, reason, text string) (Event, error) {
+	var found Event
+	err := n.until(ctx, podTimeout, fmt.Sprintf("the event %s of pod %s/%s with %q", reason, namespace, pod, text), func(ctx context.Context) (bool, error) {
+		events, err := n.PodEvents(ctx, namespace, pod)
+		if err != nil {
+			return false, err
+		}
+		for _, e := range events {
+			if e.Reason == reason && strings.Contains(e.Message, text) {
+				found = e
+				return true, nil
+			}
+		}
+		return false, fmt.Errorf("its events are %v", events)
+	})
+	return found, err
+}
+
+// Exec runs a command in the pod's default container and returns its standard output.
+func (n *Node) Exec(ctx context.Context, namespace, pod string, command ...string) (string, error) {
+	return n.Kubectl(ctx, append([]string{"exec", "--namespace", namespace, pod, "--"}, command...)...)
+}
+
+// Logs returns what the container wrote; an empty name is the pod's default container.
+func (n *Node) Logs(ctx context.Context, namespace, pod, container string) (string, error) {
+	arguments := []string{"logs", "--namespace", namespace, pod}
+	if container != "" {
+		arguments = append(arguments, "--container", container)
+	}
+	return n.Kubectl(ctx, arguments...)
+}
+
+// DeletePods deletes the pods with the labels, all of the namespace if there are none, and returns when the kubelet has cleaned up after them.
+func (n *Node) DeletePods(ctx context.Context, namespace, labels string) error {
+	arguments := []string{"delete", "pods", "--namespace", namespace, "--timeout", podTimeout.String()}
+	if labels == "" {
+		arguments = append(arguments, "--all")
+	} else {
+		arguments = append(arguments, "--selector", labels)
+	}
+	_, err := n.Kubectl(ctx, arguments...)
+	return err
+}
+
+// Token returns a token of the ServiceAccount for the audience, as the kubelet gets it for a pod. Ten minutes is the shortest life.
+func (n *Node) Token(ctx context.Context, namespace, serviceAccount, audience string, life time.Duration) (string, error) {
+	token, err := n.Kubectl(ctx, "create", "token", serviceAccount, "--namespace", namespace, "--audience", audience, "--duration", life.String())
+	return strings.TrimSpace(token), err
+}
+
+// ContainerPID returns the pid, on the host, of a running container's first process: /proc/PID/status tells its capabilities,
+// /proc/PID/mountinfo what it can see.
+func (n *Node) ContainerPID(ctx context.Context, namespace, pod, container string) (int, error) {
+	var o object
+	if err := n.get(ctx, podPath(namespace, pod), &o); err != nil {
+		return 0, err
+	}
+	for _, c := range o.Status.ContainerStatuses {
+		id, ok := strings.CutPrefix(c.ContainerID, "containerd://")
+		if c.Name != container || !ok {
+			continue
+		}
+		tasks, err := output(n.inBox(ctx, "ctr", "--namespace=k8s.io", "tasks", "list"))
+		if err != nil {
+			return 0, err
+		}
+		for line := range strings.Lines(tasks) {
+			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == id {
+				return strconv.Atoi(fields[1])
+			}
+		}
+	}
+	return 0, errors.New("container " + container + " of pod " + namespace + "/" + pod + " is not running")
+}
