@@ -1,0 +1,131 @@
+{{- define "secrets-provider-aws.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* The release's name where it says enough, as in most charts. */}}
+{{- define "secrets-provider-aws.fullname" -}}
+{{- $name := include "secrets-provider-aws.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "secrets-provider-aws.serviceAccountName" -}}
+{{- default (include "secrets-provider-aws.fullname" .) .Values.rbac.serviceAccountName }}
+{{- end }}
+
+{{- /* A DaemonSet's selector cannot change: nothing may be added here. */}}
+{{- define "secrets-provider-aws.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "secrets-provider-aws.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- /* The chart's labels win over the user's: the selectors need them. */}}
+{{- define "secrets-provider-aws.labels" -}}
+{{- $own := include "secrets-provider-aws.selectorLabels" . | fromYaml }}
+{{- $version := .Chart.AppVersion | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- $_ := set $own "app.kubernetes.io/version" $version }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- toYaml (merge $own .Values.commonLabels) }}
+{{- end }}
+
+{{- /* Labels and annotations of an object: the lines that follow its name. */}}
+{{- define "secrets-provider-aws.metadata" -}}
+labels:
+  {{- include "secrets-provider-aws.labels" . | nindent 2 }}
+{{- with .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "secrets-provider-aws.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag | toString | replace "+" "_" }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository $tag }}
+{{- end }}
+{{- end }}
+
+{{- /* Nine tenths of the limit of memory for GOMEMLIMIT, in whole MiB; nothing where the limit is not set or not in a common unit. */}}
+{{- define "secrets-provider-aws.goMemoryLimit" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
+{{- if regexMatch "^[0-9.]+(e\\+?[0-9]+|k|M|G|Ki|Mi|Gi)?$" $limit }}
+{{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
+{{- $unit := regexFind "(k|M|G|Ki|Mi|Gi)$" $limit }}
+{{- $bytes := mulf (trimSuffix $unit $limit | float64) (get $units $unit | default 1) }}
+{{- $mebibytes := divf (mulf $bytes 0.9) 1048576 | floor | int64 }}
+{{- if gt $mebibytes 0 }}{{ $mebibytes }}MiB{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* The container's environment as a list. An entry of extraEnv replaces ours: server-side apply refuses a name that stands twice. */}}
+{{- define "secrets-provider-aws.env" -}}
+{{- $given := dict }}
+{{- range .Values.extraEnv }}{{ $_ := set $given .name true }}{{ end }}
+{{- $env := list (dict "name" "NODE_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "spec.nodeName"))) }}
+{{- with include "secrets-provider-aws.goMemoryLimit" . }}
+{{- $env = append $env (dict "name" "GOMEMLIMIT" "value" .) }}
+{{- end }}
+{{- with .Values.awsRegion }}
+{{- $env = append $env (dict "name" "AWS_REGION" "value" .) }}
+{{- end }}
+{{- if .Values.useFipsEndpoint }}
+{{- $env = append $env (dict "name" "AWS_USE_FIPS_ENDPOINT" "value" "true") }}
+{{- end }}
+{{- $all := list }}
+{{- range $env }}{{ if not (hasKey $given .name) }}{{ $all = append $all . }}{{ end }}{{ end }}
+{{- toYaml (concat $all .Values.extraEnv) }}
+{{- end }}
+
+{{- /* "true" where the region is known without asking for the node. */}}
+{{- define "secrets-provider-aws.regionSet" -}}
+{{- $set := ne .Values.awsRegion "" }}
+{{- range .Values.extraEnv }}{{ if eq .name "AWS_REGION" }}{{ $set = true }}{{ end }}{{ end }}
+{{- if $set }}true{{ end }}
+{{- end }}
+
+{{- /* What a schema cannot say, or not in words that help. Everything that is wrong is said at once. */}}
+{{- define "secrets-provider-aws.check" -}}
+{{- $faults := list }}
+{{- if and (not .Values.rbac.readNodes) (not (include "secrets-provider-aws.regionSet" .)) }}
+{{- $faults = append $faults "rbac.readNodes is false, so the region cannot be read from the node: set awsRegion" }}
+{{- end }}
+{{- if contains "secrets-store-csi-driver-provider-aws" .Values.image.repository }}
+{{- $faults = append $faults (printf "image.repository %s is AWS's own provider: remove image.repository and image.tag, or name your copy of this one" .Values.image.repository) }}
+{{- end }}
+{{- if .Values.image.registry }}
+{{- $faults = append $faults (printf "image.registry is not a value of this chart: write %s/... into image.repository" .Values.image.registry) }}
+{{- end }}
+{{- if not .Values.driverWritesSecrets }}
+{{- $faults = append $faults "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value" }}
+{{- end }}
+{{- if .Values.rbac.pspEnabled }}
+{{- $faults = append $faults "rbac.pspEnabled is obsolete: Kubernetes has no PodSecurityPolicy since 1.25, remove the value" }}
+{{- end }}
+{{- range list "tokenRequests" "enableSecretRotation" "rotationPollInterval" "syncSecret" }}
+{{- if hasKey $.Values . }}
+{{- $faults = append $faults (printf "%s is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.%s if this release installs the driver" . .) }}
+{{- end }}
+{{- end }}
+{{- $rolling := .Values.updateStrategy.rollingUpdate | default dict }}
+{{- $none := list "0" "0%" "" }}
+{{- $surge := get $rolling "maxSurge" | toString }}
+{{- $unavailable := get $rolling "maxUnavailable" | toString }}
+{{- if eq .Values.updateStrategy.type "RollingUpdate" }}
+{{- if and (has $surge $none) (has $unavailable $none) }}
+{{- $faults = append $faults "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced: set one of them" }}
+{{- else if not (or (has $surge $none) (has $unavailable $none)) }}
+{{- $faults = append $faults (printf "updateStrategy.rollingUpdate: Kubernetes takes maxSurge (%s) or maxUnavailable (%s), not both: set one of them to 0" $surge $unavailable) }}
+{{- end }}
+{{- end }}
+{{- if $faults }}
+{{- fail (printf "\n  - %s\n" (join "\n  - " $faults)) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,411 @@
+package deployment_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"secrets-provider-aws/deployment"
+)
+
+var update = flag.Bool("update", false, "write the golden files and the manifests anew")
+
+const manifest = "manifests/secrets-provider-aws.yaml"
+
+// helm runs helm, which $HELM names: to build it here would take minutes of a test's time. "make charttest" builds it first.
+func helm(t *testing.T, arguments ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	program := os.Getenv("HELM")
+	if program == "" {
+		t.Skip("HELM does not name a helm: run make charttest")
+	}
+	var out, messages bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), program, arguments...)
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	// The user's repositories, plugins and cluster are none of the tests' business.
+	home := t.TempDir()
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+filepath.Join(home, "none"))
+	err = cmd.Run()
+	return out.String(), messages.String(), err
+}
+
+// chart is the whole chart in a folder of the test's.
+func chart(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("HELM") == "" {
+		t.Skip("HELM does not name a helm: run make charttest")
+	}
+	dir := filepath.Join(t.TempDir(), "secrets-provider-aws")
+	if err := deployment.WriteChart(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// render is "helm template" of the release that the documentation installs, with values of the given YAML.
+func render(t *testing.T, chart string, values []byte, arguments ...string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, values, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	arguments = append([]string{
+		"template", "secrets-provider-aws", chart, "--namespace=kube-system", "--kube-version=1.34.4", "--values=" + file,
+	}, arguments...)
+	stdout, stderr, err := helm(t, arguments...)
+	if err != nil {
+		return "", errors.New(stderr)
+	}
+	return stdout, nil
+}
+
+func TestChart_Lint(t *testing.T) {
+	dir := chart(t)
+	for _, r := range deployment.Renderings() {
+		t.Run(r.Name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "values.yaml")
+			if err := os.WriteFile(file, r.Values, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if stdout, stderr, err := helm(t, "lint", "--strict", "--kube-version=1.34.4", "--values="+file, dir); err != nil {
+				t.Errorf("%v\n%s%s", err, stdout, stderr)
+			}
+		})
+	}
+}
+
+// Each golden file is read by whoever changes the chart: it shows what the change does to a cluster.
+func TestChart_Golden(t *testing.T) {
+	dir := chart(t)
+	kept := map[string]bool{}
+	for _, r := range deployment.Renderings() {
+		kept[r.Name+".yaml"] = true
+		t.Run(r.Name, func(t *testing.T) {
+			got, err := render(t, dir, r.Values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "testdata/golden/"+r.Name+".yaml", ours(got))
+		})
+	}
+	entries, err := os.ReadDir("testdata/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !kept[entry.Name()] {
+			t.Errorf("testdata/golden/%s belongs to no values in testdata/values", entry.Name())
+		}
+	}
+}
+
+// ours leaves out what the driver's chart renders.
+func ours(rendered string) string {
+	var kept strings.Builder
+	for document := range strings.SplitSeq(rendered, "---\n") {
+		if strings.Contains(document, "# Source: secrets-provider-aws/templates/") {
+			kept.WriteString("---\n" + strings.TrimRight(document, "\n") + "\n")
+		}
+	}
+	return kept.String()
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil { //nolint:gosec // it is a source file
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what the chart renders (make manifests writes it anew; -want +got):\n%s", file, diff)
+	}
+}
+
+// What users of kubectl apply is what users of helm install, without helm's labels.
+func TestManifests_AreCurrent(t *testing.T) {
+	got, err := render(t, chart(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = regexp.MustCompile(`(?m)^ +(app\.kubernetes\.io/managed-by|helm\.sh/chart): .*\n|^# Source: .*\n`).ReplaceAllString(ours(got), "")
+	golden(t, manifest, "# Made from deployment/chart with its defaults by \"make manifests\": change the chart, not this file.\n"+got)
+}
+
+func TestChart_Refuses(t *testing.T) {
+	dir := chart(t)
+	tests := []struct{ name, values, want string }{
+		{"no region", "rbac: {readNodes: false}", "rbac.readNodes is false, so the region cannot be read from the node: set awsRegion"},
+		{"AWS's image", "image: {repository: public.ecr.aws/aws-secrets-manager/secrets-store-csi-driver-provider-aws, tag: 2.1.0}", "is AWS's own provider: remove image.repository and image.tag"},
+		{"image.registry", "image: {registry: registry.example.com}", "write registry.example.com/... into image.repository"},
+		{"provider writes files", "driverWritesSecrets: false", "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value"},
+		{"pod security policy", "rbac: {pspEnabled: true}", "rbac.pspEnabled is obsolete: Kubernetes has no PodSecurityPolicy since 1.25, remove the value"},
+		{"driver's value here", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
+		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}", "Kubernetes takes maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
+		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0}}", "maxSurge and maxUnavailable are both 0"},
+		{"all faults at once", "{driverWritesSecrets: false, rbac: {readNodes: false}}", "set awsRegion\n  - driverWritesSecrets=false"},
+
+		{"unknown value", "imagePullSecret: [{name: x}]", "additional properties 'imagePullSecret' not allowed"},
+		{"unknown value inside", "networkPolicy: {enable: true}", "at '/networkPolicy': additional properties 'enable' not allowed"},
+		{"port", "port: 80", "at '/port': minimum: got 80, want 1,024"},
+		{"digest", "image: {digest: 0123abc}", "at '/image/digest': '0123abc' does not match pattern"},
+		{"pull policy", "image: {pullPolicy: Sometimes}", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'"},
+		{"region", "awsRegion: Mumbai", "at '/awsRegion': 'Mumbai' does not match pattern"},
+		{"duration", "podIdentityHttpTimeout: 100", "at '/podIdentityHttpTimeout': got number, want string"},
+		{"duration without unit", "podIdentityHttpTimeout: '100'", "at '/podIdentityHttpTimeout': '100' does not match pattern"},
+		{"rate", "k8sThrottlingParams: {qps: 0}", "at '/k8sThrottlingParams/qps'"},
+		{"relative folder", "providerVolume: providers", "at '/providerVolume': 'providers' does not match pattern"},
+		{"log format", "logFormat: xml", "at '/logFormat': value must be one of 'text', 'json'"},
+		{"environment as a map", "extraEnv: {AWS_REGION: x}", "at '/extraEnv': got object, want array"},
+		{"environment without name", "extraEnv: [{value: x}]", "at '/extraEnv/0': missing property 'name'"},
+		{"label that is a boolean", "podLabels: {canary: true}", "at '/podLabels/canary': got boolean, want string"},
+		{"driver's toggle", "secrets-store-csi-driver: {install: 'no'}", "at '/secrets-store-csi-driver/install': got string, want boolean"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := render(t, dir, []byte(test.values))
+			if err == nil {
+				t.Fatal("it was rendered")
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got  %s\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+// The security of the container, asserted on every way to install: no toggle may weaken it.
+func TestChart_SecurityOfEveryRendering(t *testing.T) {
+	dir := chart(t)
+	for _, r := range deployment.Renderings() {
+		t.Run(r.Name, func(t *testing.T) {
+			rendered, err := render(t, dir, r.Values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range objects(t, ours(rendered)) {
+				if o.Kind == "ClusterRole" {
+					checkRules(t, o)
+				}
+				if o.Kind == "DaemonSet" {
+					checkPod(t, o)
+				}
+			}
+		})
+	}
+}
+
+// object has the fields that the tests look at.
+type object struct {
+	Kind     string
+	Metadata struct{ Name string }
+	Rules    []struct{ Resources, Verbs []string }
+	Spec     struct {
+		TokenRequests     []struct{ Audience string }     `yaml:"tokenRequests"`
+		RequiresRepublish bool                            `yaml:"requiresRepublish"`
+		Template          struct{ Spec podSpec }          `yaml:"template"`
+		UpdateStrategy    struct{ RollingUpdate rolling } `yaml:"updateStrategy"`
+	}
+}
+
+type rolling struct {
+	MaxSurge       any `yaml:"maxSurge"`
+	MaxUnavailable any `yaml:"maxUnavailable"`
+}
+
+type podSpec struct {
+	HostNetwork bool `yaml:"hostNetwork"`
+	HostPID     bool `yaml:"hostPID"`
+	Volumes     []struct {
+		Name     string
+		HostPath *struct{ Path string } `yaml:"hostPath"`
+	}
+	Containers []struct {
+		Args            []string
+		Env             []struct{ Name string }
+		SecurityContext struct {
+			Privileged               bool
+			AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
+			ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
+			RunAsUser                *int  `yaml:"runAsUser"`
+			Capabilities             struct{ Add, Drop []string }
+			SeccompProfile           struct{ Type string } `yaml:"seccompProfile"`
+		} `yaml:"securityContext"`
+	}
+}
+
+func objects(t *testing.T, text string) []object {
+	t.Helper()
+	var all []object
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var o object
+		switch err := decoder.Decode(&o); {
+		case errors.Is(err, io.EOF):
+			return all
+		case err != nil:
+			t.Fatal(err)
+		}
+		all = append(all, o)
+	}
+}
+
+func checkRules(t *testing.T, o object) {
+	t.Helper()
+	for _, rule := range o.Rules {
+		if !slices.Equal(rule.Verbs, []string{"get"}) {
+			t.Errorf("verbs %v of %v: only get is needed", rule.Verbs, rule.Resources)
+		}
+		for _, resource := range rule.Resources {
+			if resource != "serviceaccounts" && resource != "nodes" {
+				t.Errorf("resource %s is not needed", resource)
+			}
+		}
+	}
+}
+
+func checkPod(t *testing.T, o object) {
+	t.Helper()
+	pod := o.Spec.Template.Spec
+	if pod.HostNetwork || pod.HostPID {
+		t.Error("the pod shares the host's network or processes")
+	}
+	var hostPaths []string
+	for _, volume := range pod.Volumes {
+		if volume.HostPath != nil {
+			hostPaths = append(hostPaths, volume.Name)
+		}
+	}
+	if !slices.Equal(hostPaths, []string{"providers"}) {
+		t.Errorf("hostPath volumes %v: only the folder of the sockets is needed", hostPaths)
+	}
+	if len(pod.Containers) != 1 {
+		t.Fatalf("%d containers", len(pod.Containers))
+	}
+	c := pod.Containers[0]
+	s := c.SecurityContext
+	if s.Privileged || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !s.ReadOnlyRootFilesystem ||
+		!slices.Equal(s.Capabilities.Drop, []string{"ALL"}) || len(s.Capabilities.Add) > 0 || s.SeccompProfile.Type != "RuntimeDefault" {
+		t.Errorf("securityContext %+v", s)
+	}
+	names := map[string]bool{}
+	for _, e := range c.Env {
+		if names[e.Name] {
+			t.Errorf("the environment has %s twice: server-side apply refuses that", e.Name)
+		}
+		names[e.Name] = true
+	}
+}
+
+func TestChart_DriverComesWithTokensAndRefresh(t *testing.T) {
+	rendered, err := render(t, chart(t), []byte("secrets-store-csi-driver: {install: true}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects(t, rendered) {
+		if o.Kind != "CSIDriver" {
+			continue
+		}
+		var audiences []string
+		for _, request := range o.Spec.TokenRequests {
+			audiences = append(audiences, request.Audience)
+		}
+		if diff := cmp.Diff([]string{"sts.amazonaws.com", "pods.eks.amazonaws.com"}, audiences); diff != "" {
+			t.Errorf("tokenRequests (-want +got):\n%s", diff)
+		}
+		if !o.Spec.RequiresRepublish {
+			t.Error("requiresRepublish is false: the files of running pods are never refreshed")
+		}
+		return
+	}
+	t.Error("no CSIDriver was rendered")
+}
+
+func TestChart_DriverIsOffByDefault(t *testing.T) {
+	rendered, err := render(t, chart(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(rendered, "CSIDriver") {
+		t.Error("the driver was rendered")
+	}
+}
+
+// The sub-chart of a packaged chart comes from the driver's Go module, that of "helm dependency build" by Chart.yaml.
+func TestChart_DriverVersionIsThatOfTheModule(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "chart")
+	if err := deployment.WriteChart(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	var own struct{ Dependencies []struct{ Version string } }
+	var driver struct{ Version string }
+	decodeFile(t, filepath.Join(dir, "Chart.yaml"), &own)
+	decodeFile(t, filepath.Join(dir, "charts", "secrets-store-csi-driver", "Chart.yaml"), &driver)
+	if len(own.Dependencies) != 1 || own.Dependencies[0].Version != driver.Version {
+		t.Errorf("Chart.yaml has %+v, go.mod the driver %s", own.Dependencies, driver.Version)
+	}
+}
+
+func TestChart_MemoryLimitOfGo(t *testing.T) {
+	dir := chart(t)
+	for limit, want := range map[string]string{
+		"128Mi": "115MiB", "1Gi": "921MiB", "100M": "85MiB", "0.5Gi": "460MiB", "134217728": "115MiB", `"134217728"`: "115MiB",
+		"65536Ki": "57MiB", "1k": "", "128m": "", "null": "",
+	} {
+		rendered, err := render(t, dir, []byte("resources: {limits: {memory: "+limit+"}}"))
+		if err != nil {
+			t.Fatalf("%s: %v", limit, err)
+		}
+		got := ""
+		if m := regexp.MustCompile(`name: GOMEMLIMIT\n +value: (\S+)`).FindStringSubmatch(rendered); m != nil {
+			got = m[1]
+		}
+		if got != want {
+			t.Errorf("limit %s: GOMEMLIMIT %q, want %q", limit, got, want)
+		}
+	}
+}
+
+// NOTES are rendered against no cluster here: the end-to-end test sees their warnings.
+func TestChart_Notes(t *testing.T) {
+	stdout, stderr, err := helm(t, "install", "secrets-provider-aws", chart(t), "--namespace=kube-system", "--dry-run=client")
+	if err != nil {
+		t.Fatal(stderr)
+	}
+	_, notes, _ := strings.Cut(stdout, "NOTES:")
+	for _, want := range []string{"rollout status daemonset/secrets-provider-aws", "tokenRequests", "pods.eks.amazonaws.com", "eks.amazonaws.com/role-arn"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes lack %q:\n%s", want, notes)
+		}
+	}
+	if strings.Contains(notes, "WARNING") {
+		t.Errorf("the notes warn of a cluster that nobody asked:\n%s", notes)
+	}
+}
+
+func decodeFile(t *testing.T, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(content, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}

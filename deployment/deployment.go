@@ -1,0 +1,105 @@
+// Package deployment is what installs the provider: the Helm chart, the manifests rendered from it, and examples of its
+// use. As a package it hands them to the tests, which install and apply each of them.
+package deployment
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// driverModule is the Secrets Store CSI driver, whose chart is the sub-chart.
+const driverModule = "sigs.k8s.io/secrets-store-csi-driver"
+
+//go:embed all:chart
+var chart embed.FS
+
+//go:embed testdata/values testdata/crds
+var testdata embed.FS
+
+// WriteChart writes the whole chart to dir, which it makes: with the driver's chart as the sub-chart, as it stands in the
+// driver's Go module. "helm dependency build" does the same from the driver's Helm repository.
+func WriteChart(ctx context.Context, dir string) error {
+	tree, err := fs.Sub(chart, "chart")
+	if err != nil {
+		return err
+	}
+	module, err := driverDir(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(dir, withoutSubCharts{tree}); err != nil {
+		return err
+	}
+	name := path.Base(driverModule)
+	return os.CopyFS(filepath.Join(dir, "charts", name), os.DirFS(filepath.Join(module, "charts", name)))
+}
+
+// withoutSubCharts hides the charts that "helm dependency build" has left in a checkout.
+type withoutSubCharts struct{ fs.FS }
+
+func (w withoutSubCharts) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(w.FS, name)
+	kept := entries[:0]
+	for _, entry := range entries {
+		if name != "." || entry.Name() != "charts" {
+			kept = append(kept, entry)
+		}
+	}
+	return kept, err
+}
+
+// driverDir is the folder of the driver's module, in the version that go.mod names.
+func driverDir(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", driverModule).Output()
+	var module struct{ Dir, Error string }
+	if jsonErr := json.Unmarshal(out, &module); jsonErr != nil || module.Error != "" || module.Dir == "" {
+		return "", fmt.Errorf("find the module %s: %s (%w)", driverModule, module.Error, err)
+	}
+	return module.Dir, nil
+}
+
+// Rendering is one way to install the chart.
+type Rendering struct {
+	Name   string   // of its values and its golden file
+	Values []byte   // YAML, for "helm --values"
+	CRDs   [][]byte // YAML of the CustomResourceDefinitions, beyond Kubernetes and the driver, that a cluster needs for it
+}
+
+// Renderings are the ways to install that the tests go through: the defaults, and each toggle.
+func Renderings() []Rendering {
+	var all []Rendering
+	for _, file := range mustReadDir(testdata, "testdata/values") {
+		r := Rendering{Name: strings.TrimSuffix(file.Name(), ".yaml"), Values: mustRead(testdata, "testdata/values/"+file.Name())}
+		if r.Name == "pod-monitor" {
+			r.CRDs = append(r.CRDs, mustRead(testdata, "testdata/crds/podmonitor.yaml"))
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// What is embedded can be read.
+
+func mustRead(f embed.FS, name string) []byte {
+	content, err := f.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return content
+}
+
+func mustReadDir(f embed.FS, name string) []fs.DirEntry {
+	entries, err := f.ReadDir(name)
+	if err != nil {
+		panic(err)
+	}
+	return entries
+}
