@@ -1,7 +1,7 @@
 # One static binary and nothing else: no shell, no libc, no package that needs a patch.
 #
 # The binary is built before the image, by `make image`, with the release of Go that go.mod names. So every builder of
-# images (docker buildx, buildah, podman, kaniko) makes the same image of it, also where no registry can be reached.
+# images (docker buildx, buildah, podman, kaniko) puts the same bytes in, also where no registry can be reached.
 FROM scratch
 ARG TARGETARCH
 ARG VERSION=0.0.0-dev
