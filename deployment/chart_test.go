@@ -175,6 +175,7 @@ func TestChart_Refuses(t *testing.T) {
 		{"environment as a map", "extraEnv: {AWS_REGION: x}", "at '/extraEnv': got object, want array"},
 		{"environment without name", "extraEnv: [{value: x}]", "at '/extraEnv/0': missing property 'name'"},
 		{"label that is a boolean", "podLabels: {canary: true}", "at '/podLabels/canary': got boolean, want string"},
+		{"hardening lost by an empty key", "securityContext:", "missing property 'securityContext'"},
 		{"driver's toggle", "secrets-store-csi-driver: {install: 'no'}", "at '/secrets-store-csi-driver/install': got string, want boolean"},
 	}
 	for _, test := range tests {

@@ -31,7 +31,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $own "app.kubernetes.io/version" $version }}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
-{{- toYaml (merge $own .Values.commonLabels) }}
+{{- toYaml (merge $own (.Values.commonLabels | default dict)) }}
 {{- end }}
 
 {{- /* Labels and annotations of an object: the lines that follow its name. */}}
@@ -55,7 +55,7 @@ annotations:
 
 {{- /* Nine tenths of the limit of memory for GOMEMLIMIT, in whole MiB; nothing where the limit is not set or not in a common unit. */}}
 {{- define "secrets-provider-aws.goMemoryLimit" -}}
-{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
+{{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString }}
 {{- if regexMatch "^[0-9.]+(e\\+?[0-9]+|k|M|G|Ki|Mi|Gi)?$" $limit }}
 {{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
 {{- $unit := regexFind "(k|M|G|Ki|Mi|Gi)$" $limit }}
@@ -81,12 +81,12 @@ annotations:
 {{- end }}
 {{- $all := list }}
 {{- range $env }}{{ if not (hasKey $given .name) }}{{ $all = append $all . }}{{ end }}{{ end }}
-{{- toYaml (concat $all .Values.extraEnv) }}
+{{- toYaml (concat $all (.Values.extraEnv | default list)) }}
 {{- end }}
 
 {{- /* "true" where the region is known without asking for the node. */}}
 {{- define "secrets-provider-aws.regionSet" -}}
-{{- $set := ne .Values.awsRegion "" }}
+{{- $set := not (empty .Values.awsRegion) }}
 {{- range .Values.extraEnv }}{{ if eq .name "AWS_REGION" }}{{ $set = true }}{{ end }}{{ end }}
 {{- if $set }}true{{ end }}
 {{- end }}
@@ -103,7 +103,7 @@ annotations:
 {{- if .Values.image.registry }}
 {{- $faults = append $faults (printf "image.registry is not a value of this chart: write %s/... into image.repository" .Values.image.registry) }}
 {{- end }}
-{{- if not .Values.driverWritesSecrets }}
+{{- if and (kindIs "bool" .Values.driverWritesSecrets) (not .Values.driverWritesSecrets) }}
 {{- $faults = append $faults "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value" }}
 {{- end }}
 {{- if .Values.rbac.pspEnabled }}
