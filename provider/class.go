@@ -181,8 +181,13 @@ func (r *report) fault(field string, at position, format string, args ...any) {
 	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
 }
 
+// maxWarnings keeps a pod author's text from flooding the log.
+const maxWarnings = 50
+
 func (r *report) warn(format string, args ...any) {
-	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	if len(r.warnings) < maxWarnings {
+		r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	}
 }
 
 func (r *report) err() error {

@@ -89,7 +89,11 @@ func (f *Fetcher) readParameters(
 			}
 			continue
 		}
-		values[at] = value{content: Content(aws.ToString(p.Value)), version: strconv.FormatInt(p.Version, 10)}
+		if p.Value == nil {
+			errs[at] = noValue(reads[at].what(), region)
+			continue
+		}
+		values[at] = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
 	}
 }
 

@@ -21,11 +21,14 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 	if err != nil {
 		return value{}, readFault(err, r.what(), region, r.kind)
 	}
-	content := Content(out.SecretBinary)
-	if out.SecretString != nil {
-		content = Content(*out.SecretString)
+	v := value{content: out.SecretBinary, version: aws.ToString(out.VersionId)}
+	switch {
+	case out.SecretString != nil:
+		v.content = Content(*out.SecretString)
+	case out.SecretBinary == nil: // AWS always sends one of them; a file must not be empty because something in between did
+		return value{}, noValue(r.what(), region)
 	}
-	return value{content: content, version: aws.ToString(out.VersionId)}, nil
+	return v, nil
 }
 
 func optional(s string) *string {
@@ -33,6 +36,14 @@ func optional(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// noValue is an answer without a value in it.
+func noValue(what, region string) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Region: region,
+		Why: "the answer holds no value: is a proxy in between?", Hint: "the kubelet tries again by itself",
+	}
 }
 
 // readFault explains a read that AWS refused.

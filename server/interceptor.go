@@ -27,6 +27,9 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 		line := &mountLine{}
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
 		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
+			if stopping.Err() != nil && errors.Is(err, context.Canceled) {
+				err = shuttingDown()
+			}
 			err = toStatus(withoutSilence(err), line.volume.classRef())
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, time.Since(started))...)
 			for _, warning := range line.class.Warnings {
@@ -123,8 +126,8 @@ func level(err error) slog.Level {
 
 // classRef names the SecretProviderClass in messages.
 func (v volume) classRef() string {
-	if v.className == "" {
-		return ""
+	if v.className == "" || v.pod.Namespace == "" {
+		return v.className
 	}
 	return v.pod.Namespace + "/" + v.className
 }
