@@ -26,7 +26,7 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	}
 	c := out.Credentials
 	if c == nil {
-		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: "cannot assume role " + id.RoleARN, Region: region, Why: "STS answered without credentials"}
+		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: assumeWhat(id), Region: region, Why: "STS answered without credentials"}
 	}
 	return aws.Credentials{
 		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
@@ -34,10 +34,14 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	}, nil
 }
 
+// assumeWhat says in a message what was being done.
+func assumeWhat(id Identity) string {
+	return fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
+}
+
 // stsFault explains why STS gave no credentials, and what to change in IAM.
 func stsFault(err error, id Identity, token Token, region string) error {
-	what := fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
-	e := fault.FromAWS(err, what, region)
+	e := fault.FromAWS(err, assumeWhat(id), region)
 	if e.Kind != fault.Transient {
 		e.Kind = fault.Credentials
 	}

@@ -87,7 +87,11 @@ func (f *Fetcher) readParameters(ctx context.Context, credentials aws.Credential
 			}
 			continue
 		}
-		answers[i].value = value{content: Content(aws.ToString(p.Value)), version: strconv.FormatInt(p.Version, 10)}
+		if p.Value == nil {
+			answers[i].err = noValue(r.what(), region)
+			continue
+		}
+		answers[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
 	}
 	return answers
 }

@@ -24,15 +24,18 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 	if err != nil {
 		return answer{err: readFault(err, r.what(), region, r.kind.action())}
 	}
-	return answer{value: secretValue(out.SecretString, out.SecretBinary, out.VersionId)}
+	return secretAnswer(r, region, out.SecretString, out.SecretBinary, out.VersionId)
 }
 
-func secretValue(text *string, binary []byte, version *string) value {
-	content := Content(binary)
-	if text != nil {
-		content = Content(*text)
+func secretAnswer(r read, region string, text *string, binary []byte, version *string) answer {
+	v := value{content: binary, version: aws.ToString(version)}
+	switch {
+	case text != nil:
+		v.content = Content(*text)
+	case binary == nil: // AWS always sends one of them; a file must not be empty because something in between did
+		return answer{err: noValue(r.what(), region)}
 	}
-	return value{content: content, version: aws.ToString(version)}
+	return answer{value: v}
 }
 
 // secretsPerCall is the most that BatchGetSecretValue takes (Secrets Manager API reference).
@@ -58,7 +61,7 @@ func (f *Fetcher) readSecrets(ctx context.Context, credentials aws.CredentialsPr
 	for i, r := range reads {
 		if at := slices.IndexFunc(out.SecretValues, func(s types.SecretValueEntry) bool { return names(r.name, s) }); at >= 0 {
 			s := out.SecretValues[at]
-			answers[i].value = secretValue(s.SecretString, s.SecretBinary, s.VersionId)
+			answers[i] = secretAnswer(r, region, s.SecretString, s.SecretBinary, s.VersionId)
 		} else if at := slices.IndexFunc(out.Errors, func(e types.APIErrorType) bool { return aws.ToString(e.SecretId) == r.name }); at >= 0 {
 			e := out.Errors[at]
 			refused := &smithy.GenericAPIError{Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message)}
@@ -81,6 +84,14 @@ func optional(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// noValue is an answer without a value in it.
+func noValue(what, region string) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Region: region,
+		Why: "the answer holds no value: is a proxy in between?", Hint: "the kubelet tries again by itself",
+	}
 }
 
 // readFault explains a read that AWS refused.
