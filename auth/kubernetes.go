@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -93,7 +93,7 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 // and the client puts them into a URL as they are: one that would lead elsewhere is of no object.
 func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*metav1.PartialObjectMetadata, error) {
 	for _, segment := range []string{namespace, name} {
-		if len(path.IsValidPathSegmentName(segment)) > 0 {
+		if len(content.IsPathSegmentName(segment)) > 0 {
 			return nil, apierrors.NewNotFound(resource.GroupResource(), name)
 		}
 	}

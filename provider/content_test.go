@@ -43,7 +43,7 @@ func TestContent_NeverShows(t *testing.T) {
 			checkHidden(t, name+" in a log", logs.String())
 		}
 	}
-	if got := fmt.Sprint(content); got != "[redacted]" {
+	if got := fmt.Sprintf("%v", content); got != "[redacted]" {
 		t.Errorf("prints as %q, want [redacted]", got)
 	}
 }
@@ -65,7 +65,7 @@ func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 			_, _ = w.Write([]byte(body))
 		}))
-		defer server.Close()
+		t.Cleanup(server.Close)
 		t.Setenv("AWS_ENDPOINT_URL", server.URL)
 		t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 		cfg, err := awsapi.Load(t.Context(), awsapi.Options{MaxAttempts: 1})

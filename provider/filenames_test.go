@@ -118,6 +118,18 @@ func TestContractC6_FileNames_BadOnesAreRefused(t *testing.T) {
 	}
 }
 
+// Of a bad file name nothing else is said: neither that it stands twice, nor what it stands in the way of.
+func TestContractC6_FileNames_BadOnesTakeNoPart(t *testing.T) {
+	at := func(entry int, name, why string) provider.Fault {
+		return provider.Fault{
+			Field: fmt.Sprintf("objects[%d].objectAlias", entry), Line: 3*entry + 3, Column: 16, Message: fmt.Sprintf("gives the file name %q, which %s", name, why),
+		}
+	}
+	const dirty = "is not clean: leave out empty and . elements and a slash at the end"
+	wantFaults(t, faults(t, aliased("a/./b")+aliased("a/./b")+aliased("a/./b/c"), params{"pathTranslation": "False"}),
+		at(0, "a/./b", dirty), at(1, "a/./b", dirty), at(2, "a/./b/c", dirty))
+}
+
 // A path of 4096 bytes is the longest.
 func TestContractA_FileNames_LongestPath(t *testing.T) {
 	longest := strings.Repeat("a/", 2047) + "aa"

@@ -117,24 +117,33 @@ func TestContractB_HostNames(t *testing.T) {
 		"region of the node": {"us-west-2", nil, nil, []string{
 			"secretsmanager.us-west-2.amazonaws.com", "ssm.us-west-2.amazonaws.com", "sts.us-west-2.amazonaws.com",
 		}},
-		"FIPS": {"us-east-1", []string{"AWS_USE_FIPS_ENDPOINT=true"}, nil, []string{
+		"FIPS": {"us-east-1", []string{"AWS_REGION=us-east-1", "AWS_USE_FIPS_ENDPOINT=true"}, nil, []string{
 			"secretsmanager-fips.us-east-1.amazonaws.com", "ssm-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com",
 		}},
 		// Secrets Manager answers IPv4 and IPv6 under one name, say the SDK's endpoint rules.
-		"dual stack": {"us-east-1", []string{"AWS_USE_DUALSTACK_ENDPOINT=true"}, nil, []string{
+		"dual stack": {"us-east-1", []string{"AWS_REGION=us-east-1", "AWS_USE_DUALSTACK_ENDPOINT=true"}, nil, []string{
 			"secretsmanager.us-east-1.amazonaws.com", "ssm.us-east-1.api.aws", "sts.us-east-1.api.aws",
 		}},
-		"FIPS and dual stack": {"us-east-1", []string{"AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true"}, nil, []string{
+		"FIPS and dual stack": {"us-east-1", []string{"AWS_REGION=us-east-1", "AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true"}, nil, []string{
 			"secretsmanager-fips.us-east-1.amazonaws.com", "ssm-fips.us-east-1.api.aws", "sts-fips.us-east-1.api.aws",
 		}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			w := newOutside(t, tc.region)
+			wantKube := map[string]int{"GET serviceaccounts": 1}
+			if len(tc.env) == 0 && tc.parameters == nil {
+				wantKube["GET nodes"] = 1
+			} else {
+				w.kube.SetNode("node-1", map[string]string{"topology.kubernetes.io/region": "sa-east-1"}) // must not matter
+			}
 			p := start(t, append(w.env, tc.env...), "--kubeconfig="+w.kubeconfig)
 			w.mount(t, p, tc.parameters)
 			if diff := cmp.Diff(tc.want, w.aws.ProxiedHosts()); diff != "" {
 				t.Errorf("host names (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(wantKube, w.kube.Calls()); diff != "" {
+				t.Errorf("Kubernetes calls (-want +got):\n%s", diff)
 			}
 			want := map[string]int{"sts:AssumeRoleWithWebIdentity": 1, "secretsmanager:GetSecretValue": 1, "ssm:GetParameters": 1}
 			if diff := cmp.Diff(want, w.aws.Calls()); diff != "" {

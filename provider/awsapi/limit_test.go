@@ -6,37 +6,41 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"secrets-provider-aws/provider/awsapi"
 )
 
-// gate is an AWS that holds every call until it is opened, and knows how many it held at a time.
+// gate is an AWS that holds every call until it may leave, and knows how many it held at a time.
 type gate struct {
-	*httptest.Server
-	arrived chan struct{}
-	open    chan struct{}
+	arrived chan struct{} // one for each call
+	leave   chan struct{} // one lets one call go, closed all
 
 	mu        sync.Mutex
 	now, most int
 }
 
-func newGate(t *testing.T, status int) *gate {
+func newGate() *gate {
+	return &gate{arrived: make(chan struct{}, 1000), leave: make(chan struct{})}
+}
+
+// listen gives the address of a server behind the gate. One gate can have several.
+func (g *gate) listen(t *testing.T) (url string) {
 	t.Helper()
-	g := &gate{arrived: make(chan struct{}, 1000), open: make(chan struct{})}
-	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		g.count(1)
 		defer g.count(-1)
 		g.arrived <- struct{}{}
-		<-g.open
+		<-g.leave
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		w.WriteHeader(status)
 		_, _ = w.Write([]byte(`{"SecretString":"v","VersionId":"1"}`))
 	}))
-	t.Cleanup(g.Close)
-	return g
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func (g *gate) count(by int) {
@@ -54,36 +58,44 @@ func (g *gate) highest() int {
 
 func TestDesign_CallsAtATimeAreBounded(t *testing.T) {
 	const bound, calls = 3, 20
-	g := newGate(t, http.StatusOK)
-	setenv(t, map[string]string{"AWS_ENDPOINT_URL": g.URL})
-	cfg := load(t, awsapi.Options{MaxCalls: bound, MaxAttempts: 1})
-	// Two clients, in two regions: the bound is the process's.
-	clients := []*secretsmanager.Client{}
-	for _, r := range []string{region, "eu-west-1"} {
-		clients = append(clients, secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Region, o.Credentials = r, pod }))
-	}
+	// Two hosts, and clients of two regions: the bound is the process's.
+	g := newGate()
+	setenv(t, map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": g.listen(t), "AWS_ENDPOINT_URL_SSM": g.listen(t)})
+	cfg := load(t, awsapi.Options{MaxCalls: bound, MaxAttempts: 1, AttemptTimeout: time.Minute})
 	var all sync.WaitGroup
 	for i := range calls {
+		cfg := cfg
+		cfg.Credentials, cfg.Region = pod, []string{region, "eu-west-1"}[i/2%2]
 		all.Go(func() {
-			if _, err := clients[i%2].GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")}); err != nil {
+			var err error
+			if i%2 == 0 {
+				_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+			} else {
+				_, err = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"level"}})
+			}
+			if err != nil {
 				t.Errorf("call %d: %v", i, err)
 			}
 		})
 	}
 	for range bound {
-		<-g.arrived // all that may run do run …
+		<-g.arrived
 	}
-	close(g.open)
+	for range calls - bound { // for each that leaves another one comes
+		g.leave <- struct{}{}
+		<-g.arrived
+	}
+	close(g.leave)
 	all.Wait()
-	if got := g.highest(); got != bound { // … and no more of them ever did
+	if got := g.highest(); got != bound {
 		t.Errorf("%d calls at a time, want %d", got, bound)
 	}
 }
 
 // Who waits for a place gives up with its context, and leaves the place to others.
 func TestDesign_WaitingForAPlaceEndsWithTheContext(t *testing.T) {
-	g := newGate(t, http.StatusOK)
-	setenv(t, map[string]string{"AWS_ENDPOINT_URL": g.URL})
+	g := newGate()
+	setenv(t, map[string]string{"AWS_ENDPOINT_URL": g.listen(t)})
 	cfg := load(t, awsapi.Options{MaxCalls: 1, MaxAttempts: 1})
 	client := secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Credentials = pod })
 	get := func(ctx context.Context) error {
@@ -101,7 +113,7 @@ func TestDesign_WaitingForAPlaceEndsWithTheContext(t *testing.T) {
 	if err := <-second; err == nil {
 		t.Error("a second call with a cancelled context has succeeded")
 	}
-	close(g.open)
+	close(g.leave)
 	if err := <-first; err != nil {
 		t.Errorf("the first call: %v", err)
 	}
@@ -134,7 +146,7 @@ func TestRegional_OpensEachRegionOnce(t *testing.T) {
 	if opened["eu-west-1"] != 1 || opened["eu-west-2"] != 1 {
 		t.Errorf("opened %v, want each once", opened)
 	}
-	if r.In("eu-west-1") != r.In("eu-west-1") {
+	if one, again := r.In("eu-west-1"), r.In("eu-west-1"); one != again {
 		t.Error("two clients of one region")
 	}
 }

@@ -109,7 +109,7 @@ func wantAWS(t *testing.T, err error, kind fault.Kind, line string) {
 	if diff := cmp.Diff(line, ids.ReplaceAllString(e.Error(), "[id]")); diff != "" {
 		t.Errorf("message of %v (-want +got):\n%s", err, diff)
 	}
-	if !errors.Is(e, err) { //nolint:errorlint // err is the very cause
+	if !errors.Is(e, err) {
 		t.Error("the cause is lost")
 	}
 }
@@ -186,7 +186,7 @@ func TestFromAWS_AnswersOfSomebodyElse(t *testing.T) {
 			w.WriteHeader(tt.status)
 			_, _ = io.WriteString(w, tt.body)
 		}))
-		defer server.Close()
+		t.Cleanup(server.Close)
 		for name, c := range map[string]call{"secretsmanager": getSecret, "ssm": getParameters, "sts": assumeRole} {
 			t.Run(fmt.Sprint(tt.status, " ", tt.body, " to ", name), func(t *testing.T) {
 				wantAWS(t, c(t.Context(), config(t, server.URL)), tt.kind, "cannot do it in eu-west-1: "+tt.want)

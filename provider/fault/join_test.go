@@ -25,7 +25,7 @@ func TestJoin_NothingIsNil(t *testing.T) {
 
 func TestJoin_OneIsItself(t *testing.T) {
 	one := of(fault.NotFound, "a")
-	if err := fault.Join([]error{nil, one, nil}); err != one { //nolint:errorlint // the very same
+	if err := fault.Join([]error{nil, one, nil}); err != one {
 		t.Errorf("%v, want the error itself", err)
 	}
 }
