@@ -48,8 +48,8 @@ func stsFault(err error, id Identity, token Token, region string) error {
 	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
 	switch e.Code {
 	case "AccessDenied":
-		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with %s:sub = %s and %s:aud = %s",
-			issuer, issuer, token.claims.Subject, issuer, audienceSTS)
+		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
+			issuer, token.claims.Subject, audienceSTS)
 	case "InvalidIdentityToken":
 		e.Hint = fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
 	case "ExpiredTokenException":

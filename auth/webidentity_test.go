@@ -127,7 +127,7 @@ func TestContractC1_RealCauseInTheMessage_STS(t *testing.T) {
 	}
 	const (
 		cannot   = "ServiceAccount payments/payment-sa cannot assume role " + roleARN + " in ap-south-1: "
-		trust    = " (check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider ISSUER with ISSUER:sub = system:serviceaccount:payments:payment-sa and ISSUER:aud = sts.amazonaws.com)"
+		trust    = " (check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider ISSUER with sub = system:serviceaccount:payments:payment-sa and aud = sts.amazonaws.com)"
 		register = " (register the cluster's issuer ISSUER as an IAM OIDC provider in the role's account, with audience sts.amazonaws.com)"
 		again    = " (the kubelet tries again by itself)"
 	)

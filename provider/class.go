@@ -170,7 +170,12 @@ type Fault struct {
 }
 
 // String is the fault as one clause.
-func (f Fault) String() string { return f.Field + ": " + f.Message }
+func (f Fault) String() string {
+	if f.Line > 0 {
+		return fmt.Sprintf("%s (line %d): %s", f.Field, f.Line, f.Message)
+	}
+	return f.Field + ": " + f.Message
+}
 
 // Error lists the faults in the order in which they stand.
 func (e *ClassError) Error() string {

@@ -192,11 +192,11 @@ func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
 		parameter string
 		want      []string
 	}{
-		{"regoin", []string{`parameter "regoin" is not known and was ignored: did you mean region?`}},
-		{"Region", []string{`parameter "Region" is not known and was ignored: did you mean region?`}},
-		{"rolearn", []string{`parameter "rolearn" is not known and was ignored: did you mean roleArn?`}},
-		{"object", []string{`parameter "object" is not known and was ignored: did you mean objects?`}},
-		{"usePodIdentities", []string{`parameter "usePodIdentities" is not known and was ignored: did you mean usePodIdentity?`}},
+		{"regoin", []string{`parameter "regoin" is not known and was ignored (did you mean region?)`}},
+		{"Region", []string{`parameter "Region" is not known and was ignored (did you mean region?)`}},
+		{"rolearn", []string{`parameter "rolearn" is not known and was ignored (did you mean roleArn?)`}},
+		{"object", []string{`parameter "object" is not known and was ignored (did you mean objects?)`}},
+		{"usePodIdentities", []string{`parameter "usePodIdentities" is not known and was ignored (did you mean usePodIdentity?)`}},
 		{"colour", []string{`parameter "colour" is not known and was ignored`}},
 		{"a\nb", []string{`parameter "a\nb" is not known and was ignored`}},
 		// What Kubernetes and the driver add is nobody's mistake.

@@ -114,7 +114,7 @@ func TestClassError_Message(t *testing.T) {
 
 func TestClassError_IsTheCauseOfTheWhole(t *testing.T) {
 	_, err := provider.ParseClass(params{"objects": secret("a") + secret("a")}, region)
-	const want = `objects[1]: secret "a" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`
+	const want = `objects[1] (line 3): secret "a" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

@@ -26,6 +26,7 @@ const (
 type entry struct {
 	name, kind, alias, version, label, permission scalar
 	jmesPath                                      []jmesEntry
+	misspelt                                      string // the field that stands for a missing objectName
 
 	field string
 	at    position
@@ -128,7 +129,23 @@ func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 			}
 		},
 	}, r)
+	if ok && e.name.text == "" {
+		e.misspelt = likeName(node)
+	}
 	return e, ok
+}
+
+// likeName is the field that was meant to be objectName, or empty: without the name it is the fault itself,
+// and a warning in the log would come too late.
+func likeName(node *yaml.Node) string {
+	fields := follow(node).Content
+	for i := 0; i+1 < len(fields); i += 2 {
+		field := follow(fields[i]).Value
+		if !strings.EqualFold(field, "objectType") && editDistance(strings.ToLower(field), "objectname", 4) < 4 && !strings.EqualFold(field, "objectName") {
+			return field
+		}
+	}
+	return ""
 }
 
 func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {

@@ -19,23 +19,23 @@ func TestObjects_AliasesBuyNothing(t *testing.T) {
 			"a costly expression in every entry of every object",
 			secret("s0") + "  jmesPath: &all\n  - &one {path: '" + costly + "', objectAlias: a}\n" + strings.Repeat("  - *one\n", 499) +
 				each(1, 500, "- {objectName: s%d, objectType: secretsmanager, jmesPath: *all}\n"),
-			"objects[0]:" + tooMuch,
+			"objects[0] (line 1):" + tooMuch,
 		},
 		{
 			"a short expression in every entry of every object",
 			secret("s0") + "  jmesPath: &all\n  - &one {path: a, objectAlias: a}\n" + strings.Repeat("  - *one\n", 499) +
 				each(1, 500, "- {objectName: s%d, objectType: secretsmanager, jmesPath: *all}\n"),
-			"objects[1]:" + tooMuch,
+			"objects[1] (line 504):" + tooMuch,
 		},
 		{
 			"more entries than an object takes",
 			secret("s0") + "  jmesPath:\n  - &one {path: a, objectAlias: a}\n" + strings.Repeat("  - *one\n", 500),
-			"objects[0].jmesPath: lists 501 entries; one object takes at most 500",
+			"objects[0].jmesPath (line 4): lists 501 entries; one object takes at most 500",
 		},
 		{
 			"unknown fields in every object",
 			"- &all\n  objectName: s\n" + each(0, 1000, "  k%d: v\n") + strings.Repeat("- *all\n", 499),
-			"objects[0]: has 1001 fields; at most 50 are read",
+			"objects[0] (line 1): has 1001 fields; at most 50 are read",
 		},
 		{
 			"one object 500 times",

@@ -86,6 +86,9 @@ func (e *entry) objectType(r *report) Type {
 		return named
 	}
 	switch {
+	case e.name.text == "" && e.misspelt != "":
+		r.fault(e.field, e.at, "has no objectName (is %s meant for it?)", fault.Quote(e.misspelt))
+		return named
 	case e.name.text == "":
 		r.fault(e.field, e.at, "has no objectName")
 		return named
@@ -158,11 +161,19 @@ func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.Fi
 	}
 	n, err := strconv.ParseUint(s.text, 8, 32)
 	if !modeRE.MatchString(s.text) || err != nil || n > 0o777 {
-		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777", fault.Quote(s.text))
+		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777%s", fault.Quote(s.text), missingZero(s.text))
 		return inherited
 	}
 	mode := fs.FileMode(n)
 	return &mode
+}
+
+// missingZero says of 644 that 0644 is meant.
+func missingZero(text string) string {
+	if modeRE.MatchString("0" + text) {
+		return ": write 0" + text
+	}
+	return ""
 }
 
 // checkARNRegions holds each ARN to the region that is read from: a secret of another region would not be found there.

@@ -212,10 +212,10 @@ func TestContractC9_UnknownFieldsAreWarnedOf(t *testing.T) {
 	), nil)
 	wantFiles(t, class, "a", "c < x")
 	want := []string{
-		`objects[0]."objectAlas" is not a known field and was ignored: did you mean objectAlias?`,
+		`objects[0]."objectAlas" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0]."colour" is not a known field and was ignored`,
 		`objects[0].jmesPath[0]."mode" is not a known field and was ignored`,
-		`objects[0].jmesPath[0]."object_alias" is not a known field and was ignored: did you mean objectAlias?`,
+		`objects[0].jmesPath[0]."object_alias" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0]."" is not a known field and was ignored`,
 	}
 	if diff := cmp.Diff(want, class.Warnings); diff != "" {

@@ -85,6 +85,9 @@ func TestContractB_FilePermission_AnythingElseIsRefused(t *testing.T) {
 			value = value[1 : len(value)-1]
 		}
 		message := fmt.Sprintf("%q is not a permission of four octal digits from 0000 to 0777", value)
+		if value == "600" {
+			message += ": write 0600"
+		}
 		wantFaults(t, faults(t, secret("s")+"  filePermission: "+written+"\n", nil), provider.Fault{
 			Field: "objects[0].filePermission", Line: 3, Column: 19, Message: message,
 		})

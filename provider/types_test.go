@@ -47,15 +47,15 @@ func TestContractB_ObjectType(t *testing.T) {
 
 func TestContractB_ObjectType_IsCaseSensitive(t *testing.T) {
 	for kind, guess := range map[string]string{
-		"SecretsManager":  ": did you mean secretsmanager?",
-		"SECRETSMANAGER":  ": did you mean secretsmanager?",
-		"secretmanager":   ": did you mean secretsmanager?",
-		"secrets-manager": ": did you mean secretsmanager?",
-		"ssmParameter":    ": did you mean ssmparameter?",
-		"ssmparameters":   ": did you mean ssmparameter?",
+		"SecretsManager":  " (did you mean secretsmanager?)",
+		"SECRETSMANAGER":  " (did you mean secretsmanager?)",
+		"secretmanager":   " (did you mean secretsmanager?)",
+		"secrets-manager": " (did you mean secretsmanager?)",
+		"ssmParameter":    " (did you mean ssmparameter?)",
+		"ssmparameters":   " (did you mean ssmparameter?)",
 		"ssm":             "",
 		"secret":          "",
-		"parameter":       ": did you mean ssmparameter?",
+		"parameter":       " (did you mean ssmparameter?)",
 		"y":               "",
 	} {
 		for _, name := range []string{"prod/db", secretARN} {

@@ -74,8 +74,12 @@ func TestContractA_Codes_WhateverAWSAnswers(t *testing.T) {
 				before := r.AWS.Calls()[operation]
 				_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: bothObjects})
 				remove()
-				if calls := r.AWS.Calls()[operation] - before; calls != 1 {
-					t.Errorf("%+v: %d calls, want 1", answer, calls)
+				want := 1
+				if !strings.HasPrefix(operation, "sts:") && refusesCredentials[answer.Code] {
+					want = 2 // once more, with new credentials
+				}
+				if calls := r.AWS.Calls()[operation] - before; calls != want {
+					t.Errorf("%+v: %d calls, want %d", answer, calls, want)
 				}
 				wantFinal(t, err)
 				if err != nil && (!strings.Contains(err.Error(), answer.Code) || !strings.Contains(err.Error(), rig.Region)) {
@@ -188,4 +192,11 @@ func TestContractA_Codes_ManyFailuresAtOnce(t *testing.T) {
 	}
 	_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: objects.String()})
 	wantStatus(t, err, codes.NotFound, "30 failures", "none00", "none09", "and 20 more")
+}
+
+// refusesCredentials are the codes by which AWS says that it does not take the credentials.
+var refusesCredentials = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "UnrecognizedClientException": true, "InvalidClientTokenId": true,
+	"InvalidSignatureException": true, "SignatureDoesNotMatch": true, "IncompleteSignature": true,
+	"IncompleteSignatureException": true, "MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
 }

@@ -1,13 +1,14 @@
 package server_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -44,7 +45,7 @@ func wantFile(t *testing.T, r *rig.Rig, m rig.Mount, want string) {
 
 func wantCalls(t *testing.T, r *rig.Rig, want map[string]int) {
 	t.Helper()
-	if diff := cmp.Diff(want, r.AWS.Calls()); diff != "" {
+	if diff := gocmp.Diff(want, r.AWS.Calls()); diff != "" {
 		t.Errorf("AWS calls (-want +got):\n%s", diff)
 	}
 }
@@ -133,10 +134,10 @@ func TestIdentitiesNeverShare(t *testing.T) {
 			r, _ := freshRig(t, rig.Options{})
 			m := tt.other
 			m.Pod, m.Objects = "b", oneSecret
-			namespace, account := orElse(m.Namespace, rig.Namespace), orElse(m.ServiceAccount, rig.ServiceAccount)
+			namespace, account := cmp.Or(m.Namespace, rig.Namespace), cmp.Or(m.ServiceAccount, rig.ServiceAccount)
 			r.Kube.SetServiceAccount(namespace, account, map[string]string{rig.RoleAnnotation: rig.RoleARN})
-			tt.role.Name = orElse(tt.role.Name, rig.RoleName)
-			trust := r.Issuer.TrustPolicy("*", "*") // both are let in, so that what is shared would be served
+			tt.role.Name = cmp.Or(tt.role.Name, rig.RoleName)
+			trust := trustEverybody(r.Issuer) // so that what is shared would be served
 			if err := r.AWS.SetRole(awssim.Role{Name: rig.RoleName, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
 				t.Fatal(err)
 			}
@@ -161,11 +162,11 @@ func TestIdentitiesNeverShare(t *testing.T) {
 	})
 }
 
-func orElse(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
+// trustEverybody lets in every ServiceAccount of the issuer.
+func trustEverybody(issuer *awssim.Issuer) awssim.Document {
+	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":%q},
+		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{%q:"sts.amazonaws.com"}}}]}`,
+		issuer.ProviderARN(), issuer.ConditionKey("aud")))
 }
 
 func TestChangedRoleAnnotationTakesEffect(t *testing.T) {
@@ -352,7 +353,7 @@ func TestBatchGetSecretValueReadsTwentyPerCall(t *testing.T) {
 			fmt.Fprintf(&objects, "- {objectName: %s, objectType: secretsmanager, objectAlias: pinned, objectVersion: %s}\n", name, id)
 		}
 	}
-	if diff := cmp.Diff(want, r.Files(rig.Mount{Objects: objects.String()})); diff != "" {
+	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects.String()})); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	wantCalls(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assume: 1})

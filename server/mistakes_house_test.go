@@ -128,7 +128,10 @@ func theCluster() chapter {
 	}
 	tokens := func(m map[string]string) rig.Mount { return rig.Mount{Tokens: m} }
 	refused := func(resource string, status int) func(*testing.T, *rig.Rig, *rig.Mount) {
-		return func(t *testing.T, r *rig.Rig, _ *rig.Mount) {
+		return func(t *testing.T, r *rig.Rig, m *rig.Mount) {
+			if resource == "serviceaccounts" {
+				m.ServiceAccount = "new-sa" // of one that was seen before the role is remembered
+			}
 			r.Kube.Refuse(resource, status)
 			t.Cleanup(func() { r.Kube.Refuse(resource, 0) })
 		}

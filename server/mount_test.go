@@ -57,8 +57,8 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 			t.Errorf("a line that says nothing: %s", line)
 		}
 	}
-	const who = "namespace=payments pod=payment-7d4b9 service_account=payment-sa class=payment-secrets role=" + rig.RoleARN + " region=" + rig.Region + " objects=1 duration="
-	wantLines(t, mounts, []string{"level=INFO", who, "code=OK"}, []string{"level=WARN", who, "code=NotFound", "ResourceNotFoundException"})
+	const who = "namespace=payments pod=payment-7d4b9 service_account=payment-sa class=payment-secrets role=" + rig.RoleARN + " region=" + rig.Region + " objects=1 "
+	wantLines(t, mounts, []string{"level=INFO", who, " read=1 cached=0 stale=0 ", " duration=", "code=OK"}, []string{"level=WARN", who, " read=0 ", " duration=", "code=NotFound", "ResourceNotFoundException"})
 	wantLines(t, warnings,
 		[]string{"level=WARN", "class=payments/payment-secrets", "objectalias"},
 		[]string{"level=WARN", "class=payments/payment-secrets", "comment"},
