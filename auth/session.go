@@ -70,7 +70,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
 			Kind: fault.Transient, What: assumeWhat(s.id), Region: s.region,
-			Why: "no answer in time", Hint: "the kubelet tries again by itself", Cause: ctx.Err(),
+			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
 }

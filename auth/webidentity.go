@@ -51,6 +51,10 @@ func stsFault(err error, id Identity, token Token, region string) error {
 		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
 			issuer, token.claims.Subject, audienceSTS)
 	case "InvalidIdentityToken":
+		if strings.Contains(e.Message, "verification key") {
+			e.Hint = "the issuer " + issuer + " does not publish the key that signed the token; compare its JWKS with the API server's"
+			break
+		}
 		e.Hint = fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
 	case "ExpiredTokenException":
 		e.Hint = "compare the clock of the node with that of AWS"
@@ -59,9 +63,7 @@ func stsFault(err error, id Identity, token Token, region string) error {
 	case "IDPCommunicationError":
 		e.Hint = "AWS cannot reach the keys of the cluster's issuer " + issuer
 	default:
-		if e.Kind == fault.Transient {
-			e.Hint = "the kubelet tries again by itself"
-		}
+		e.HintRetry()
 	}
 	return e
 }

@@ -85,6 +85,6 @@ func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
 		if files != nil {
 			t.Errorf("answer %s: files %v, want none", body, files)
 		}
-		wantError(t, err, fault.Transient, "cannot read "+what+" in ap-south-1: the answer holds no value: is a proxy in between? (the kubelet tries again by itself)")
+		wantError(t, err, fault.Transient, "cannot read "+what+" in ap-south-1: the answer holds no value: is a proxy in between?")
 	}
 }

@@ -56,9 +56,9 @@ func TestContractC1_RealCauseInTheMessage_Secrets(t *testing.T) {
 		{"missing", nil, awssim.Fault{}, secret("b"), fault.NotFound,
 			`cannot read secret "b" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (` + notThere + `)`},
 		{"no such version", nil, awssim.Fault{}, secret("a") + "  objectVersion: 99999999-9999-9999-9999-999999999999\n", fault.NotFound,
-			`cannot read secret "a" version "99999999-9999-9999-9999-999999999999" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 99999999-9999-9999-9999-999999999999 [id] (` + notThere + `)`},
+			`cannot read secret "a" version "99999999-9999-9999-9999-999999999999" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 99999999-9999-9999-9999-999999999999 [id] (the secret is there; check its versions and staging labels with describe-secret)`},
 		{"no such label", nil, awssim.Fault{}, secret("a") + "  objectVersionLabel: AWSPENDING\n", fault.NotFound,
-			`cannot read secret "a" label "AWSPENDING" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSPENDING [id] (` + notThere + `)`},
+			`cannot read secret "a" label "AWSPENDING" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSPENDING [id] (the secret is there; check its versions and staging labels with describe-secret)`},
 		{"version and label that do not agree", nil, awssim.Fault{}, secret("a") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n", fault.Rejected,
 			`cannot read secret "a" version "` + versionOne + `" label "AWSCURRENT" in ap-south-1: InvalidRequestException: You provided a VersionStage that is not associated to the provided VersionId [id]`},
 		{"not allowed", []awssim.Document{awssim.AllowPolicy("*", "ssm:GetParameters")}, awssim.Fault{}, secret("a"), fault.Denied,
@@ -89,7 +89,7 @@ func TestContractC1_RealCauseInTheMessage_Secrets(t *testing.T) {
 func TestContractC1_RealCauseInTheMessage_Parameters(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{{Region: region, Name: "/app/level", Value: "v"}}},
 		awssim.AllowPolicy("arn:aws:ssm:*:*:parameter/app/*", "ssm:GetParameters"))
-	const missing = ` in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the region and the account; names are case-sensitive)`
+	const missing = ` in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the version or label, the region and the account; names are case-sensitive)`
 	for _, tt := range []struct {
 		name, objects string
 		kind          fault.Kind
@@ -117,7 +117,7 @@ func TestContractB_Fetch_AllOrNothingNamesEveryFailure(t *testing.T) {
 	wantError(t, e, fault.NotFound, `4 failures: `+
 		`(1) cannot read secret "gone" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (`+notThere+`); `+
 		`(2) cannot read secret "slow" in ap-south-1: ServiceUnavailable: later [id] (the kubelet tries again by itself); `+
-		`(3) cannot read parameter "lost" in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the region and the account; names are case-sensitive); `+
+		`(3) cannot read parameter "lost" in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the version or label, the region and the account; names are case-sensitive); `+
 		`(4) cannot read secret "missing" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (`+notThere+`)`)
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 4, "ssm:GetParameters": 1})
 }

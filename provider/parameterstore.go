@@ -83,7 +83,7 @@ func (f *Fetcher) readParameters(ctx context.Context, credentials aws.Credential
 			answers[i].err = &fault.Error{
 				Kind: fault.NotFound, What: r.what(), Region: region,
 				Why:  "there is no such parameter, version or label",
-				Hint: "check the name with its leading slash, the region and the account; names are case-sensitive",
+				Hint: "check the name with its leading slash, the version or label, the region and the account; names are case-sensitive",
 			}
 			continue
 		}

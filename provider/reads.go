@@ -199,7 +199,7 @@ func (f *Fetcher) settle(ctx context.Context, w want, v visit, sources *Sources)
 	select {
 	case <-w.flight.landed:
 	case <-ctx.Done():
-		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: "the kubelet tries again by itself", Cause: ctx.Err()}
+		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err()}
 	}
 	if w.flight.err == nil {
 		sources.Read++

@@ -90,7 +90,7 @@ func optional(s string) *string {
 func noValue(what, region string) error {
 	return &fault.Error{
 		Kind: fault.Transient, What: what, Region: region,
-		Why: "the answer holds no value: is a proxy in between?", Hint: "the kubelet tries again by itself",
+		Why: "the answer holds no value: is a proxy in between?",
 	}
 }
 
@@ -98,16 +98,20 @@ func noValue(what, region string) error {
 func readFault(err error, what, region, action string) error {
 	e := fault.FromAWS(err, what, region)
 	switch {
-	case e.Kind == fault.Denied && strings.Contains(e.Message, "KMS"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
+	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
 		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
 	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
 		e.Hint = "a policy denies it outright: an Allow does not help, the Deny has to go"
 	case e.Kind == fault.Denied:
 		e.Hint = "allow " + action + " on it in a policy of the pod's role"
+	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
+		e.Hint = "the secret is there; check its versions and staging labels with describe-secret"
 	case e.Kind == fault.NotFound:
 		e.Hint = "check the name, the region and the account; names are case-sensitive"
-	case e.Kind == fault.Transient:
-		e.Hint = "the kubelet tries again by itself"
+	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
+		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
+	default:
+		e.HintRetry()
 	}
 	return e
 }

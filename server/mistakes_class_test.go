@@ -29,7 +29,7 @@ func theObjects() chapter {
 		{title: "A dash with nothing behind it", objects: dbSecret + "- \n"},
 		{title: "A list of names instead of objects", objects: "- prod/db\n- prod/text"},
 		{title: "An object without objectName", objects: "- objectType: secretsmanager"},
-		{title: "objectName is misspelt", objects: "- {objectNam: prod/db, objectType: secretsmanager}", same: "An object without objectName"},
+		{title: "objectName is misspelt", objects: "- {objectNam: prod/db, objectType: secretsmanager}"},
 		{title: "An object without objectType", objects: "- objectName: prod/db"},
 		{title: "objectType ssm", objects: "- {objectName: /prod/url, objectType: ssm}"},
 		{title: "objectType in the wrong case", objects: "- {objectName: prod/db, objectType: SecretsManager}"},

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -25,7 +27,7 @@ func FromAWS(err error, what, region string) *Error {
 	e := &Error{What: what, Region: region, Cause: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		e.Code, e.Message = api.ErrorCode(), OneLine(api.ErrorMessage())
+		e.Code, e.Message = api.ErrorCode(), tokenRE.ReplaceAllString(OneLine(api.ErrorMessage()), "[redacted]")
 	}
 	if e.Code == unknownCode { // something in between has answered, or AWS without a body
 		e.Code = ""
@@ -45,6 +47,19 @@ func FromAWS(err error, what, region string) *Error {
 	}
 	return e
 }
+
+// RetryHint is what to do about a failure that passes.
+const RetryHint = "the kubelet tries again by itself"
+
+// HintRetry gives a transient failure RetryHint, unless it asks a question, which is the better hint.
+func (e *Error) HintRetry() {
+	if e.Kind == Transient && !strings.HasSuffix(e.Why, "?") {
+		e.Hint = RetryHint
+	}
+}
+
+// tokenRE finds JSON Web Tokens: a service that calls a request invalid may repeat what it was sent.
+var tokenRE = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9_.-]*`)
 
 // unknownCode stands in for code and message where the SDK has found none in an answer.
 const unknownCode = "UnknownError"
