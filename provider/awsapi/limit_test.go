@@ -2,11 +2,13 @@ package awsapi_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
-	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -15,114 +17,131 @@ import (
 	"secrets-provider-aws/provider/awsapi"
 )
 
-// gate is an AWS that holds every call until it may leave, and knows how many it held at a time.
+// gate is an AWS in memory that holds each call until it may leave. Without a network the calls of a
+// test can be waited for until nothing moves any more (testing/synctest).
 type gate struct {
-	arrived chan struct{} // one for each call
-	leave   chan struct{} // one lets one call go, closed all
+	leave chan struct{} // one lets one call go, closed all
 
-	mu        sync.Mutex
-	now, most int
+	mu   sync.Mutex
+	held int
 }
 
-func newGate() *gate {
-	return &gate{arrived: make(chan struct{}, 1000), leave: make(chan struct{})}
-}
+func newGate() *gate { return &gate{leave: make(chan struct{})} }
 
-// listen gives the address of a server behind the gate. One gate can have several.
-func (g *gate) listen(t *testing.T) (url string) {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		g.count(1)
-		defer g.count(-1)
-		g.arrived <- struct{}{}
-		<-g.leave
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_, _ = w.Write([]byte(`{"SecretString":"v","VersionId":"1"}`))
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
+// Do answers a request once it may leave.
+func (g *gate) Do(r *http.Request) (*http.Response, error) {
+	g.count(1)
+	defer g.count(-1)
+	select {
+	case <-g.leave:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+		Body: io.NopCloser(strings.NewReader(`{"SecretString":"v","VersionId":"1"}`)), Request: r,
+	}, nil
 }
 
 func (g *gate) count(by int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.now += by
-	g.most = max(g.most, g.now)
+	g.held += by
 }
 
-func (g *gate) highest() int {
+// holding waits until nothing moves and gives the number of calls held.
+func (g *gate) holding() int {
+	synctest.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.most
+	return g.held
+}
+
+// behind loads a configuration whose calls come to the gate.
+func (g *gate) behind(t *testing.T, o awsapi.Options) aws.Config {
+	t.Helper()
+	o.MaxAttempts = 1
+	cfg := load(t, o)
+	cfg.HTTPClient, cfg.Credentials = g, pod
+	return cfg
 }
 
 func TestDesign_CallsAtATimeAreBounded(t *testing.T) {
-	const bound, calls = 3, 20
-	// Two hosts, and clients of two regions: the bound is the process's.
-	g := newGate()
-	setenv(t, map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": g.listen(t), "AWS_ENDPOINT_URL_SSM": g.listen(t)})
-	cfg := load(t, awsapi.Options{MaxCalls: bound, MaxAttempts: 1, AttemptTimeout: time.Minute})
-	var all sync.WaitGroup
-	for i := range calls {
-		cfg := cfg
-		cfg.Credentials, cfg.Region = pod, []string{region, "eu-west-1"}[i/2%2]
-		all.Go(func() {
-			var err error
-			if i%2 == 0 {
-				_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
-			} else {
-				_, err = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"level"}})
-			}
-			if err != nil {
-				t.Errorf("call %d: %v", i, err)
-			}
+	setenv(t, nil)
+	for name, options := range map[string]awsapi.Options{"3": {MaxCalls: 3}, "32 where nothing is said": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const calls = 50
+				bound := 32
+				if options.MaxCalls > 0 {
+					bound = int(options.MaxCalls)
+				}
+				g := newGate()
+				cfg := g.behind(t, options)
+				// Two services and two regions: the bound is the process's.
+				var all sync.WaitGroup
+				for i := range calls {
+					cfg := cfg
+					cfg.Region = []string{region, "eu-west-1"}[i/2%2]
+					all.Go(func() {
+						var err error
+						if i%2 == 0 {
+							_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+						} else {
+							_, err = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"level"}})
+						}
+						if err != nil {
+							t.Errorf("call %d: %v", i, err)
+						}
+					})
+				}
+				for left := calls; left > 0; left-- {
+					if got, want := g.holding(), min(bound, left); got != want {
+						t.Errorf("%d calls at a time with %d to go, want %d", got, left, want)
+						break
+					}
+					g.leave <- struct{}{}
+				}
+				close(g.leave)
+				all.Wait()
+			})
 		})
-	}
-	for range bound {
-		<-g.arrived
-	}
-	for range calls - bound { // for each that leaves another one comes
-		g.leave <- struct{}{}
-		<-g.arrived
-	}
-	close(g.leave)
-	all.Wait()
-	if got := g.highest(); got != bound {
-		t.Errorf("%d calls at a time, want %d", got, bound)
 	}
 }
 
 // Who waits for a place gives up with its context, and leaves the place to others.
 func TestDesign_WaitingForAPlaceEndsWithTheContext(t *testing.T) {
-	g := newGate()
-	setenv(t, map[string]string{"AWS_ENDPOINT_URL": g.listen(t)})
-	cfg := load(t, awsapi.Options{MaxCalls: 1, MaxAttempts: 1})
-	client := secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Credentials = pod })
-	get := func(ctx context.Context) error {
-		_, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
-		return err
-	}
-	first := make(chan error, 1)
-	go func() { first <- get(t.Context()) }()
-	<-g.arrived
-
-	ctx, cancel := context.WithCancel(t.Context())
-	second := make(chan error, 1)
-	go func() { second <- get(ctx) }()
-	cancel()
-	if err := <-second; err == nil {
-		t.Error("a second call with a cancelled context has succeeded")
-	}
-	close(g.leave)
-	if err := <-first; err != nil {
-		t.Errorf("the first call: %v", err)
-	}
-	if err := get(t.Context()); err != nil {
-		t.Errorf("a third call: %v", err)
-	}
-	if got := g.highest(); got != 1 {
-		t.Errorf("%d calls at a time, want 1", got)
-	}
+	setenv(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		client := secretsmanager.NewFromConfig(g.behind(t, awsapi.Options{MaxCalls: 1}))
+		get := func(ctx context.Context) <-chan error {
+			done := make(chan error, 1)
+			go func() {
+				_, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+				done <- err
+			}()
+			synctest.Wait()
+			return done
+		}
+		first := get(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		second := get(ctx)
+		if n := g.holding(); n != 1 {
+			t.Errorf("%d calls at a time, want 1", n)
+		}
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("the call that waited: error %v, want context.Canceled", err)
+		}
+		third := get(t.Context())
+		close(g.leave)
+		for _, done := range []<-chan error{first, third} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func TestRegional_OpensEachRegionOnce(t *testing.T) {
