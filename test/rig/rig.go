@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,10 +46,12 @@ const (
 // Options change the rig from its defaults.
 type Options struct {
 	State         awssim.State  // what AWS holds at the start
+	AWSDelay      time.Duration // of each AWS call
 	MountTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
 	DefaultRegion string        // the provider's AWS_REGION
 	AWS           awsapi.Options
+	Now           func() time.Time  // of the provider; time.Now where nil
 	Policies      []awssim.Document // of payment-role; ReadSecrets and ReadParameters where nil
 }
 
@@ -70,7 +73,7 @@ func New(t testing.TB, o Options) *Rig {
 	t.Helper()
 	r := &Rig{t: t, Dir: t.TempDir(), logs: &syncBuffer{}}
 	var err error
-	r.AWS, err = awssim.Start(awssim.Config{State: o.State})
+	r.AWS, err = awssim.Start(awssim.Config{State: o.State, Delay: o.AWSDelay})
 	r.must(err)
 	t.Cleanup(r.AWS.Close)
 	r.Issuer, err = r.AWS.NewIssuer()
@@ -90,10 +93,10 @@ func New(t testing.TB, o Options) *Rig {
 	cfg.Region = o.DefaultRegion
 	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: r.Kube.URL(), QPS: 1000, Burst: 1000})
 	r.must(err)
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes})
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now})
 	r.must(err)
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	fetcher, err := provider.New(provider.Config{AWS: cfg, Log: log, MaxStale: time.Hour})
+	fetcher, err := provider.New(provider.Config{AWS: cfg, Log: log, MaxStale: time.Hour, Now: o.Now})
 	r.must(err)
 	s, err := server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
@@ -104,10 +107,11 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set.
+// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set. STS is a
+// host of its own, as it really is, so that it shares no connections with the other services.
 func isolateFromEnvironment(t testing.TB, url string) {
 	for key, value := range map[string]string{
-		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
+		"AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL_STS": strings.Replace(url, "127.0.0.1", "localhost", 1), "AWS_CA_BUNDLE": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 		"AWS_USE_FIPS_ENDPOINT": "", "AWS_USE_DUALSTACK_ENDPOINT": "", "HTTPS_PROXY": "", "HTTP_PROXY": "", "NO_PROXY": "127.0.0.1",
 	} {
