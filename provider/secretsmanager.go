@@ -27,12 +27,14 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 	return answer{value: secretValue(out.SecretString, out.SecretBinary, out.VersionId)}
 }
 
+// secretValue copies what is kept: the SDK's strings are parts of a larger piece of memory, up to 4 KiB of
+// the answer, which a version of 36 bytes would hold on to for as long as the value is cached.
 func secretValue(text *string, binary []byte, version *string) value {
 	content := Content(binary)
 	if text != nil {
 		content = Content(*text)
 	}
-	return value{content: content, version: aws.ToString(version)}
+	return value{content: content, version: strings.Clone(aws.ToString(version))}
 }
 
 // secretsPerCall is the most that BatchGetSecretValue takes (Secrets Manager API reference).
