@@ -57,6 +57,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("read the AWS configuration from the environment: %w", err)
 	}
+	cfg.HTTPClient = wholeRequests{cfg.HTTPClient} // not before: AWS_CA_BUNDLE has to find the SDK's own
 	return cfg, nil
 }
 
