@@ -27,8 +27,10 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 	return secretAnswer(r, region, out.SecretString, out.SecretBinary, out.VersionId)
 }
 
+// secretAnswer copies what is kept: the SDK's strings are parts of a larger piece of memory, up to 4 KiB of
+// the answer, which a version of 36 bytes would hold on to for as long as the value is cached.
 func secretAnswer(r read, region string, text *string, binary []byte, version *string) answer {
-	v := value{content: binary, version: aws.ToString(version)}
+	v := value{content: binary, version: strings.Clone(aws.ToString(version))}
 	switch {
 	case text != nil:
 		v.content = Content(*text)

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,7 @@ const (
 // Options change the rig from its defaults.
 type Options struct {
 	State         awssim.State  // what AWS holds at the start
+	AWSDelay      time.Duration // of each AWS call; 2 ms where 0
 	MountTimeout  time.Duration // of the server
 	DrainTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
@@ -63,9 +65,9 @@ type Options struct {
 	// Now is the provider's clock, such as Clock.Now. Where it is nil every mount is a stranger's, a pod and a
 	// ServiceAccount that nobody has seen, so that a test without a clock meets no value of an earlier mount.
 	Now             func() time.Time
-	RefreshInterval time.Duration    // of the provider
-	MaxStale        time.Duration    // of the provider; 1 h where 0, never where NoStale
-	BatchSecrets    bool             // of the provider
+	RefreshInterval time.Duration // of the provider
+	MaxStale        time.Duration // of the provider; 1 h where 0, never where NoStale
+	BatchSecrets    bool          // of the provider
 }
 
 // NoStale as Options.MaxStale serves nothing stale.
@@ -123,7 +125,7 @@ func New(t testing.TB, o Options) *Rig {
 	r.Dir, err = os.MkdirTemp("", "rig") // t.TempDir repeats the test's name, and a socket's path has 107 bytes
 	r.must(err)
 	t.Cleanup(func() { _ = os.RemoveAll(r.Dir) })
-	r.AWS, err = awssim.Start(awssim.Config{State: o.State, TLS: o.TLS, Delay: 2 * time.Millisecond})
+	r.AWS, err = awssim.Start(awssim.Config{State: o.State, TLS: o.TLS, Delay: cmp.Or(o.AWSDelay, 2*time.Millisecond)})
 	r.must(err)
 	t.Cleanup(r.AWS.Close)
 	r.Issuer, err = r.AWS.NewIssuer()
@@ -165,13 +167,18 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set.
+// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set. The
+// simulator's STS is a host of its own, as it really is, so that it shares no connections with the other services.
 func isolateFromEnvironment(t testing.TB, url, ca string) {
+	sts := ""
+	if strings.HasPrefix(url, "http://127.0.0.1:") {
+		sts = strings.Replace(url, "127.0.0.1", "localhost", 1)
+	}
 	for key, value := range map[string]string{
 		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": ca, "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 		"AWS_USE_FIPS_ENDPOINT": "", "AWS_USE_DUALSTACK_ENDPOINT": "", "HTTPS_PROXY": "", "HTTP_PROXY": "", "NO_PROXY": "127.0.0.1",
-		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "", "AWS_ENDPOINT_URL_STS": "", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "", "AWS_ENDPOINT_URL_SSM": "",
+		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "", "AWS_ENDPOINT_URL_STS": sts, "AWS_ENDPOINT_URL_SECRETS_MANAGER": "", "AWS_ENDPOINT_URL_SSM": "",
 	} {
 		t.Setenv(key, value)
 	}
