@@ -1,0 +1,46 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// explain keeps what explains a failure in a folder below $E2E_ARTEFACTS, and prints what tells most.
+func (c *tenant) explain(ctx context.Context) {
+	folder, err := artefactsFolder()
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	folder = filepath.Join(folder, c.namespace)
+	if err := c.CollectArtefacts(ctx, folder); err != nil {
+		c.t.Log("some artefacts are missing:", err)
+	}
+	calls, err := json.MarshalIndent(c.aws.CallLog(), "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "aws-calls.json"), calls, 0o644)
+	}
+	if err != nil {
+		c.t.Error(err)
+	}
+	c.t.Logf("artefacts are in %s", folder)
+	for _, log := range []struct{ what, labels, container string }{
+		{"the provider's log", providerLabels, "provider"},
+		{"the driver's log", "app=csi-secrets-store", "secrets-store"},
+	} {
+		text, err := c.Kubectl(ctx, "logs", "--namespace", releaseNamespace, "--selector", log.labels, "--container", log.container, "--tail=40", "--request-timeout=10s")
+		c.t.Logf("the end of %s: %v\n%s", log.what, err, strings.TrimSpace(text))
+	}
+}
+
+func artefactsFolder() (string, error) {
+	if folder := os.Getenv("E2E_ARTEFACTS"); folder != "" {
+		return folder, os.MkdirAll(folder, 0o755)
+	}
+	return os.MkdirTemp("", "e2e-artefacts-")
+}
