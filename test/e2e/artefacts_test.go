@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,4 +44,24 @@ func artefactsFolder() (string, error) {
 		return folder, os.MkdirAll(folder, 0o755)
 	}
 	return os.MkdirTemp("", "e2e-artefacts-")
+}
+
+// checkLogs checks that no secret of this tenant, and no token, is in the log of a provider, at the highest verbosity.
+func (c *tenant) checkLogs() {
+	c.t.Helper()
+	err := filepath.WalkDir(c.Path("/var/log/pods"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, "/"+releaseNamespace+"_"+release) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, secret := range append(c.values, "eyJhbGciOi") { // the beginning of every token
+			if strings.Contains(string(text), secret) {
+				c.t.Errorf("the log %s has %q in it", path, secret)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
 }

@@ -30,6 +30,7 @@ spec:
 type podSpec struct {
 	classes        []string
 	serviceAccount string            // app where empty
+	root           bool              // runs as root, as images do by default
 	env            map[string]string // variable to "key of Secret", for instance "username of broker"
 }
 
@@ -53,11 +54,16 @@ func (p podSpec) yaml() string {
 		key, secret, _ := strings.Cut(source, " of ")
 		env = append(env, fmt.Sprintf("{name: %s, valueFrom: {secretKeyRef: {name: %s, key: %s}}}", variable, secret, key))
 	}
+	user := 65532
+	if p.root {
+		user = 0
+	}
 	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
 	// Flow style, so that it can stand at any depth. Without a token of its own, the only volumes that can fail are ours.
 	return fmt.Sprintf(`{serviceAccountName: %s, automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, volumes: %s, containers: [{
-		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s}]}`,
-		account, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts))
+		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s,
+		securityContext: {runAsUser: %d}}]}`,
+		account, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts), user)
 }
 
 // createPod creates a pod and does not wait for it.

@@ -5,14 +5,9 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"secrets-provider-aws/test/awssim"
 )
 
 // tenant is what one case has for itself: a namespace with a ServiceAccount "app", a role of the namespace's name that trusts it, and
@@ -91,74 +86,39 @@ func (c *tenant) kubectl(arguments ...string) string {
 	return out
 }
 
-// until waits for a condition. The error is shown when it does not come.
-func (c *tenant) until(timeout time.Duration, what string, holds func(context.Context) (bool, error)) {
+// step is a part of a case that builds on the ones before it: the case ends with the first that fails.
+func (c *tenant) step(name string, do func()) {
 	c.t.Helper()
-	c.must(c.Until(c.ctx, timeout, what, holds))
-}
-
-func (c *tenant) roleARN() string { return "arn:aws:iam::" + account + ":role/" + c.namespace }
-
-// setRole gives a role that may read what belongs to this tenant.
-func (c *tenant) setRole(name string, trust awssim.Document) {
-	c.t.Helper()
-	c.must(c.aws.SetRole(awssim.Role{Name: name, TrustPolicy: trust, Policies: []awssim.Document{
-		awssim.AllowPolicy("arn:aws:secretsmanager:*:"+account+":secret:"+c.namespace+"/*", "secretsmanager:GetSecretValue"),
-		awssim.AllowPolicy("arn:aws:ssm:*:"+account+":parameter/"+c.namespace+"/*", "ssm:GetParameters"),
-	}}))
-}
-
-// secret gives a secret a new value, and returns its name in Secrets Manager.
-func (c *tenant) secret(name, value string) string {
-	c.values = append(c.values, value)
-	c.aws.PutSecret(region, c.namespace+"/"+name, value)
-	return c.namespace + "/" + name
-}
-
-// parameter gives a parameter a new value, and returns its name in SSM Parameter Store.
-func (c *tenant) parameter(name, value string) string {
-	c.values = append(c.values, value)
-	c.aws.PutParameter(region, "/"+c.namespace+"/"+name, value)
-	return "/" + c.namespace + "/" + name
-}
-
-// calls counts the requests of an operation ("GetSecretValue") for one object, answered or not.
-func (c *tenant) calls(operation, object string) int {
-	count := 0
-	for _, call := range c.aws.CallLog() {
-		if call.Operation == operation && strings.Contains(call.Object, object) {
-			count++
-		}
-	}
-	return count
-}
-
-// exchanges counts the requests to STS for this tenant's role.
-func (c *tenant) exchanges() int { return c.calls("AssumeRoleWithWebIdentity", c.roleARN()) }
-
-// read is what a container reads in a file.
-func (c *tenant) read(pod, path string) string {
-	c.t.Helper()
-	text, err := c.Exec(c.ctx, c.namespace, pod, "cat", path)
-	c.must(err)
-	return text
-}
-
-// untilRead waits until a container reads that.
-func (c *tenant) untilRead(pod, path, want string) {
-	c.t.Helper()
-	c.until(2*time.Minute, path+" of pod "+pod, func(ctx context.Context) (bool, error) {
-		got, err := c.Exec(ctx, c.namespace, pod, "cat", path)
-		return got == want, orNot(err, "it reads %q, not %q", got, want)
+	whole := c.t
+	passed := whole.Run(name, func(t *testing.T) {
+		c.t = t
+		defer func() { c.t = whole }()
+		do()
 	})
+	if !passed {
+		whole.FailNow()
+	}
 }
 
-// orNot is err, or the error that stands for a condition that does not hold yet. Both end a wait only when its time is over.
-func orNot(err error, format string, arguments ...any) error {
-	if err != nil {
+// until waits until the check finds nothing wrong.
+func (c *tenant) until(timeout time.Duration, what string, check func(context.Context) error) {
+	c.t.Helper()
+	c.must(c.Until(c.ctx, timeout, what, func(ctx context.Context) (bool, error) {
+		err := check(ctx)
+		return err == nil, err
+	}))
+}
+
+// untilIs waits until what is asked for is as wanted.
+func (c *tenant) untilIs(timeout time.Duration, what, want string, get func(context.Context) (string, error)) {
+	c.t.Helper()
+	c.until(timeout, what, func(ctx context.Context) error {
+		got, err := get(ctx)
+		if err == nil && got != want {
+			err = fmt.Errorf("it is %q, not %q", got, want)
+		}
 		return err
-	}
-	return fmt.Errorf(format, arguments...)
+	})
 }
 
 // deletePods deletes all pods of the tenant, and checks that nothing of them is left on the node.
@@ -183,33 +143,5 @@ func (c *tenant) deletePods(ctx context.Context) {
 				c.t.Errorf("pod %s is deleted, and %s still mounted", pod.Metadata.Name, m.Target)
 			}
 		}
-	}
-}
-
-// podList is the API's answer about pods.
-type podList struct {
-	Items []struct {
-		Metadata struct{ Name, UID string }
-		Status   struct{ Phase, PodIP string }
-	}
-}
-
-// checkLogs checks that no secret of this tenant, and no token, is in the log of a provider, at the highest verbosity.
-func (c *tenant) checkLogs() {
-	c.t.Helper()
-	err := filepath.WalkDir(c.Path("/var/log/pods"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.Contains(path, "/"+releaseNamespace+"_"+release) {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		for _, secret := range append(c.values, "eyJhbGciOi") { // the beginning of every token
-			if strings.Contains(string(text), secret) {
-				c.t.Errorf("the log %s has %q in it", path, secret)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		c.t.Error(err)
 	}
 }

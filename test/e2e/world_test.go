@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -73,40 +72,6 @@ func (w *world) close(ctx context.Context) error {
 		errs = append(errs, w.Down(ctx))
 	}
 	return errors.Join(append(errs, os.RemoveAll(w.folder))...)
-}
-
-// startAWS starts a simulator that the node reaches. Its STS has the cluster's issuer as IAM OIDC provider, as every cluster with IRSA.
-func (w *world) startAWS() error {
-	ca, err := w.CACertificate()
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(w.folder, "cluster-ca.crt")
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
-		return err
-	}
-	w.aws, err = awssim.Start(awssim.Config{
-		State:  awssim.State{OIDCProviders: []awssim.OIDCProvider{{Issuer: w.Issuer(), CAFile: file}}},
-		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: "-",
-	})
-	return err
-}
-
-// trust is the usual trust policy of a role for one ServiceAccount of the cluster.
-func (w *world) trust(namespace, serviceAccount string) awssim.Document {
-	issuer := strings.TrimPrefix(w.Issuer(), "https://")
-	return awssim.Document(fmt.Sprintf(`{
-		"Version": "2012-10-17",
-		"Statement": [{
-			"Effect": "Allow",
-			"Principal": {"Federated": "arn:aws:iam::%[1]s:oidc-provider/%[2]s"},
-			"Action": "sts:AssumeRoleWithWebIdentity",
-			"Condition": {"StringEquals": {
-				"%[2]s:sub": "system:serviceaccount:%[3]s:%[4]s",
-				"%[2]s:aud": "%[5]s"
-			}}
-		}]
-	}`, account, issuer, namespace, serviceAccount, audience))
 }
 
 // install installs the chart as a user does whose nodes reach AWS through a proxy with a certificate authority of its own.
