@@ -245,6 +245,7 @@ func (n *Node) installDriver(ctx context.Context) error {
 	for _, file := range []string{
 		"secrets-store.csi.x-k8s.io_secretproviderclasses.yaml", "secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
 		"rbac-secretproviderclass.yaml", "rbac-secretprovidersyncing.yaml",
+		"role-secretproviderclasses-admin.yaml", "role-secretproviderclasses-viewer.yaml", "role-secretproviderclasspodstatuses-viewer.yaml",
 	} {
 		arguments = append(arguments, "-f", n.tools.manifests()+"/"+file)
 	}
