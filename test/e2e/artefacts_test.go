@@ -30,13 +30,23 @@ func (c *tenant) explain(ctx context.Context) {
 		c.t.Error(err)
 	}
 	c.t.Logf("artefacts are in %s", folder)
-	for _, log := range []struct{ what, labels, container string }{
-		{"the provider's log", providerLabels, "provider"},
-		{"the driver's log", "app=csi-secrets-store", "secrets-store"},
-	} {
-		text, err := c.Kubectl(ctx, "logs", "--namespace", releaseNamespace, "--selector", log.labels, "--container", log.container, "--tail=40", "--request-timeout=10s")
-		c.t.Logf("the end of %s: %v\n%s", log.what, err, strings.TrimSpace(text))
+	c.t.Logf("the end of the provider's log:\n%s", c.logTail(ctx, providerLabels, "provider", ""))
+	c.t.Logf("errors at the end of the driver's log:\n%s", c.logTail(ctx, "app=csi-secrets-store", "secrets-store", "EW"))
+}
+
+// logTail is the end of the log of a container, of the lines that begin with one of the letters, or of all.
+func (c *tenant) logTail(ctx context.Context, labels, container, letters string) string {
+	text, err := c.Kubectl(ctx, "logs", "--namespace", releaseNamespace, "--selector", labels, "--container", container, "--tail=1000", "--request-timeout=10s")
+	if err != nil {
+		return err.Error()
 	}
+	var lines []string
+	for line := range strings.Lines(text) {
+		if letters == "" || strings.ContainsAny(line[:1], letters) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-15):], "")
 }
 
 func artefactsFolder() (string, error) {

@@ -26,25 +26,28 @@ var administrator = awssim.User{
 	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*")},
 }
 
-// startAWS starts a simulator that the node reaches. Its STS has the cluster's issuer as IAM OIDC provider, as every cluster with IRSA.
+// startAWS starts a simulator that the node reaches.
 func (w *world) startAWS() error {
 	ca, err := w.CACertificate()
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(w.folder, "cluster-ca.crt")
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
+	if err := os.WriteFile(w.clusterCA(), ca, 0o600); err != nil {
 		return err
 	}
 	w.aws, err = awssim.Start(awssim.Config{
-		State: awssim.State{
-			OIDCProviders: []awssim.OIDCProvider{{Issuer: w.Issuer(), CAFile: file}},
-			Users:         []awssim.User{administrator},
-		},
+		State:  awssim.State{OIDCProviders: []awssim.OIDCProvider{w.issuer()}, Users: []awssim.User{administrator}},
 		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: "-",
 	})
 	return err
 }
+
+// issuer is the cluster as IAM OIDC provider, which every cluster with IRSA has. STS asks it for its keys.
+func (w *world) issuer() awssim.OIDCProvider {
+	return awssim.OIDCProvider{Issuer: w.Issuer(), CAFile: w.clusterCA()}
+}
+
+func (w *world) clusterCA() string { return filepath.Join(w.folder, "cluster-ca.crt") }
 
 // secretsManager and parameterStore are the administrator's clients.
 func (w *world) secretsManager() *secretsmanager.Client {

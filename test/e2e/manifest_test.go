@@ -69,7 +69,11 @@ func (p podSpec) yaml() string {
 // createPod creates a pod and does not wait for it.
 func (c *tenant) createPod(name string, spec podSpec) {
 	c.t.Helper()
-	c.apply(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s, labels: {app: %s}}, spec: %s}", name, c.namespace, name, spec.yaml()))
+	c.apply(c.podManifest(name, name, spec))
+}
+
+func (c *tenant) podManifest(name, app string, spec podSpec) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s, labels: {app: %s}}, spec: %s}", name, c.namespace, app, spec.yaml())
 }
 
 // runPod creates a pod and waits until it is ready.

@@ -22,13 +22,18 @@ type tenant struct {
 
 const serviceAccount = "app"
 
-// newTenant makes a tenant that ends with the case.
+// newTenant makes a tenant that ends with the case, in a namespace of the case's name.
 func newTenant(t *testing.T) *tenant {
+	t.Helper()
+	return newTenantIn(t, namespaceOf(t.Name()))
+}
+
+func newTenantIn(t *testing.T, namespace string) *tenant {
 	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(cancel)
-	c := &tenant{world: shared, t: t, ctx: ctx, namespace: namespaceOf(t.Name())}
+	c := &tenant{world: shared, t: t, ctx: ctx, namespace: namespace}
 	t.Cleanup(func() {
 		c.end()
 		t.Logf("%.1f s", time.Since(start).Seconds())

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"archive/tar"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,9 +42,8 @@ type world struct {
 // newWorld returns what there is of it also with an error: close ends that.
 func newWorld(ctx context.Context) (*world, error) {
 	w := &world{}
-	archive := cmp.Or(os.Getenv("E2E_IMAGE"), "../../bin/image-"+runtime.GOARCH+".tar")
 	var err error
-	if w.image, err = imageName(archive); err != nil {
+	if w.image, err = imageName(imageArchive()); err != nil {
 		return w, fmt.Errorf("no image (make image): %w", err)
 	}
 	if w.folder, err = os.MkdirTemp("", "e2e-"); err != nil {
@@ -57,7 +55,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if err := w.startAWS(); err != nil {
 		return w, err
 	}
-	if err := w.LoadImage(ctx, archive); err != nil {
+	if err := w.LoadImage(ctx, imageArchive()); err != nil {
 		return w, err
 	}
 	return w, w.install(ctx)
@@ -115,6 +113,9 @@ func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error
 
 func (w *world) chart() string  { return filepath.Join(w.folder, "chart") }
 func (w *world) values() string { return filepath.Join(w.folder, "values.yaml") }
+
+// imageArchive is what "make image" makes.
+func imageArchive() string { return "../../bin/image-" + runtime.GOARCH + ".tar" }
 
 // imageName is the name of the only image in an archive of "docker save".
 func imageName(archive string) (string, error) {
