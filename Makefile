@@ -15,12 +15,16 @@ LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
+# The Go that go.mod names builds helm once, into the user's cache: minutes when cold, nothing after.
+HELM_PATH = $$(go run ./test/node/cmd/node helm)
+ARCH     ?= $(shell go env GOARCH)
+
 # Everything is pure Go, as in the image; only the race detector needs C.
 export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
@@ -29,6 +33,25 @@ build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
 .PHONY: demo
 demo: build ## Play one mount from pod to files on this machine, without AWS (DEMOFLAGS='--dir DIR --keep')
 	@go run ./cmd/demo --provider $(BINARY) $(DEMOFLAGS)
+
+.PHONY: image
+image: ## Build the image's archive, bin/image-ARCH.tar (ARCH=arm64), with docker buildx or buildah
+	GOOS=linux GOARCH=$(ARCH) $(MAKE) build BINARY=bin/linux-$(ARCH)/secrets-provider-aws VERSION='$(VERSION)'
+	.ci/image $(ARCH) '$(VERSION)'
+
+.PHONY: chart
+chart: ## Package the Helm chart, with the CSI driver's as its sub-chart, into dist
+	rm -rf bin/chart
+	go run ./deployment/cmd/chart bin/chart/secrets-provider-aws
+	$(HELM_PATH) package bin/chart/secrets-provider-aws --version '$(VERSION)' --app-version '$(VERSION)' --destination dist
+
+.PHONY: manifests
+manifests: ## Render deployment/manifests and the chart's golden files anew
+	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests' -update
+
+.PHONY: charttest
+charttest: ## Check the chart, the manifests and the examples
+	HELM=$(HELM_PATH) go test ./deployment/...
 
 # The tests come last, so that their summary closes the output.
 .PHONY: test
@@ -82,6 +105,8 @@ cover: ## Measure how much of what ships the tests run: bin/cover.html
 .PHONY: clean
 clean: ## Remove what make built
 	rm -rf bin dist
+
+include test/node/node.mk
 
 $(LINT): TOOL := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TESTS): TOOL := gotest.tools/gotestsum

@@ -32,8 +32,8 @@ func (n *Node) HTTPClient() (*http.Client, error) {
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}, nil
 }
 
-// get reads an object of the API, as the administrator; into may be nil.
-func (n *Node) get(ctx context.Context, path string, into any) error {
+// Get reads an object of the API, such as /api/v1/nodes/node1, as the administrator; into may be nil.
+func (n *Node) Get(ctx context.Context, path string, into any) error {
 	n.mu.Lock()
 	if n.client == nil {
 		client, err := n.HTTPClient()
@@ -109,9 +109,9 @@ func (n *Node) apiClient(ctx context.Context, command string, arguments ...strin
 	return cmd
 }
 
-// until asks again and again until the condition holds. It fails at the deadline with the condition's last error, and at once
+// Until asks again and again until the condition holds. It fails at the deadline with the condition's last error, and at once
 // when a component of the node has ended, with the end of its log.
-func (n *Node) until(ctx context.Context, timeout time.Duration, what string, holds func(context.Context) (bool, error)) error {
+func (n *Node) Until(ctx context.Context, timeout time.Duration, what string, holds func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last error

@@ -88,7 +88,7 @@ func (n *Node) startContainerd(ctx context.Context) error {
 	if err := n.start("containerd", "containerd", "--config="+config); err != nil {
 		return err
 	}
-	return n.until(ctx, 30*time.Second, "containerd", func(ctx context.Context) (bool, error) {
+	return n.Until(ctx, 30*time.Second, "containerd", func(ctx context.Context) (bool, error) {
 		err := n.enter(ctx, "ctr", "version")
 		return err == nil, err
 	})
@@ -121,8 +121,8 @@ func (n *Node) StartAPIServer(ctx context.Context) error {
 }
 
 func (n *Node) waitAPIServer(ctx context.Context) error {
-	return n.until(ctx, 2*time.Minute, "kube-apiserver", func(ctx context.Context) (bool, error) {
-		err := n.get(ctx, "/readyz", nil)
+	return n.Until(ctx, 2*time.Minute, "kube-apiserver", func(ctx context.Context) (bool, error) {
+		err := n.Get(ctx, "/readyz", nil)
 		return err == nil, err
 	})
 }
@@ -137,7 +137,7 @@ func (n *Node) stop(ctx context.Context, name string) error {
 	if err := errors.Join(err, p.kill()); err != nil {
 		return err
 	}
-	return n.until(ctx, 10*time.Second, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
+	return n.Until(ctx, 10*time.Second, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
 }
 
 // HostAddress is where pods and the node itself reach a server that listens on the host, at this address or at all.

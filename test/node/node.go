@@ -234,8 +234,8 @@ func (n *Node) Reboot(ctx context.Context) error {
 
 // installDriver applies the driver's own CRDs and RBAC, and the rest of config.
 func (n *Node) installDriver(ctx context.Context) error {
-	err := n.until(ctx, 30*time.Second, "the namespace kube-system", func(ctx context.Context) (bool, error) {
-		err := n.get(ctx, "/api/v1/namespaces/kube-system", nil)
+	err := n.Until(ctx, 30*time.Second, "the namespace kube-system", func(ctx context.Context) (bool, error) {
+		err := n.Get(ctx, "/api/v1/namespaces/kube-system", nil)
 		return err == nil, err
 	})
 	if err != nil {
@@ -245,6 +245,7 @@ func (n *Node) installDriver(ctx context.Context) error {
 	for _, file := range []string{
 		"secrets-store.csi.x-k8s.io_secretproviderclasses.yaml", "secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
 		"rbac-secretproviderclass.yaml", "rbac-secretprovidersyncing.yaml",
+		"role-secretproviderclasses-admin.yaml", "role-secretproviderclasses-viewer.yaml", "role-secretproviderclasspodstatuses-viewer.yaml",
 	} {
 		arguments = append(arguments, "-f", n.tools.manifests()+"/"+file)
 	}
@@ -272,9 +273,9 @@ func (n *Node) waitNode(ctx context.Context) error {
 		{"the ServiceAccount default", "/api/v1/namespaces/default/serviceaccounts/default", func(object) bool { return true }},
 		{"the ConfigMap kube-root-ca.crt", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", func(object) bool { return true }},
 	} {
-		err := n.until(ctx, 2*time.Minute, c.what, func(ctx context.Context) (bool, error) {
+		err := n.Until(ctx, 2*time.Minute, c.what, func(ctx context.Context) (bool, error) {
 			var o object
-			if err := n.get(ctx, c.path, &o); err != nil {
+			if err := n.Get(ctx, c.path, &o); err != nil {
 				return false, err
 			}
 			return c.holds(o), nil

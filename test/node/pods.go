@@ -84,7 +84,7 @@ const podTimeout = 3 * time.Minute
 func (n *Node) WaitPodReady(ctx context.Context, namespace, pod string) error {
 	return n.waitReady(ctx, "pod "+namespace+"/"+pod, namespace, 1, func(ctx context.Context) ([]object, error) {
 		var o object
-		err := n.get(ctx, podPath(namespace, pod), &o)
+		err := n.Get(ctx, podPath(namespace, pod), &o)
 		return []object{o}, err
 	})
 }
@@ -98,7 +98,7 @@ func (n *Node) WaitPodsReady(ctx context.Context, namespace, labels string, coun
 
 func (n *Node) waitReady(ctx context.Context, what, namespace string, count int, list func(context.Context) ([]object, error)) error {
 	var waiting []object
-	err := n.until(ctx, podTimeout, what, func(ctx context.Context) (bool, error) {
+	err := n.Until(ctx, podTimeout, what, func(ctx context.Context) (bool, error) {
 		pods, err := list(ctx)
 		if err != nil {
 			return false, err
@@ -137,7 +137,7 @@ func (n *Node) pods(ctx context.Context, namespace, labels string) ([]object, er
 	var list struct {
 		Items []object `json:"items"`
 	}
-	err := n.get(ctx, "/api/v1/namespaces/"+namespace+"/pods?labelSelector="+url.QueryEscape(labels), &list)
+	err := n.Get(ctx, "/api/v1/namespaces/"+namespace+"/pods?labelSelector="+url.QueryEscape(labels), &list)
 	return list.Items, err
 }
 
@@ -169,14 +169,14 @@ func (n *Node) PodEvents(ctx context.Context, namespace, pod string) ([]Event, e
 		Items []Event `json:"items"`
 	}
 	query := url.QueryEscape("involvedObject.kind=Pod,involvedObject.name=" + pod)
-	err := n.get(ctx, "/api/v1/namespaces/"+namespace+"/events?fieldSelector="+query, &list)
+	err := n.Get(ctx, "/api/v1/namespaces/"+namespace+"/events?fieldSelector="+query, &list)
 	return list.Items, err
 }
 
 // WaitPodEvent returns the first event of that reason whose message has the text in it.
 func (n *Node) WaitPodEvent(ctx context.Context, namespace, pod, reason, text string) (Event, error) {
 	var found Event
-	err := n.until(ctx, podTimeout, fmt.Sprintf("the event %s of pod %s/%s with %q", reason, namespace, pod, text), func(ctx context.Context) (bool, error) {
+	err := n.Until(ctx, podTimeout, fmt.Sprintf("the event %s of pod %s/%s with %q", reason, namespace, pod, text), func(ctx context.Context) (bool, error) {
 		events, err := n.PodEvents(ctx, namespace, pod)
 		if err != nil {
 			return false, err
@@ -228,7 +228,7 @@ func (n *Node) Token(ctx context.Context, namespace, serviceAccount, audience st
 // /proc/PID/mountinfo what it can see.
 func (n *Node) ContainerPID(ctx context.Context, namespace, pod, container string) (int, error) {
 	var o object
-	if err := n.get(ctx, podPath(namespace, pod), &o); err != nil {
+	if err := n.Get(ctx, podPath(namespace, pod), &o); err != nil {
 		return 0, err
 	}
 	for _, c := range o.Status.ContainerStatuses {

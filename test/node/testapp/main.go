@@ -86,6 +86,9 @@ func snapshot(folders []string) string {
 				return nil
 			}
 			info, err := os.Stat(path)
+			if err == nil && info.IsDir() && !d.IsDir() { // a link to a folder, which WalkDir does not enter
+				b.WriteString(snapshot([]string{path + "/"}))
+			}
 			if err != nil || info.IsDir() {
 				return err
 			}

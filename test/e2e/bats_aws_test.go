@@ -1,0 +1,88 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+// The driver's own end-to-end test of AWS's provider, case by case and under its names: test/bats/aws.bats and
+// test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.0. What waits there for a time waits here for a condition.
+func TestBats_AWS(t *testing.T) {
+	c := newTenant(t)
+	put := func(name, value string) string {
+		c.values = append(c.values, value)
+		_, err := c.parameterStore().PutParameter(c.ctx, &ssm.PutParameterInput{
+			Name: aws.String(c.namespace + "/" + name), Value: aws.String(value), Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true),
+		})
+		c.must(err)
+		return c.namespace + "/" + name
+	}
+	const pod, mounted = "basic-test-mount", "/mnt/secrets/"
+	file := func(name string) string { return mounted + c.namespace + "_" + name }
+
+	c.step("Install aws provider", func() {
+		c.must(c.WaitPodsReady(c.ctx, releaseNamespace, providerLabels, 1))
+	})
+	c.step("deploy aws secretproviderclass crd", func() {
+		c.class("basic-test-mount-spc", fmt.Sprintf(`
+- objectName: %s
+  objectType: ssmparameter
+- objectName: %s
+  objectAlias: ParameterStoreTest2
+  objectType: ssmparameter
+- objectName: %s
+  objectType: ssmparameter
+- objectName: %s
+  objectType: secretsmanager
+- objectName: %s
+  objectType: secretsmanager
+- objectName: arn:aws:secretsmanager:%s:%s:secret:%s
+  objectAlias: SecretsManagerTest2
+- objectName: %s
+  objectType: secretsmanager
+`,
+			put("ParameterStoreTest1", "ParameterStoreTest1Value"), put("ParameterStoreTestWithLongName", "ParameterStoreTest2Value"),
+			put("ParameterStoreRotationTest", "BeforeRotation"), c.secret("SecretsManagerRotationTest", "BeforeRotation"),
+			c.secret("SecretsManagerTest1", "SecretsManagerTest1Value"), region, account, c.secret("SecretsManagerTest2", "SecretsManagerTest2Value"),
+			c.secret("SecretsManagerSync", "SecretUser"),
+		), fmt.Sprintf("  secretObjects: [{secretName: secret, type: Opaque, data: [{objectName: %s_SecretsManagerSync, key: username}]}]", c.namespace))
+		if provider := c.kubectl("get", "secretproviderclasses.secrets-store.csi.x-k8s.io/basic-test-mount-spc", "-o", "jsonpath={.spec.provider}"); provider != "aws" {
+			c.t.Errorf("the provider is %q", provider)
+		}
+	})
+	c.step("CSI inline volume test with pod portability", func() {
+		c.runPod(pod, podSpec{classes: []string{"basic-test-mount-spc"}})
+	})
+	c.step("CSI inline volume test with rotation - parameter store", func() {
+		c.checkRead(pod, file("ParameterStoreRotationTest"), "BeforeRotation")
+		put("ParameterStoreRotationTest", "AfterRotation")
+		c.untilRead(pod, file("ParameterStoreRotationTest"), "AfterRotation")
+	})
+	c.step("CSI inline volume test with rotation - secrets manager", func() {
+		c.checkRead(pod, file("SecretsManagerRotationTest"), "BeforeRotation")
+		c.secret("SecretsManagerRotationTest", "AfterRotation")
+		c.untilRead(pod, file("SecretsManagerRotationTest"), "AfterRotation")
+	})
+	c.step("CSI inline volume test with pod portability - read ssm parameters from pod", func() {
+		c.checkRead(pod, file("ParameterStoreTest1"), "ParameterStoreTest1Value")
+		c.checkRead(pod, mounted+"ParameterStoreTest2", "ParameterStoreTest2Value")
+	})
+	c.step("CSI inline volume test with pod portability - read secrets manager secrets from pod", func() {
+		c.checkRead(pod, file("SecretsManagerTest1"), "SecretsManagerTest1Value")
+		c.checkRead(pod, mounted+"SecretsManagerTest2", "SecretsManagerTest2Value")
+	})
+	c.step("Sync with Kubernetes Secret", func() {
+		c.untilSynced("secret", "username", "SecretUser")
+	})
+	c.step("CSI inline volume test with pod portability - unmount succeeds", func() {
+		c.kubectl("delete", "pod", pod, "--timeout=2m")
+		c.checkUnmounts()
+		c.untilNoSecret("secret")
+	})
+}

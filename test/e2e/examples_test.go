@@ -1,0 +1,99 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"cmp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/deployment"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/node"
+)
+
+// Each example is applied as it stands, but with an image that is here. Its pod then sees what its description says, and nothing else.
+func TestExamples_PodsSeeWhatTheDescriptionSays(t *testing.T) {
+	c := newTenantIn(t, "payments")
+	c.values = append(c.values, "correct-horse") // is in every secret that they make
+	for _, e := range deployment.Examples() {
+		c.seed(e)
+		c.must(c.aws.SetRole(awssim.Role{Name: e.Role, TrustPolicy: c.trust(c.namespace, e.ServiceAccount), Policies: []awssim.Document{
+			awssim.AllowPolicy("*", "secretsmanager:GetSecretValue", "ssm:GetParameters"),
+		}}))
+		text := string(e.YAML())
+		const image = "          image: nginx:stable\n"
+		if strings.Count(text, image) != 1 {
+			t.Fatalf("%s has not one line %q", e.Name, image)
+		}
+		// As in that image, the container runs as root. The workload prints what it sees.
+		here := "          image: " + node.TestAppImage + "\n          args: [watch, /mnt]\n          securityContext: {runAsUser: 0}\n"
+		c.apply(strings.Replace(text, image, here, 1))
+	}
+	for _, e := range deployment.Examples() {
+		c.step(e.Name, func() {
+			c.must(c.WaitPodsReady(c.ctx, c.namespace, "app="+e.Deployment, 1))
+			want := map[string]string{}
+			for path, file := range e.Files {
+				want[path] = cmp.Or(file.Mode, 0o644).String() + " " + file.Content
+			}
+			if diff := gocmp.Diff(want, c.files("deployment/"+e.Deployment)); diff != "" {
+				c.t.Errorf("files (-want +got):\n%s", diff)
+			}
+			env, err := c.Exec(c.ctx, c.namespace, "deployment/"+e.Deployment, "env")
+			c.must(err)
+			for name, value := range e.Env {
+				if !strings.Contains("\n"+env, "\n"+name+"="+value+"\n") {
+					c.t.Errorf("no %s=%s in %q", name, value, env)
+				}
+			}
+		})
+	}
+}
+
+// seed has the administrator do what the head of an example says.
+func (c *tenant) seed(e deployment.Example) {
+	c.t.Helper()
+	for _, s := range e.Secrets {
+		for i, v := range s.Versions {
+			var text, id *string
+			if v.Binary == nil {
+				text = aws.String(v.Text)
+			}
+			if v.ID != "" {
+				id = aws.String(v.ID)
+			}
+			var err error
+			if i == 0 {
+				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id})
+			} else {
+				_, err = c.secretsManager().PutSecretValue(c.ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id})
+			}
+			c.must(err)
+		}
+	}
+	for _, p := range e.Parameters {
+		kind := types.ParameterTypeString
+		if p.Secure {
+			kind = types.ParameterTypeSecureString
+		}
+		for i, value := range p.Values {
+			_, err := c.parameterStore().PutParameter(c.ctx, &ssm.PutParameterInput{
+				Name: aws.String(p.Name), Value: aws.String(value), Type: kind, Overwrite: aws.Bool(i > 0),
+			})
+			c.must(err)
+		}
+		if len(p.Labels) > 0 {
+			_, err := c.parameterStore().LabelParameterVersion(c.ctx, &ssm.LabelParameterVersionInput{
+				Name: aws.String(p.Name), Labels: p.Labels, ParameterVersion: aws.Int64(1),
+			})
+			c.must(err)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+
+	"secrets-provider-aws/test/node"
+)
+
+// class is a SecretProviderClass with a list of objects, in YAML. more are further lines of its spec.
+func (c *tenant) class(name, objects string, more ...string) {
+	c.t.Helper()
+	c.apply(fmt.Sprintf(`
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: %s, namespace: %s}
+spec:
+  provider: aws
+  parameters:
+    objects: |
+      %s
+%s
+`, name, c.namespace, strings.ReplaceAll(strings.TrimSpace(objects), "\n", "\n      "), strings.Join(more, "\n")))
+}
+
+// podSpec is the spec of a pod whose container prints, whenever they change, the files of the classes it mounts: the first
+// at /mnt/secrets, the next at /mnt/secrets-1 and so on.
+type podSpec struct {
+	classes        []string
+	serviceAccount string            // app where empty
+	root           bool              // runs as root, as images do by default
+	env            map[string]string // variable to "key of Secret", for instance "username of broker"
+}
+
+func (p podSpec) yaml() string {
+	account := p.serviceAccount
+	if account == "" {
+		account = serviceAccount
+	}
+	var volumes, mounts, paths, env []string
+	for i, class := range p.classes {
+		path := "/mnt/secrets"
+		if i > 0 {
+			path += fmt.Sprint("-", i)
+		}
+		paths = append(paths, path)
+		mounts = append(mounts, fmt.Sprintf("{name: secrets-%d, mountPath: %s, readOnly: true}", i, path))
+		volumes = append(volumes, fmt.Sprintf(
+			"{name: secrets-%d, csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}}", i, class))
+	}
+	for variable, source := range p.env {
+		key, secret, _ := strings.Cut(source, " of ")
+		env = append(env, fmt.Sprintf("{name: %s, valueFrom: {secretKeyRef: {name: %s, key: %s}}}", variable, secret, key))
+	}
+	user := 65532
+	if p.root {
+		user = 0
+	}
+	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
+	// Flow style, so that it can stand at any depth. Without a token of its own, the only volumes that can fail are ours.
+	return fmt.Sprintf(`{serviceAccountName: %s, automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, volumes: %s, containers: [{
+		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s,
+		securityContext: {runAsUser: %d}}]}`,
+		account, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts), user)
+}
+
+// createPod creates a pod and does not wait for it.
+func (c *tenant) createPod(name string, spec podSpec) {
+	c.t.Helper()
+	c.apply(c.podManifest(name, name, spec))
+}
+
+func (c *tenant) podManifest(name, app string, spec podSpec) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s, labels: {app: %s}}, spec: %s}", name, c.namespace, app, spec.yaml())
+}
+
+// runPod creates a pod and waits until it is ready.
+func (c *tenant) runPod(name string, spec podSpec) {
+	c.t.Helper()
+	c.createPod(name, spec)
+	c.must(c.WaitPodReady(c.ctx, c.namespace, name))
+}
+
+// deploy creates a Deployment whose pods have the label app=name, or changes it, and does not wait for them.
+func (c *tenant) deploy(name string, replicas int, spec podSpec) {
+	c.t.Helper()
+	c.apply(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s, namespace: %[2]s}, spec: {
+		replicas: %[3]d, selector: {matchLabels: {app: %[1]s}}, template: {metadata: {labels: {app: %[1]s}}, spec: %[4]s}}}`,
+		name, c.namespace, replicas, spec.yaml()))
+}

@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"secrets-provider-aws/test/csidriver"
+)
+
+// Without an API server the kubelet is told of no new pods, so this case calls the provider's socket as the driver does, with tokens that
+// it got before, and watches what the kubelet and the driver do for a pod that runs.
+func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
+	c := newTenant(t)
+	name := c.secret("password", "correct-horse-before-outage")
+	objects := `[{objectName: ` + name + `, objectType: secretsmanager, objectAlias: password}]`
+	c.class("secrets", objects)
+	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: stranger, namespace: %s}}", c.namespace))
+	c.setRole(c.namespace+"-stranger", c.trust(c.namespace, "stranger"))
+	// EKS's issuer is AWS's own and outlives an API server. Here it does not, but STS keeps the keys for a minute: for that they must be new.
+	c.must(c.aws.AddOIDCProvider(c.issuer()))
+	c.runPod("running", podSpec{classes: []string{"secrets"}})
+	file := c.hostPath("running", 0, "password")
+	known, stranger := c.token(serviceAccount), c.token("stranger")
+	conn, err := csidriver.Dial(c.Path("/run/secrets-store-csi-providers/aws.sock"))
+	c.must(err)
+	defer conn.Close()
+	mounts := 0
+	mount := func(account, token, role string) (string, error) {
+		mounts++ // each is a pod that was never seen before
+		ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
+		defer cancel()
+		dir := t.TempDir()
+		err := csidriver.Mount(ctx, conn, csidriver.Volume{
+			Namespace: c.namespace, ServiceAccount: account, Pod: fmt.Sprint("pod-", mounts), PodUID: fmt.Sprint("uid-", mounts), Class: "secrets",
+			Parameters: map[string]string{"objects": objects, "roleArn": role}, Tokens: map[string]string{audience: token},
+		}, dir)
+		text, readErr := os.ReadFile(filepath.Join(dir, "password"))
+		return string(text), errors.Join(err, readErr)
+	}
+
+	c.must(c.StopAPIServer(c.ctx))
+	start := sync.OnceFunc(func() {
+		if err := c.StartAPIServer(context.WithoutCancel(c.ctx)); err != nil {
+			t.Error(err)
+		}
+	})
+	defer start()
+	stopped := time.Now()
+	c.secret("password", "correct-horse-in-outage")
+	// With the role in the class the API server is not needed at all.
+	if text, err := mount("stranger", stranger, c.roleARN()+"-stranger"); err != nil || !strings.HasPrefix(text, "correct-horse") {
+		t.Errorf("with roleArn a pod of a ServiceAccount that was never seen mounts %q, %v", text, err)
+	}
+	// The new value is there, but for the second for which mounts share a read.
+	c.untilIs(10*time.Second, "the new value at a first mount", "correct-horse-in-outage", func(context.Context) (string, error) {
+		return mount(serviceAccount, known, "")
+	})
+	// The role of a ServiceAccount is looked up again after 30 s.
+	for pods := time.NewTicker(500 * time.Millisecond); time.Since(stopped) < 35*time.Second; <-pods.C {
+		text, err := mount(serviceAccount, known, "")
+		if err != nil || text != "correct-horse-in-outage" {
+			t.Fatalf("%.1f s into the outage a pod mounts %q, %v", time.Since(stopped).Seconds(), text, err)
+		}
+	}
+	t.Logf("%d first mounts in %.0f s without an API server", mounts, time.Since(stopped).Seconds())
+	if n := c.exchanges(); n != 1 {
+		t.Errorf("%d requests to STS, want 1", n)
+	}
+	_, err = mount("stranger", stranger, "")
+	t.Logf("without a role: %v", err)
+	if code := status.Code(err); code == codes.OK || !strings.Contains(fmt.Sprint(err), "stranger") {
+		t.Errorf("a ServiceAccount that was never seen, without a role: %v", err)
+	}
+	// The files of what runs are refreshed all the same, for the kubelet has tokens that last.
+	c.untilIs(time.Minute, "the file of the running pod", "correct-horse-in-outage", func(context.Context) (string, error) {
+		text, err := os.ReadFile(file)
+		return string(text), err
+	})
+	start()
+	t.Logf("the outage lasted %.0f s", time.Since(stopped).Seconds())
+	ended := time.Now()
+	c.runPod("after", podSpec{classes: []string{"secrets"}})
+	t.Logf("a new pod is ready %.1f s after the outage", time.Since(ended).Seconds())
+}
+
+// token is one of the ServiceAccount's for STS, as the kubelet hands it to the driver.
+func (c *tenant) token(account string) string {
+	c.t.Helper()
+	token, err := c.Token(c.ctx, c.namespace, account, audience, time.Hour)
+	c.must(err)
+	c.values = append(c.values, token)
+	return token
+}
+
+// hostPath is where the host finds a file of a pod's volume, by the volume's number.
+func (c *tenant) hostPath(pod string, volume int, file string) string {
+	c.t.Helper()
+	uid := c.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+	return c.Path(fmt.Sprintf("/var/lib/kubelet/pods/%s/volumes/kubernetes.io~csi/secrets-%d/mount/%s", uid, volume, file))
+}

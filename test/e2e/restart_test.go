@@ -1,0 +1,135 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"secrets-provider-aws/test/awssim"
+)
+
+// slow makes each read of the tenant's secrets take a while, so that something is under way whenever the provider ends.
+func (c *tenant) slow(latency time.Duration) (remove func()) {
+	return c.aws.Inject(awssim.Fault{Service: "secretsmanager", Object: c.namespace + "/password", Latency: latency})
+}
+
+func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
+	c := newTenant(t)
+	name := c.secret("password", "correct-horse-killed")
+	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
+	remove := c.slow(2 * time.Second)
+	defer remove()
+	const pods = 20
+	c.deploy("many", pods, podSpec{classes: []string{"secrets"}})
+	c.until(time.Minute, "a mount under way", func(context.Context) error {
+		for _, call := range c.requests("GetSecretValue", name) {
+			if call.Status == 0 {
+				return nil
+			}
+		}
+		return errors.New("no request waits for its answer")
+	})
+	provider := c.provider()
+	pid, err := c.ContainerPID(c.ctx, releaseNamespace, provider.Metadata.Name, "provider")
+	c.must(err)
+	c.must(syscall.Kill(pid, syscall.SIGKILL))
+	start := time.Now()
+	remove()
+	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
+	t.Logf("all pods ready %.1f s after the kill, with %d failed mounts", time.Since(start).Seconds(), c.failedMounts())
+	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-killed")
+	restarts, err := c.Kubectl(c.ctx, "get", "pod", provider.Metadata.Name, "--namespace", releaseNamespace, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+	if err != nil || restarts == "0" {
+		t.Errorf("the provider was restarted %q times, %v", restarts, err)
+	}
+}
+
+// helm upgrade rolls the DaemonSet while pods come without pause, with a read of their secret under way at any time.
+func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
+	c := newTenant(t)
+	name := c.secret("password", "correct-horse-upgrade")
+	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
+	defer c.slow(time.Second)()
+	c.runPod("running", podSpec{classes: []string{"secrets"}})
+	before := c.provider()
+
+	ctx, stop := context.WithCancel(c.ctx)
+	defer stop()
+	type result struct {
+		pods int
+		err  error
+	}
+	created := make(chan result, 1)
+	go func() {
+		var r result
+		for ; ctx.Err() == nil && r.err == nil && r.pods < 60; r.pods++ {
+			r.err = c.Apply(c.ctx, c.podManifest(fmt.Sprint("pod-", r.pods), "many", podSpec{classes: []string{"secrets"}}))
+		}
+		created <- r
+	}()
+	for _, round := range []string{"1", "2"} {
+		start := time.Now()
+		_, err := c.upgrade(c.ctx, "--set-string", "podAnnotations.round="+round)
+		c.must(err)
+		t.Logf("upgrade %s took %.1f s", round, time.Since(start).Seconds())
+	}
+	stop()
+	r := <-created
+	c.must(r.err)
+	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", r.pods))
+	t.Logf("%d pods started meanwhile", r.pods)
+	if after := c.provider(); after.Metadata.UID == before.Metadata.UID {
+		t.Error("the provider's pod was not replaced")
+	}
+	if n := c.failedMounts(); n != 0 {
+		t.Errorf("%d mounts failed:\n%s", n, c.kubectl("get", "events", "--field-selector=reason=FailedMount"))
+	}
+	c.checkFirstSight("many", r.pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-upgrade")
+	// What runs is refreshed by the new one.
+	c.secret("password", "correct-horse-upgraded")
+	c.untilRead("running", "/mnt/secrets/password", "correct-horse-upgraded")
+}
+
+// A node that loses power comes back with all of its pods at once. The provider has forgotten everything.
+func TestReboot_ThirtyPodsAreReadyAgain(t *testing.T) {
+	c := newTenant(t)
+	name := c.secret("password", "correct-horse-reboot")
+	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
+	const pods = 30
+	c.deploy("many", pods, podSpec{classes: []string{"secrets"}})
+	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
+	c.aws.ResetCalls()
+	start := time.Now()
+	c.must(c.Reboot(c.ctx))
+	t.Logf("the driver runs %.1f s after the loss of power", time.Since(start).Seconds())
+	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
+	took := time.Since(start)
+	exchanges, reads := c.exchanges(), c.reads(name)
+	t.Logf("30 pods ready %.1f s after the loss of power, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
+	if exchanges != 1 {
+		t.Errorf("%d requests to STS, want 1", exchanges)
+	}
+	if most := int(took.Seconds()) + 1; reads > most {
+		t.Errorf("%d reads, want at most %d: one a second", reads, most)
+	}
+	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-reboot")
+}
+
+// failedMounts counts the events that tell of one.
+func (c *tenant) failedMounts() int {
+	c.t.Helper()
+	var events struct {
+		Items []struct{ Count int }
+	}
+	c.must(c.Get(c.ctx, "/api/v1/namespaces/"+c.namespace+"/events?fieldSelector=reason=FailedMount", &events))
+	count := 0
+	for _, e := range events.Items {
+		count += max(e.Count, 1)
+	}
+	return count
+}

@@ -1,0 +1,152 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tenant is what one case has for itself: a namespace with a ServiceAccount "app", a role of the namespace's name that trusts it, and
+// secrets and parameters whose names begin with the namespace.
+type tenant struct {
+	*world
+	t         *testing.T
+	ctx       context.Context
+	namespace string
+	values    []string // that are secret
+}
+
+const serviceAccount = "app"
+
+// newTenant makes a tenant that ends with the case, in a namespace of the case's name.
+func newTenant(t *testing.T) *tenant {
+	t.Helper()
+	return newTenantIn(t, namespaceOf(t.Name()))
+}
+
+func newTenantIn(t *testing.T, namespace string) *tenant {
+	t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	t.Cleanup(cancel)
+	c := &tenant{world: shared, t: t, ctx: ctx, namespace: namespace}
+	t.Cleanup(func() {
+		c.end()
+		t.Logf("%.1f s", time.Since(start).Seconds())
+	})
+	c.setRole(c.namespace, c.trust(c.namespace, serviceAccount))
+	c.apply(fmt.Sprintf(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: %[2]s, namespace: %[1]s, annotations: {eks.amazonaws.com/role-arn: %[3]q}}
+`, c.namespace, serviceAccount, c.roleARN()))
+	return c
+}
+
+// namespaceOf turns TestRotation_ChangesTheFile into rotation-changesthefile.
+func namespaceOf(test string) string {
+	name := strings.ToLower(strings.NewReplacer("_", "-", "/", "-").Replace(strings.TrimPrefix(test, "Test")))
+	return strings.TrimRight(name[:min(len(name), 40)], "-")
+}
+
+// end collects what explains a failure, and checks what holds at the end of every case.
+func (c *tenant) end() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 5*time.Minute)
+	defer cancel()
+	if c.t.Failed() {
+		c.explain(ctx)
+	}
+	c.deletePods(ctx)
+	c.checkLogs()
+	if _, err := c.Kubectl(ctx, "delete", "namespace", c.namespace, "--wait=false"); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// must ends the case on an error.
+func (c *tenant) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *tenant) apply(manifests string) {
+	c.t.Helper()
+	c.must(c.Apply(c.ctx, manifests))
+}
+
+func (c *tenant) kubectl(arguments ...string) string {
+	c.t.Helper()
+	out, err := c.Kubectl(c.ctx, append([]string{"--namespace", c.namespace}, arguments...)...)
+	c.must(err)
+	return out
+}
+
+// step is a part of a case that builds on the ones before it: the case ends with the first that fails.
+func (c *tenant) step(name string, do func()) {
+	c.t.Helper()
+	whole := c.t
+	passed := whole.Run(name, func(t *testing.T) {
+		c.t = t
+		defer func() { c.t = whole }()
+		do()
+	})
+	if !passed {
+		whole.FailNow()
+	}
+}
+
+// until waits until the check finds nothing wrong.
+func (c *tenant) until(timeout time.Duration, what string, check func(context.Context) error) {
+	c.t.Helper()
+	c.must(c.Until(c.ctx, timeout, what, func(ctx context.Context) (bool, error) {
+		err := check(ctx)
+		return err == nil, err
+	}))
+}
+
+// untilIs waits until what is asked for is as wanted.
+func (c *tenant) untilIs(timeout time.Duration, what, want string, get func(context.Context) (string, error)) {
+	c.t.Helper()
+	c.until(timeout, what, func(ctx context.Context) error {
+		got, err := get(ctx)
+		if err == nil && got != want {
+			err = fmt.Errorf("it is %q, not %q", got, want)
+		}
+		return err
+	})
+}
+
+// deletePods deletes all pods of the tenant, and checks that nothing of them is left on the node.
+func (c *tenant) deletePods(ctx context.Context) {
+	c.t.Helper()
+	var pods podList
+	if err := c.Get(ctx, "/api/v1/namespaces/"+c.namespace+"/pods", &pods); err != nil {
+		c.t.Error(err)
+		return
+	}
+	if _, err := c.Kubectl(ctx, "delete", "deployments,pods", "--all", "--namespace", c.namespace, "--timeout=3m"); err != nil {
+		c.t.Error(err)
+		return
+	}
+	mounts, err := c.Mounts()
+	if err != nil {
+		c.t.Error(err)
+	}
+	for _, pod := range pods.Items {
+		for _, m := range mounts {
+			if strings.Contains(m.Target, pod.Metadata.UID) {
+				c.t.Errorf("pod %s is deleted, and %s still mounted", pod.Metadata.Name, m.Target)
+			}
+		}
+	}
+}

@@ -1,0 +1,144 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"secrets-provider-aws/deployment"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/node"
+)
+
+const (
+	region  = "ap-south-1" // of the node, so of every SecretProviderClass without one
+	account = awssim.DefaultAccount
+
+	release          = "secrets-provider-aws"
+	releaseNamespace = "kube-system"
+	providerLabels   = "app.kubernetes.io/name=secrets-provider-aws"
+	audience         = "sts.amazonaws.com"
+
+	// refreshInterval is the provider's --refresh-interval: cases wait for it.
+	refreshInterval = "5s"
+)
+
+// world is a node with the provider on it, and AWS behind it.
+type world struct {
+	*node.Node
+	aws    *awssim.Sim
+	image  string // the name of ours in containerd
+	folder string // for the chart and its values
+}
+
+// newWorld returns what there is of it also with an error: close ends that.
+func newWorld(ctx context.Context) (*world, error) {
+	w := &world{}
+	var err error
+	if w.image, err = imageName(imageArchive()); err != nil {
+		return w, fmt.Errorf("no image (make image): %w", err)
+	}
+	if w.folder, err = os.MkdirTemp("", "e2e-"); err != nil {
+		return w, err
+	}
+	if w.Node, err = node.Up(ctx, node.Config{Region: region, Logf: logf}); err != nil {
+		return w, err
+	}
+	if err := w.startAWS(); err != nil {
+		return w, err
+	}
+	if err := w.LoadImage(ctx, imageArchive()); err != nil {
+		return w, err
+	}
+	return w, w.install(ctx)
+}
+
+func (w *world) close(ctx context.Context) error {
+	var errs []error
+	if w.aws != nil {
+		w.aws.Close()
+	}
+	if w.Node != nil {
+		errs = append(errs, w.Down(ctx))
+	}
+	return errors.Join(append(errs, os.RemoveAll(w.folder))...)
+}
+
+// install installs the chart as a user does whose nodes reach AWS through a proxy with a certificate authority of its own.
+func (w *world) install(ctx context.Context) error {
+	if err := deployment.WriteChart(ctx, w.chart()); err != nil {
+		return err
+	}
+	ca := filepath.Join(w.folder, "ca.crt")
+	if err := w.aws.WriteCA(ca); err != nil {
+		return err
+	}
+	if _, err := w.Kubectl(ctx, "create", "configmap", "aws-ca", "--namespace", releaseNamespace, "--from-file=ca.crt="+ca); err != nil {
+		return err
+	}
+	repository, tag, _ := strings.Cut(w.image, ":")
+	values := fmt.Sprintf(`
+image: {repository: %q, tag: %q, pullPolicy: Never}
+extraArgs: [--refresh-interval=%s]
+logVerbosity: 9 # the most: no secret may be in the log even so
+extraEnv:
+  - {name: HTTPS_PROXY, value: %q}
+  - {name: NO_PROXY, value: 10.96.0.0/16} # Services, the Kubernetes API's among them
+  - {name: AWS_CA_BUNDLE, value: /etc/aws-ca/ca.crt}
+extraVolumes: [{name: aws-ca, configMap: {name: aws-ca}}]
+extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
+`, repository, tag, refreshInterval, w.aws.ProxyURL())
+	if err := os.WriteFile(w.values(), []byte(values), 0o600); err != nil {
+		return err
+	}
+	_, err := w.upgrade(ctx)
+	return err
+}
+
+// upgrade installs the chart or upgrades it, waits until its pods are ready, and returns its notes.
+func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error) {
+	arguments = append([]string{
+		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "3m",
+	}, arguments...)
+	return w.Helm(ctx, arguments...)
+}
+
+func (w *world) chart() string  { return filepath.Join(w.folder, "chart") }
+func (w *world) values() string { return filepath.Join(w.folder, "values.yaml") }
+
+// imageArchive is what "make image" makes.
+func imageArchive() string { return "../../bin/image-" + runtime.GOARCH + ".tar" }
+
+// imageName is the name of the only image in an archive of "docker save".
+func imageName(archive string) (string, error) {
+	f, err := os.Open(archive)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		header, err := r.Next()
+		if err != nil {
+			return "", fmt.Errorf("%s has no manifest: %w", archive, err)
+		}
+		if header.Name != "manifest.json" {
+			continue
+		}
+		var images []struct{ RepoTags []string }
+		if err := json.NewDecoder(r).Decode(&images); err != nil {
+			return "", fmt.Errorf("%s: %w", archive, err)
+		}
+		if len(images) != 1 || len(images[0].RepoTags) != 1 {
+			return "", fmt.Errorf("%s has not one image with one name: %v", archive, images)
+		}
+		return images[0].RepoTags[0], nil
+	}
+}
