@@ -33,7 +33,7 @@ const (
 func node(t *testing.T) *rig.Rig {
 	t.Helper()
 	now := time.Now()
-	r := rig.New(t, rig.Options{AWSDelay: 5 * time.Millisecond, Now: func() time.Time { return now }})
+	r := rig.New(t, rig.Options{AWSDelay: 5 * time.Millisecond, STSApart: true, Now: func() time.Time { return now }})
 	for account := range countedAccounts {
 		role := fmt.Sprintf("role-%d", account)
 		name := accountName(account)

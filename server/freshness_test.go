@@ -43,7 +43,7 @@ func wantFile(t *testing.T, r *rig.Rig, m rig.Mount, want string) {
 	}
 }
 
-func wantCalls(t *testing.T, r *rig.Rig, want map[string]int) {
+func wantCallsOf(t *testing.T, r *rig.Rig, want map[string]int) {
 	t.Helper()
 	if diff := gocmp.Diff(want, r.AWS.Calls()); diff != "" {
 		t.Errorf("AWS calls (-want +got):\n%s", diff)
@@ -64,7 +64,7 @@ func TestFirstMountHasTheNewValueAtOnce(t *testing.T) {
 	clock.Advance(time.Second + time.Millisecond) // a rollout takes longer
 	wantFile(t, r, pod("b"), "two")
 	wantFile(t, r, pod("a"), "two") // a republish may have it too, for nothing
-	wantCalls(t, r, map[string]int{getSecret: 2, assume: 1})
+	wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 1})
 }
 
 func TestRepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
@@ -80,7 +80,7 @@ func TestRepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
 			r.Files(pod(fmt.Sprintf("p%d", i)))
 		}
 	}
-	wantCalls(t, r, map[string]int{getSecret: intervals})
+	wantCallsOf(t, r, map[string]int{getSecret: intervals})
 }
 
 func TestRotatedValueArrivesWithinTheRefreshInterval(t *testing.T) {
@@ -114,7 +114,7 @@ func TestPinnedVersionIsReadOnceForRepublishes(t *testing.T) {
 		wantFile(t, r, m, "two")
 		clock.Advance(3 * time.Minute)
 	}
-	wantCalls(t, r, map[string]int{getSecret: 1, assume: 1})
+	wantCallsOf(t, r, map[string]int{getSecret: 1, assume: 1})
 }
 
 // CONTRACT and DESIGN: two identities never share a credential or a value, whatever else is equal.
@@ -146,7 +146,7 @@ func TestIdentitiesNeverShare(t *testing.T) {
 			}
 			wantFile(t, r, pod("a"), "one")
 			wantFile(t, r, m, "one")
-			wantCalls(t, r, map[string]int{getSecret: 2, assume: 2})
+			wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
 		})
 	}
 	t.Run("a ServiceAccount made anew under the same name", func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestIdentitiesNeverShare(t *testing.T) {
 			})}
 			wantFile(t, r, m, "one")
 		}
-		wantCalls(t, r, map[string]int{getSecret: 2, assume: 2})
+		wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
 	})
 }
 
@@ -293,7 +293,7 @@ func TestExpiredCredentialsAreReplacedOnce(t *testing.T) {
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Code: "ExpiredTokenException", Status: 400, Count: 1})
 	clock.Advance(2 * time.Second)
 	wantFile(t, r, pod("b"), "one")
-	wantCalls(t, r, map[string]int{getSecret: 3, assume: 2})
+	wantCallsOf(t, r, map[string]int{getSecret: 3, assume: 2})
 }
 
 func TestAPIServerOutageIsBridged(t *testing.T) {
@@ -356,5 +356,5 @@ func TestBatchGetSecretValueReadsTwentyPerCall(t *testing.T) {
 	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects.String()})); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	wantCalls(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assume: 1})
+	wantCallsOf(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assume: 1})
 }

@@ -58,6 +58,7 @@ type Options struct {
 	AWS           awsapi.Options
 	Policies      []awssim.Document // of payment-role; ReadSecrets and ReadParameters where nil
 	TLS           bool              // AWS speaks TLS, by an authority that stands in AWS_CA_BUNDLE
+	STSApart      bool              // STS is a host of its own, as it really is, and shares no connections; for one rig in a test
 	NoCABundle    bool              // AWS_CA_BUNDLE is not set
 	Endpoint      string            // another AWS than the simulator, for AWS_ENDPOINT_URL
 	APIServer     string            // another Kubernetes API than the simulator
@@ -144,7 +145,11 @@ func New(t testing.TB, o Options) *Rig {
 		ca = filepath.Join(t.TempDir(), "ca.pem")
 		r.must(r.AWS.WriteCA(ca))
 	}
-	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), ca)
+	sts := ""
+	if o.STSApart {
+		sts = strings.Replace(r.AWS.URL(), "127.0.0.1", "localhost", 1)
+	}
+	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
 	cfg, err := awsapi.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
@@ -167,13 +172,8 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set. The
-// simulator's STS is a host of its own, as it really is, so that it shares no connections with the other services.
-func isolateFromEnvironment(t testing.TB, url, ca string) {
-	sts := ""
-	if strings.HasPrefix(url, "http://127.0.0.1:") {
-		sts = strings.Replace(url, "127.0.0.1", "localhost", 1)
-	}
+// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set.
+func isolateFromEnvironment(t testing.TB, url, sts, ca string) {
 	for key, value := range map[string]string{
 		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": ca, "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
