@@ -118,7 +118,7 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 }
 
 // growStack makes the goroutine's stack as large as a call of the SDK takes, at once. Grown by the call it
-// would be copied three times over, with ever more on it: about a tenth of what saturate costs.
+// would be copied three times over, with ever more on it.
 //
 //go:noinline
 func growStack() {
