@@ -63,6 +63,10 @@ test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s each), run all t
 race: compiler $(TESTS) ## Run all tests with -race, or PACKAGES=./server TESTFLAGS='-run TestMount'
 	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
 
+.PHONY: e2e
+e2e: $(TESTS) ## Test the image and the chart on a real node, as root (TESTFLAGS='-run TestUpgrade', E2E_OPTIONAL=1)
+	@.ci/e2e $(TESTS) $(TESTFLAGS)
+
 .PHONY: compiler
 compiler:
 	@command -v "$$(go env CC)" >/dev/null || { \
@@ -70,7 +74,7 @@ compiler:
 
 .PHONY: vet
 vet:
-	go vet ./...
+	go vet -tags e2e ./...
 
 .PHONY: lint
 lint: $(LINT) ## Check the code by .golangci.yml, and that go.mod is tidy

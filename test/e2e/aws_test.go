@@ -134,4 +134,12 @@ func (c *tenant) requests(operation, object string) []awssim.Call {
 func (c *tenant) reads(secret string) int { return len(c.requests("GetSecretValue", secret)) }
 
 // exchanges counts the requests to STS for this tenant's role.
-func (c *tenant) exchanges() int { return len(c.requests("AssumeRoleWithWebIdentity", c.roleARN())) }
+func (c *tenant) exchanges() int {
+	count := 0
+	for _, call := range c.requests("AssumeRoleWithWebIdentity", c.roleARN()) {
+		if call.Object == c.roleARN() {
+			count++
+		}
+	}
+	return count
+}

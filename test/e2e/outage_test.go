@@ -35,7 +35,7 @@ func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
 	known, stranger := c.token(serviceAccount), c.token("stranger")
 	conn, err := csidriver.Dial(c.Path("/run/secrets-store-csi-providers/aws.sock"))
 	c.must(err)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	mounts := 0
 	mount := func(account, token, role string) (string, error) {
 		mounts++ // each is a pod that was never seen before

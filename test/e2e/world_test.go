@@ -123,7 +123,7 @@ func imageName(archive string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for r := tar.NewReader(f); ; {
 		header, err := r.Next()
 		if err != nil {

@@ -33,6 +33,16 @@ const (
 	writable    = 2          // of access(2)
 )
 
+// Check returns nil where Build and Up can do their work, and else a PreconditionError with everything that is missing. It installs the
+// packages that are.
+func Check(ctx context.Context, cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	return prepare(ctx, cfg)
+}
+
 // prepare says everything that keeps this machine from running a node, at once, and installs the packages that are missing.
 func prepare(ctx context.Context, cfg Config) error {
 	var reasons []string

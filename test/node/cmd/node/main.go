@@ -1,5 +1,6 @@
 // Command node runs the end-to-end tests' Kubernetes node by hand.
 //
+//	node check              print what keeps this machine from running a node, in a line each; nothing if it can
 //	node build              make the programs and images that are not in the cache
 //	node up                 build, and bring the node up; it stays
 //	node down [-force]      end it and remove what it made; -force: also while another process is using it
@@ -36,9 +37,16 @@ func main() {
 func run(ctx context.Context, arguments []string) error {
 	cfg := node.Config{Logf: func(format string, arguments ...any) { fmt.Fprintf(os.Stderr, format+"\n", arguments...) }}
 	if len(arguments) == 0 {
-		return errors.New("usage: node build|up|down|status|images|kubeconfig|helm")
+		return errors.New("usage: node check|build|up|down|status|images|kubeconfig|helm")
 	}
 	switch command, rest := arguments[0], arguments[1:]; command {
+	case "check":
+		err := node.Check(ctx, cfg)
+		if node.IsPrecondition(err) {
+			fmt.Println(err)
+			return nil
+		}
+		return err
 	case "build":
 		return node.Build(ctx, cfg)
 	case "up":
