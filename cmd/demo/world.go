@@ -93,7 +93,10 @@ func (w *world) startProvider(ctx context.Context, died func(error), program str
 	if err := errors.Join(w.kube.WriteKubeconfig(kubeconfig), w.aws.WriteCA(ca)); err != nil {
 		return err
 	}
-	args := []string{"--provider-volume=" + w.work.path(socketFolder), "--kubeconfig=" + kubeconfig}
+	args := []string{
+		"--provider-volume=" + w.work.path(socketFolder), "--kubeconfig=" + kubeconfig,
+		"--refresh-interval=1s", "--admin-address=", // a reader does not wait two minutes, and the port may be taken
+	}
 	env := []string{
 		"HTTPS_PROXY=" + w.aws.ProxyURL(), "NO_PROXY=127.0.0.1", "AWS_CA_BUNDLE=" + ca,
 		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, // not those of the home folder

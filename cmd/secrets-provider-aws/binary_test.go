@@ -119,7 +119,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &process{cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"--provider-volume=" + dir}, args...)...), dir: dir, ended: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"--provider-volume=" + dir, "--admin-address="}, args...)...), dir: dir, ended: make(chan struct{})}
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(strings.ToUpper(v), "=")
 		return strings.HasPrefix(name, "AWS_") || strings.HasSuffix(name, "_PROXY") || strings.HasPrefix(name, "KUBE")
