@@ -225,12 +225,13 @@ func TestProcessEndsWell(t *testing.T) {
 func TestProcessLogsNothingSecret(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	p := start(t, w.env, "--kubeconfig="+w.kubeconfig, "-v=10", "--log-format=json")
-	w.mount(t, p, nil)
 	w.kube.Refuse("serviceaccounts", 503) // so that client-go has something to say, too
 	bad := w.volume(t, map[string]string{"region": "ap-south-1"})
 	if csidriver.Mount(t.Context(), p.conn, bad, t.TempDir()) == nil {
 		t.Error("the mount did not fail")
 	}
+	w.kube.Refuse("serviceaccounts", 0)
+	w.mount(t, p, nil)
 	token := bad.Tokens["sts.amazonaws.com"]
 	if p.signal(t, syscall.SIGTERM) != 0 {
 		t.Error("the provider ended badly")
