@@ -75,7 +75,7 @@ type Options struct {
 const NoStale = -1
 
 // LongTTL is how long the tokens live that the rig makes for a provider with a clock of its own.
-const LongTTL = 1000 * time.Hour
+const LongTTL = 100_000 * time.Hour
 
 // Clock is a time that only moves when it is told to. AWS and the tokens go by the real time.
 type Clock struct {

@@ -1,0 +1,212 @@
+package server_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"pgregory.net/rapid"
+
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+// The model of freshness: what DESIGN.md promises, as a plain account of what AWS held when.
+const (
+	modelInterval = 2 * time.Minute
+	modelStale    = time.Hour
+	modelPods     = 4
+)
+
+// held is a value that AWS held from a moment on, until the next one.
+type held struct {
+	value string
+	since time.Time
+}
+
+// holder is what one identity may know of the secret.
+type holder struct {
+	uid     string
+	pods    []string             // mounted so far
+	mounted map[string]time.Time // pod → when last
+	read    time.Time            // when its newest value was read; zero: none, or taken away by a denial
+	asked   time.Time            // when a volume last asked for it
+	failing time.Time            // when a read last failed; zero after one that did not
+	dropped bool                 // nobody asked for three intervals, so that the value may be gone
+}
+
+// freshnessModel drives the house and the model side by side.
+type freshnessModel struct {
+	r       *rig.Rig
+	clock   *rig.Clock
+	secret  string
+	history []held
+	holders []*holder
+	mode    string // up, outage, denied
+	restore func()
+	serial  int
+}
+
+// Random sequences of mounts, rotations, outages, denials and clock steps against the model.
+func TestFreshnessAgainstItsModel(t *testing.T) {
+	clock := rig.NewClock()
+	r := rig.New(t, rig.Options{
+		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: modelStale,
+		AWS: awsapi.Options{MaxAttempts: 1}, // an outage need not be waited for
+	})
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		m := &freshnessModel{r: r, clock: clock, secret: fmt.Sprintf("secret-%d", runs), mode: "up", restore: func() {}}
+		defer func() { m.restore() }()
+		for i := range 2 {
+			m.holders = append(m.holders, &holder{uid: fmt.Sprintf("uid-%d-%d", runs, i), mounted: map[string]time.Time{}})
+		}
+		m.rotate(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"first mount": m.firstMount, "republish": m.republish, "rotate": m.rotate,
+			"outage": func(*rapid.T) { m.turn("outage", awssim.Fault{Service: "secretsmanager", Status: 503}) },
+			"denial": func(*rapid.T) {
+				m.turn("denied", awssim.Fault{Service: "secretsmanager", Code: "AccessDeniedException"})
+			},
+			"well":    func(*rapid.T) { m.turn("up", awssim.Fault{}) },
+			"time":    m.step,
+			"instant": m.step, // time twice as often: most rules speak of it
+		})
+	})
+}
+
+func (m *freshnessModel) turn(mode string, f awssim.Fault) {
+	m.restore()
+	m.mode, m.restore = mode, func() {}
+	if mode != "up" {
+		m.restore = m.r.AWS.Inject(f)
+	}
+}
+
+func (m *freshnessModel) step(t *rapid.T) {
+	m.clock.Advance(rapid.SampledFrom([]time.Duration{
+		300 * time.Millisecond, 1100 * time.Millisecond, 30 * time.Second, 100 * time.Second, 3 * time.Minute, 20 * time.Minute, 2 * time.Hour,
+	}).Draw(t, "step"))
+}
+
+func (m *freshnessModel) rotate(*rapid.T) {
+	m.serial++
+	value := fmt.Sprintf("value-%d", m.serial)
+	m.r.AWS.PutSecret(rig.Region, m.secret, value)
+	m.history = append(m.history, held{value, m.clock.Now()})
+}
+
+// heldWithin reports whether AWS held value at some moment from age ago on.
+func (m *freshnessModel) heldWithin(value string, age time.Duration) bool {
+	from := m.clock.Now().Add(-age)
+	for i, h := range m.history {
+		if h.value == value {
+			return i+1 == len(m.history) || !m.history[i+1].since.Before(from)
+		}
+	}
+	return false
+}
+
+func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error) {
+	now := m.clock.Now()
+	if now.Sub(h.asked) > 3*modelInterval-2*time.Second { // the cache may drop it a second early
+		h.dropped = true
+	}
+	h.asked = now
+	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, TTL: rig.LongTTL})
+	resp, err := m.r.Mount(rig.Mount{
+		Pod: pod, Tokens: map[string]string{"sts.amazonaws.com": token},
+		Objects: "- {objectName: " + m.secret + ", objectType: secretsmanager}\n",
+	})
+	if err != nil {
+		if code := status.Code(err); code != codes.Internal && code != codes.PermissionDenied {
+			t.Fatalf("an error of another kind: %v", err)
+		}
+		return "", err
+	}
+	h.mounted[pod] = now
+	return string(resp.GetFiles()[0].GetContents()), nil
+}
+
+func (m *freshnessModel) firstMount(t *rapid.T) {
+	h := rapid.SampledFrom(m.holders).Draw(t, "identity")
+	if len(h.pods) >= modelPods {
+		t.Skip("pods enough")
+	}
+	m.serial++
+	pod := fmt.Sprintf("pod-%d-of-%s", m.serial, h.uid)
+	now := m.clock.Now()
+	before := *h
+	value, err := m.mount(t, h, pod)
+	recent := !before.read.IsZero() && now.Sub(before.read) <= time.Second // no read was made
+	switch {
+	case recent:
+		if err != nil || !m.heldWithin(value, time.Second) {
+			t.Fatalf("a value read within a second: got %q and %v", value, err)
+		}
+	case m.mode == "up":
+		if err != nil || !m.heldWithin(value, 0) {
+			t.Fatalf("first mount while AWS answers: got %q and %v, want what AWS holds now", value, err)
+		}
+		h.read, h.failing, h.dropped = now, time.Time{}, false
+	case m.mode == "denied":
+		if err == nil {
+			t.Fatalf("first mount while AWS denies: got %q", value)
+		}
+		h.read, h.failing = time.Time{}, now
+	default:
+		h.failing = now
+		known := !before.read.IsZero() && now.Sub(before.read) <= modelStale
+		if err == nil && (!known || !m.heldWithin(value, now.Sub(before.read))) {
+			t.Fatalf("first mount in an outage: got %q, which was not known or is too old", value)
+		}
+		if err != nil && known && !h.dropped {
+			t.Fatalf("first mount in an outage: %v, want the value that is known", err)
+		}
+	}
+	if err == nil {
+		h.pods = append(h.pods, pod)
+	}
+}
+
+func (m *freshnessModel) republish(t *rapid.T) {
+	h := rapid.SampledFrom(m.holders).Draw(t, "identity")
+	now := m.clock.Now()
+	pods := slices.DeleteFunc(slices.Clone(h.pods), func(pod string) bool {
+		return now.Sub(h.mounted[pod]) > 50*time.Minute // after an hour a volume is forgotten, and its next mount is a first one
+	})
+	if len(pods) == 0 {
+		t.Skip("no pod yet")
+	}
+	before := *h
+	reads := m.r.AWS.Calls()[getSecret]
+	value, err := m.mount(t, h, rapid.SampledFrom(pods).Draw(t, "pod"))
+	asked := m.r.AWS.Calls()[getSecret] > reads
+	age := now.Sub(before.read)
+	fresh := !before.read.IsZero() && age < modelInterval*9/10
+	switch {
+	case err == nil && !m.heldWithin(value, modelInterval*11/10):
+		t.Fatalf("republish: got %q, which AWS has not held for more than an interval", value)
+	case err == nil && asked && m.mode != "up":
+		t.Fatalf("republish: got %q from an AWS that does not give it", value)
+	case err != nil && fresh:
+		t.Fatalf("republish of a fresh value: %v", err)
+	case fresh && asked:
+		t.Fatal("republish of a fresh value asked AWS")
+	case err != nil && m.mode == "up" && (before.failing.IsZero() || now.Sub(before.failing) > 11*time.Minute):
+		t.Fatalf("republish while AWS answers, with no failure before: %v", err)
+	}
+	switch {
+	case asked && err == nil:
+		h.read, h.failing, h.dropped = now, time.Time{}, false
+	case asked && m.mode == "denied":
+		h.read, h.failing = time.Time{}, now
+	case asked:
+		h.failing = now
+	}
+}
