@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -69,6 +70,7 @@ type Options struct {
 	RefreshInterval time.Duration // of the provider
 	MaxStale        time.Duration // of the provider; 1 h where 0, never where NoStale
 	BatchSecrets    bool          // of the provider
+	CacheMaxBytes   int           // of the provider
 }
 
 // NoStale as Options.MaxStale serves nothing stale.
@@ -111,6 +113,7 @@ type Rig struct {
 	t       testing.TB
 	logs    *syncBuffer
 	server  *server.Server
+	metrics *prometheus.Registry
 	running *Running
 
 	strangers bool
@@ -159,9 +162,11 @@ func New(t testing.TB, o Options) *Rig {
 	r.must(err)
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	fetcher, err := provider.New(provider.Config{
-		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets,
+		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets, CacheMaxBytes: o.CacheMaxBytes,
 	})
 	r.must(err)
+	r.metrics = prometheus.NewRegistry()
+	r.metrics.MustRegister(fetcher)
 	r.server, err = server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
 		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse,
@@ -303,6 +308,20 @@ func (r *Rig) Token(t awssim.Token) string {
 	token, err := r.Issuer.Token(t)
 	r.must(err)
 	return token
+}
+
+// Metric is the value of a gauge of the fetcher.
+func (r *Rig) Metric(name string) float64 {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	r.must(err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	r.t.Fatalf("rig: no metric %s", name)
+	return 0
 }
 
 // Logs is everything that the provider has logged.

@@ -1,0 +1,77 @@
+package server_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+// After 10,000 mounts, first ones, republishes and failures, no goroutine and no connection is left over.
+func TestNothingLeaksOver10000Mounts(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	mount := func(i int) {
+		m := pod(fmt.Sprintf("p%d", i%100))
+		switch {
+		case i%50 == 0:
+			clock.Advance(2 * time.Second)
+			m.Pod = fmt.Sprintf("new-%d", i)
+		case i%333 == 0:
+			m.Objects = "- {objectName: missing, objectType: secretsmanager}\n"
+		}
+		if _, err := r.Mount(m); (err != nil) != (i%333 == 0 && i%50 != 0) {
+			t.Fatalf("mount %d: %v", i, err)
+		}
+	}
+	for i := range 1000 {
+		mount(i)
+	}
+	goroutines := runtime.NumGoroutine()
+	open, _ := r.AWS.Connections()
+	for i := range 10_000 {
+		mount(i)
+	}
+	const slack = 10 // the test's own connections come and go
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > goroutines+slack && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if now := runtime.NumGoroutine(); now > goroutines+slack {
+		t.Errorf("%d goroutines, %d before the mounts", now, goroutines)
+	}
+	if now, total := r.AWS.Connections(); now > open+slack || total > 50 {
+		t.Errorf("%d connections are open and %d were made; %d were open before", now, total, open)
+	}
+}
+
+// The cache is bounded by bytes, whatever is put into it.
+func TestMemoryIsBoundedByBytes(t *testing.T) {
+	const most = 1 << 20
+	r, _ := freshRig(t, rig.Options{CacheMaxBytes: most})
+	content := make([]byte, 60<<10)
+	for i := range content {
+		content[i] = 'x'
+	}
+	for i := range 100 { // 6 MB of values
+		name := fmt.Sprintf("big-%d", i)
+		r.AWS.PutSecret(rig.Region, name, string(content))
+		r.Files(rig.Mount{Pod: name, Objects: "- {objectName: " + name + ", objectType: secretsmanager}\n"})
+	}
+	if held := r.Metric("secrets_provider_aws_cache_bytes"); held > most || held < most/2 {
+		t.Errorf("the cache holds %.0f bytes, want at most %d and most of that", held, most)
+	}
+}
+
+// A value that no volume has asked for in three intervals is dropped.
+func TestMemoryDropsWhatNobodyAsksFor(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute, MaxStale: time.Hour})
+	wantFile(t, r, pod("a"), "one")
+	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
+	clock.Advance(3*time.Minute + 2*time.Second)
+	if _, err := r.Mount(pod("b")); err == nil {
+		t.Error("a value was served that nobody had asked for in three intervals")
+	}
+}
