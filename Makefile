@@ -94,6 +94,11 @@ fuzz: ## Fuzz every target for a minute (FUZZTIME=1m each)
 vuln: $(VULN) ## Look for known vulnerabilities, where their database can be reached
 	.ci/vuln $(VULN)
 
+.PHONY: bench
+bench: build ## Measure all scenarios, or BENCHFLAGS='--quick --only cold1,boot': bin/bench.json
+	go build -o bin/bench ./test/bench
+	bin/bench --provider $(BINARY) --json bin/bench.json $(BENCHFLAGS)
+
 .PHONY: cover
 cover: ## Measure how much of what ships the tests run: bin/cover.html
 	@mkdir -p bin

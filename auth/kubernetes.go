@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -30,7 +31,7 @@ var (
 // annotatedRole reads the role of the pod's ServiceAccount.
 func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, error) {
 	name := pod.Namespace + "/" + pod.ServiceAccount
-	account, err := a.kubernetes.Resource(serviceAccounts).Namespace(pod.Namespace).Get(ctx, pod.ServiceAccount, metav1.GetOptions{})
+	account, err := a.metadata(ctx, serviceAccounts, pod.Namespace, pod.ServiceAccount)
 	if err != nil {
 		return "", apiFault(err, "cannot read ServiceAccount "+name, "serviceaccounts",
 			"or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission")
@@ -77,7 +78,7 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 	if node == "" {
 		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and the provider does not know its node", Hint: hint + " or --node-name"}
 	}
-	object, err := a.kubernetes.Resource(nodes).Get(ctx, node, metav1.GetOptions{})
+	object, err := a.metadata(ctx, nodes, "", node)
 	if err != nil {
 		return "", apiFault(err, "no AWS region: cannot read node "+node, "nodes", "or "+hint)
 	}
@@ -86,6 +87,17 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and node " + node + " has no label " + regionLabel, Hint: hint}
 	}
 	return region, nil
+}
+
+// metadata reads one object. The names come from requests and from tokens that nobody has verified yet,
+// and the client puts them into a URL as they are: one that would lead elsewhere is of no object.
+func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	for _, segment := range []string{namespace, name} {
+		if len(content.IsPathSegmentName(segment)) > 0 {
+			return nil, apierrors.NewNotFound(resource.GroupResource(), name)
+		}
+	}
+	return a.kubernetes.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
 // apiFault explains a refusal of the API server.

@@ -69,8 +69,8 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return c, r.Err
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
-			Kind: fault.Transient, What: fmt.Sprintf("cannot assume role %s", s.id.RoleARN), Region: s.region,
-			Why: "STS did not answer in time", Hint: "the kubelet tries again by itself",
+			Kind: fault.Transient, What: assumeWhat(s.id), Region: s.region,
+			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
 }

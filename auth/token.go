@@ -108,7 +108,8 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	if c.Subject != pod.subject() {
 		return refuse("its token is for "+fault.Quote(c.Subject)+" and not for "+pod.subject(), "a token is used for its own ServiceAccount only")
 	}
-	if expires := time.Unix(int64(c.Expires), 0); !now.Before(expires) {
+	// What a float holds beyond these bounds no int64 does.
+	if expires := time.Unix(int64(min(max(c.Expires, 0), 1<<40)), 0); !now.Before(expires) {
 		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the clock of the node with that of the API server")
 	}
 	token.claims = c

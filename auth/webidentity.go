@@ -26,7 +26,7 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	}
 	c := out.Credentials
 	if c == nil {
-		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: "cannot assume role " + id.RoleARN, Region: region, Why: "STS answered without credentials"}
+		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: assumeWhat(id), Region: region, Why: "STS answered without credentials"}
 	}
 	return aws.Credentials{
 		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
@@ -34,19 +34,27 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	}, nil
 }
 
+// assumeWhat says in a message what was being done.
+func assumeWhat(id Identity) string {
+	return fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
+}
+
 // stsFault explains why STS gave no credentials, and what to change in IAM.
 func stsFault(err error, id Identity, token Token, region string) error {
-	what := fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
-	e := fault.FromAWS(err, what, region)
+	e := fault.FromAWS(err, assumeWhat(id), region)
 	if e.Kind != fault.Transient {
 		e.Kind = fault.Credentials
 	}
 	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
 	switch e.Code {
 	case "AccessDenied":
-		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with %s:sub = %s and %s:aud = %s",
-			issuer, issuer, token.claims.Subject, issuer, audienceSTS)
+		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
+			issuer, token.claims.Subject, audienceSTS)
 	case "InvalidIdentityToken":
+		if strings.Contains(e.Message, "verification key") {
+			e.Hint = "the issuer " + issuer + " does not publish the key that signed the token; compare its JWKS with the API server's"
+			break
+		}
 		e.Hint = fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
 	case "ExpiredTokenException":
 		e.Hint = "compare the clock of the node with that of AWS"
@@ -55,9 +63,7 @@ func stsFault(err error, id Identity, token Token, region string) error {
 	case "IDPCommunicationError":
 		e.Hint = "AWS cannot reach the keys of the cluster's issuer " + issuer
 	default:
-		if e.Kind == fault.Transient {
-			e.Hint = "the kubelet tries again by itself"
-		}
+		e.HintRetry()
 	}
 	return e
 }

@@ -22,12 +22,12 @@ import (
 // Class is what a SecretProviderClass, overlaid by the pod's volumeAttributes, asks for:
 // checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
 type Class struct {
-	Region   string   // AWS region to read from; empty where only the node's label can tell
-	RoleARN  string   // role to assume; empty for the ServiceAccount's annotation
-	Objects  []Object // at least one
+	Region  string   // AWS region to read from; empty where only the node's label can tell
+	RoleARN string   // role to assume; empty for the ServiceAccount's annotation
+	Objects []Object // at least one
 	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
 	RefreshInterval time.Duration
-	Warnings []string // what is odd and was overlooked, for the log
+	Warnings        []string // what is odd and was overlooked, for the log
 }
 
 // Parameter names of a SecretProviderClass (spec.parameters).
@@ -170,7 +170,12 @@ type Fault struct {
 }
 
 // String is the fault as one clause.
-func (f Fault) String() string { return f.Field + ": " + f.Message }
+func (f Fault) String() string {
+	if f.Line > 0 {
+		return fmt.Sprintf("%s (line %d): %s", f.Field, f.Line, f.Message)
+	}
+	return f.Field + ": " + f.Message
+}
 
 // Error lists the faults in the order in which they stand.
 func (e *ClassError) Error() string {
@@ -206,8 +211,13 @@ func (r *report) fault(field string, at position, format string, args ...any) {
 	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
 }
 
+// maxWarnings keeps a pod author's text from flooding the log.
+const maxWarnings = 50
+
 func (r *report) warn(format string, args ...any) {
-	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	if len(r.warnings) < maxWarnings {
+		r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+	}
 }
 
 func (r *report) err() error {

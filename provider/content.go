@@ -29,6 +29,9 @@ type File struct {
 	Version string // VersionId of the secret or number of the parameter's version
 }
 
+// Format prints the path alone. Without it fmt would show the bytes of a *File in a map.
+func (f File) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "file %q", f.Path) }
+
 // value is what AWS keeps under an object's name.
 type value struct {
 	content Content

@@ -13,16 +13,20 @@ import (
 )
 
 // Bounds on one volume, far above any real one: a pod author's text must not keep the node busy.
+// With YAML aliases a short text asks for much, so that what they stand for counts each time.
 const (
-	maxObjects  = 500
-	maxJMESPath = 500 // for each object
+	maxObjects     = 500
+	maxJMESPath    = 500       // for each object
+	maxFields      = 50        // of one mapping, unknown ones included
+	maxFiles       = 1000      // of all objects together
+	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
 )
 
 // entry is one element of `objects` as it is written.
 type entry struct {
 	name, kind, alias, version, label, permission scalar
 	jmesPath                                      []jmesEntry
-	failover                                      bool
+	misspelt                                      string // the field that stands for a missing objectName
 
 	field string
 	at    position
@@ -55,11 +59,21 @@ func parseObjects(text string, translate translation, r *report) []Object {
 		return nil
 	}
 	objects := make([]Object, 0, len(list))
+	files, expressions := 0, 0
 	for i, node := range list {
-		field := fmt.Sprintf("%s[%d]", paramObjects, i)
-		if e, ok := decodeEntry(field, node, r); ok {
-			objects = append(objects, e.object(translate, r))
+		e, ok := decodeEntry(fmt.Sprintf("%s[%d]", paramObjects, i), node, r)
+		if !ok {
+			continue
 		}
+		files += 1 + len(e.jmesPath)
+		for _, j := range e.jmesPath {
+			expressions += len(j.path.text)
+		}
+		if files > maxFiles || expressions > maxExpressions {
+			r.fault(e.field, e.at, "is too much for one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+			return nil
+		}
+		objects = append(objects, e.object(translate, r))
 	}
 	return objects
 }
@@ -93,7 +107,12 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 
 // yamlReason is the parser's reason, which may repeat a piece of the text but nothing else.
 func yamlReason(err error) string {
-	return fault.OneLine(strings.TrimPrefix(err.Error(), "yaml: "))
+	const most = 200 // bytes
+	reason := fault.OneLine(strings.TrimPrefix(err.Error(), "yaml: "))
+	if len(reason) > most {
+		reason = strings.ToValidUTF8(reason[:most], "") + "…"
+	}
+	return reason
 }
 
 func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
@@ -104,11 +123,29 @@ func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 	}
 	ok := decodeMapping(field, node, scalars, map[string]func(string, *yaml.Node){
 		"jmesPath": func(field string, node *yaml.Node) { e.jmesPath = decodeJMESPath(field, node, r) },
-		"failoverObject": func(_ string, node *yaml.Node) {
-			e.failover = !isNull(node) && len(node.Content) > 0
+		"failoverObject": func(field string, node *yaml.Node) {
+			if !isNull(node) && (node.Kind != yaml.MappingNode || len(node.Content) > 0) {
+				r.fault(field, at(node), "is not served by this version of the provider: remove it")
+			}
 		},
 	}, r)
+	if ok && e.name.text == "" {
+		e.misspelt = likeName(node)
+	}
 	return e, ok
+}
+
+// likeName is the field that was meant to be objectName, or empty: without the name it is the fault itself,
+// and a warning in the log would come too late.
+func likeName(node *yaml.Node) string {
+	fields := follow(node).Content
+	for i := 0; i+1 < len(fields); i += 2 {
+		field := follow(fields[i]).Value
+		if !strings.EqualFold(field, "objectType") && editDistance(strings.ToLower(field), "objectname", 4) < 4 && !strings.EqualFold(field, "objectName") {
+			return field
+		}
+	}
+	return ""
 }
 
 func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
@@ -141,6 +178,10 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		r.fault(field, at(node), "is %s, not a mapping of fields", kindName(node))
 		return false
 	}
+	if fields := len(node.Content) / 2; fields > maxFields {
+		r.fault(field, at(node), "has %d fields; at most %d are read", fields, maxFields)
+		return false
+	}
 	known := make([]string, 0, len(scalars)+len(others))
 	for name := range scalars {
 		known = append(known, name)
@@ -161,7 +202,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		decode, isOther := others[name]
 		switch {
 		case seen[name]:
-			r.fault(field+"."+name, at(key), "stands twice")
+			r.fault(field, at(key), "has the field %s twice", fault.Quote(name))
 		case key.Tag == "!!merge":
 			r.fault(field, at(key), "uses a YAML merge key (<<): write its fields out")
 		case isScalar:

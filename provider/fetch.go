@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/provider/jmespath"
 )
 
 // Owner is whom values belong to: an identity, written so that no two are alike. It is the only key
@@ -116,21 +118,24 @@ func plan(objects []Object) fetchPlan {
 
 func files(objects []Object, p fetchPlan, values []value) ([]File, error) {
 	var (
-		made []File
-		errs []error
+		made   []File
+		errs   []error
+		budget = jmespath.NewBudget()
 	)
 	for i, o := range objects {
 		v := values[p.of[i]]
-		var doc *document
+		parse := sync.OnceValues(func() (*jmespath.Document, error) { return jmespath.Parse(v.content) })
 		for _, spec := range o.Files {
 			file := File{Path: spec.Path, Mode: spec.Mode, Content: v.content, Version: v.version}
 			if spec.compiled != nil {
-				content, err := spec.extract(&doc, v.content)
+				doc, err := parse()
+				if err == nil {
+					file.Content, err = budget.Extract(spec.compiled, doc)
+				}
 				if err != nil {
 					errs = append(errs, extractionFault(o, spec, err))
 					continue
 				}
-				file.Content = content
 			}
 			made = append(made, file)
 		}
@@ -139,18 +144,6 @@ func files(objects []Object, p fetchPlan, values []value) ([]File, error) {
 		return nil, err
 	}
 	return made, nil
-}
-
-// extract selects the file's content from the value, which is parsed once for all files of an object.
-func (f FileSpec) extract(doc **document, content Content) (Content, error) {
-	if *doc == nil {
-		parsed, err := parseDocument(content)
-		if err != nil {
-			return nil, err
-		}
-		*doc = parsed
-	}
-	return f.compiled.extract(*doc)
 }
 
 // extractionFault says why a jmesPath gave no file. It names the path and never what the value holds.
@@ -162,18 +155,17 @@ func extractionFault(o Object, spec FileSpec, err error) error {
 	}
 	expression := "jmesPath " + fault.Quote(spec.Expression)
 	switch {
-	case errors.Is(err, errNotJSON):
+	case errors.Is(err, jmespath.ErrNotJSON):
 		e.Why = "the value is not JSON, so that " + expression + " cannot select from it"
 		e.Hint = "store JSON, or leave jmesPath out"
-	case errors.Is(err, errNoResult):
+	case errors.Is(err, jmespath.ErrNoResult):
 		e.Kind = fault.NotFound
 		e.Why = expression + " selects nothing, or null"
 		e.Hint = "compare it with the keys of the value; a key with a dash or a dot takes double quotes"
-	case errors.Is(err, errResultTooLarge):
+	case errors.Is(err, jmespath.ErrResultTooLarge):
 		e.Why = expression + " gives more than one volume can hold"
-	default:
-		e.Why = expression + " cannot be evaluated on this value"
-		e.Hint = "a function or comparison in it does not fit the type that stands in the value"
+	default: // the reason names types, never a value
+		e.Why = expression + " cannot be evaluated: " + err.Error()
 	}
 	return e
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/provider/jmespath"
 )
 
 // Type is the AWS service that an object is kept in, written as in `objectType`.
@@ -37,8 +38,8 @@ type Object struct {
 	Label   string     // staging label of a secret or label of a parameter; empty for the current one
 	Files   []FileSpec // the whole value first, then one for each jmesPath entry
 
-	field string // its place, `objects[2]`
-	at    position
+	field string   // its place, `objects[2]`
+	at    position // of its name
 }
 
 // FileSpec is a file to be made of an object's value.
@@ -47,20 +48,17 @@ type FileSpec struct {
 	Mode       *fs.FileMode // permission bits, at most 0777; nil for the volume's default
 	Expression string       // jmesPath that selects the content; empty for the whole value
 
-	compiled *expression
+	compiled *jmespath.Expression
 	field    string
 	at       position
 }
 
 // object turns a decoded entry into an Object and reports every fault of it.
 func (e *entry) object(translate translation, r *report) Object {
-	o := Object{Name: e.name.text, Version: e.version.text, Label: e.label.text, field: e.field, at: e.at}
+	o := Object{Name: e.name.text, Version: e.version.text, Label: e.label.text, field: e.field, at: e.name.at}
 	o.Type = e.objectType(r)
 	if o.Type == SSMParameter {
 		e.checkParameter(r)
-	}
-	if e.failover {
-		r.fault(e.field+".failoverObject", e.at, "is not served by this version of the provider: remove it")
 	}
 	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
 	if e.alias.text != "" {
@@ -68,7 +66,7 @@ func (e *entry) object(translate translation, r *report) Object {
 	}
 	if e.name.text != "" {
 		whole.Path = translate.path(cmp.Or(e.alias.text, e.name.text))
-		checkPath(whole, r)
+		checkPath(&whole, r)
 	}
 	o.Files = append(o.Files, whole)
 	for _, j := range e.jmesPath {
@@ -88,6 +86,9 @@ func (e *entry) objectType(r *report) Type {
 		return named
 	}
 	switch {
+	case e.name.text == "" && e.misspelt != "":
+		r.fault(e.field, e.at, "has no objectName (is %s meant for it?)", fault.Quote(e.misspelt))
+		return named
 	case e.name.text == "":
 		r.fault(e.field, e.at, "has no objectName")
 		return named
@@ -127,7 +128,7 @@ func (e *entry) checkParameter(r *report) {
 		r.fault(e.field, e.at, "a parameter takes objectVersion or objectVersionLabel, not both")
 	}
 	// A colon would select a version behind our back, and the answer could not be told from the parameter's own.
-	if !strings.HasPrefix(e.name.text, "arn:") && strings.Contains(e.name.text, ":") {
+	if strings.Contains(bareName(e.name.text), ":") {
 		r.fault(e.field+".objectName", e.name.at, "%s holds a colon: name a version with objectVersion or objectVersionLabel", fault.Quote(e.name.text))
 	}
 }
@@ -137,7 +138,7 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 	f.Mode = parseMode(j.field, j.permission, inherited, r)
 	if j.path.text == "" {
 		r.fault(j.field, j.at, "has no path: say which part of the JSON value to write")
-	} else if compiled, err := compileExpression(j.path.text); err != nil {
+	} else if compiled, err := jmespath.Compile(j.path.text); err != nil {
 		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
 	} else {
 		f.compiled = compiled
@@ -147,7 +148,7 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 		return f
 	}
 	f.Path = translate.path(j.alias.text)
-	checkPath(f, r)
+	checkPath(&f, r)
 	return f
 }
 
@@ -160,11 +161,19 @@ func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.Fi
 	}
 	n, err := strconv.ParseUint(s.text, 8, 32)
 	if !modeRE.MatchString(s.text) || err != nil || n > 0o777 {
-		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777", fault.Quote(s.text))
+		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777%s", fault.Quote(s.text), missingZero(s.text))
 		return inherited
 	}
 	mode := fs.FileMode(n)
 	return &mode
+}
+
+// missingZero says of 644 that 0644 is meant.
+func missingZero(text string) string {
+	if modeRE.MatchString("0" + text) {
+		return ": write 0" + text
+	}
+	return ""
 }
 
 // checkARNRegions holds each ARN to the region that is read from: a secret of another region would not be found there.

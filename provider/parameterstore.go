@@ -83,11 +83,15 @@ func (f *Fetcher) readParameters(ctx context.Context, credentials aws.Credential
 			answers[i].err = &fault.Error{
 				Kind: fault.NotFound, What: r.what(), Region: region,
 				Why:  "there is no such parameter, version or label",
-				Hint: "check the name with its leading slash, the region and the account; names are case-sensitive",
+				Hint: "check the name with its leading slash, the version or label, the region and the account; names are case-sensitive",
 			}
 			continue
 		}
-		answers[i].value = value{content: Content(aws.ToString(p.Value)), version: strconv.FormatInt(p.Version, 10)}
+		if p.Value == nil {
+			answers[i].err = noValue(r.what(), region)
+			continue
+		}
+		answers[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
 	}
 	return answers
 }

@@ -30,10 +30,16 @@ const (
 
 // checkPath reports a path that the driver would refuse, or worse, accept:
 // "." wipes the volume, and a NUL byte fails only after the directory was made.
-func checkPath(f FileSpec, r *report) {
+// Such a path is taken away, so that nothing else is said of it.
+func checkPath(f *FileSpec, r *report) {
 	p := f.Path
 	report := func(why string) {
 		r.fault(f.field, f.at, "gives the file name %s, which %s", fault.Quote(p), why)
+		f.Path = ""
+	}
+	if len(p) > maxPath {
+		report("is longer than 4096 bytes: set objectAlias")
+		return
 	}
 	parts := strings.Split(p, "/")
 	switch {
@@ -51,8 +57,6 @@ func checkPath(f FileSpec, r *report) {
 		report("is the volume itself: set objectAlias")
 	case path.Clean(p) != p:
 		report("is not clean: leave out empty and . elements and a slash at the end")
-	case len(p) > maxPath:
-		report("is longer than 4096 bytes: set objectAlias")
 	case slices.ContainsFunc(parts, func(part string) bool { return len(part) > maxPathPart }):
 		report("has an element longer than 255 bytes: set objectAlias")
 	}
@@ -81,9 +85,10 @@ func checkCollisions(objects []Object, r *report) {
 		}
 	}
 	for _, f := range files {
-		for dir := path.Dir(f.Path); dir != "." && dir != "/"; dir = path.Dir(dir) {
-			if file, taken := owner[dir]; taken {
-				r.fault(f.field, f.at, "the file %s needs a directory where %s writes the file %s", fault.Quote(f.Path), file.field, fault.Quote(dir))
+		for i := strings.LastIndexByte(f.Path, '/'); i > 0; i = strings.LastIndexByte(f.Path[:i], '/') {
+			if file, taken := owner[f.Path[:i]]; taken {
+				r.fault(f.field, f.at, "the file %s needs a directory where %s writes the file %s", fault.Quote(f.Path), file.field, fault.Quote(file.Path))
+				break
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -101,6 +102,7 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 	group.SetLimit(readsPerVolume)
 	for _, together := range f.calls(flights) {
 		group.Go(func() (panicked error) {
+			growStack()
 			defer fault.Recover(&panicked)
 			for i, got := range f.ask(ctx, credentials, req.Class.Region, together) {
 				if fl := together[i]; fault.KindOf(got.err) == fault.Credentials {
@@ -113,6 +115,15 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 		})
 	}
 	return group.Wait()
+}
+
+// growStack makes the goroutine's stack as large as a call of the SDK takes, at once. Grown by the call it
+// would be copied three times over, with ever more on it.
+//
+//go:noinline
+func growStack() {
+	var room [20 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // calls shares flights out to calls to AWS.
@@ -199,7 +210,7 @@ func (f *Fetcher) settle(ctx context.Context, w want, v visit, sources *Sources)
 	select {
 	case <-w.flight.landed:
 	case <-ctx.Done():
-		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: "the kubelet tries again by itself"}
+		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err()}
 	}
 	if w.flight.err == nil {
 		sources.Read++

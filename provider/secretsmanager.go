@@ -24,15 +24,20 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 	if err != nil {
 		return answer{err: readFault(err, r.what(), region, r.kind.action())}
 	}
-	return answer{value: secretValue(out.SecretString, out.SecretBinary, out.VersionId)}
+	return secretAnswer(r, region, out.SecretString, out.SecretBinary, out.VersionId)
 }
 
-func secretValue(text *string, binary []byte, version *string) value {
-	content := Content(binary)
-	if text != nil {
-		content = Content(*text)
+// secretAnswer copies what is kept: the SDK's strings are parts of a larger piece of memory, up to 4 KiB of
+// the answer, which a version of 36 bytes would hold on to for as long as the value is cached.
+func secretAnswer(r read, region string, text *string, binary []byte, version *string) answer {
+	v := value{content: binary, version: strings.Clone(aws.ToString(version))}
+	switch {
+	case text != nil:
+		v.content = Content(*text)
+	case binary == nil: // AWS always sends one of them; a file must not be empty because something in between did
+		return answer{err: noValue(r.what(), region)}
 	}
-	return value{content: content, version: aws.ToString(version)}
+	return answer{value: v}
 }
 
 // secretsPerCall is the most that BatchGetSecretValue takes (Secrets Manager API reference).
@@ -58,7 +63,7 @@ func (f *Fetcher) readSecrets(ctx context.Context, credentials aws.CredentialsPr
 	for i, r := range reads {
 		if at := slices.IndexFunc(out.SecretValues, func(s types.SecretValueEntry) bool { return names(r.name, s) }); at >= 0 {
 			s := out.SecretValues[at]
-			answers[i].value = secretValue(s.SecretString, s.SecretBinary, s.VersionId)
+			answers[i] = secretAnswer(r, region, s.SecretString, s.SecretBinary, s.VersionId)
 		} else if at := slices.IndexFunc(out.Errors, func(e types.APIErrorType) bool { return aws.ToString(e.SecretId) == r.name }); at >= 0 {
 			e := out.Errors[at]
 			refused := &smithy.GenericAPIError{Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message)}
@@ -83,20 +88,32 @@ func optional(s string) *string {
 	return &s
 }
 
+// noValue is an answer without a value in it.
+func noValue(what, region string) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Region: region,
+		Why: "the answer holds no value: is a proxy in between?",
+	}
+}
+
 // readFault explains a read that AWS refused.
 func readFault(err error, what, region, action string) error {
 	e := fault.FromAWS(err, what, region)
 	switch {
-	case e.Kind == fault.Denied && strings.Contains(e.Message, "KMS"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
+	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
 		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
 	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
 		e.Hint = "a policy denies it outright: an Allow does not help, the Deny has to go"
 	case e.Kind == fault.Denied:
 		e.Hint = "allow " + action + " on it in a policy of the pod's role"
+	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
+		e.Hint = "the secret is there; check its versions and staging labels with describe-secret"
 	case e.Kind == fault.NotFound:
 		e.Hint = "check the name, the region and the account; names are case-sensitive"
-	case e.Kind == fault.Transient:
-		e.Hint = "the kubelet tries again by itself"
+	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
+		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
+	default:
+		e.HintRetry()
 	}
 	return e
 }

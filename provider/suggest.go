@@ -14,7 +14,7 @@ func didYouMean(word string, known []string) string {
 	if best == "" {
 		return ""
 	}
-	return ": did you mean " + best + "?"
+	return " (did you mean " + best + "?)"
 }
 
 // editDistance is Levenshtein's, given up as limit where the lengths alone tell.

@@ -28,7 +28,7 @@ func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer
 	if err != nil {
 		return fmt.Errorf("watch the socket: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing was written that could be lost
 
 	health := probe(v1alpha1.NewCSIDriverProviderClient(conn))
 	mux := http.NewServeMux()

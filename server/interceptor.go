@@ -28,6 +28,9 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
 		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
 			took := time.Since(started)
+			if stopping.Err() != nil && errors.Is(err, context.Canceled) {
+				err = shuttingDown()
+			}
 			err = withoutSilence(err)
 			s.metrics.observe(err, took)
 			err = toStatus(err, line.volume.classRef())
@@ -134,8 +137,8 @@ func level(err error) slog.Level {
 
 // classRef names the SecretProviderClass in messages.
 func (v volume) classRef() string {
-	if v.className == "" {
-		return ""
+	if v.className == "" || v.pod.Namespace == "" {
+		return v.className
 	}
 	return v.pod.Namespace + "/" + v.className
 }

@@ -80,5 +80,8 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 }
 
 func badRequest(why string) error {
-	return &fault.Error{Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why}
+	return &fault.Error{
+		Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why,
+		Hint: "this socket is for the Secrets Store CSI driver, v1.x",
+	}
 }

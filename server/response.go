@@ -24,7 +24,7 @@ func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.Mo
 		if f.Mode != nil {
 			fileMode = *f.Mode
 		}
-		resp.Files = append(resp.Files, &v1alpha1.File{Path: f.Path, Mode: int32(fileMode.Perm()), Contents: f.Content})
+		resp.Files = append(resp.Files, &v1alpha1.File{Path: f.Path, Mode: int32(fileMode.Perm()), Contents: f.Content}) //nolint:gosec // at most 0777
 		resp.ObjectVersion = append(resp.ObjectVersion, &v1alpha1.ObjectVersion{Id: f.Path, Version: f.Version})
 		if len(f.Content) > len(largest.Content) {
 			largest = f

@@ -13,12 +13,9 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// How long Serve waits at the end: first for mounts to finish by themselves, then for cancelled ones
-// to answer. Together less than the 30 s that Kubernetes gives a pod by default.
-const (
-	drainTimeout  = 20 * time.Second
-	cancelTimeout = 5 * time.Second
-)
+// cancelTimeout is how long Serve waits for cancelled mounts to answer. With the default of
+// Config.DrainTimeout before it, it is less than the 30 s that Kubernetes gives a pod.
+const cancelTimeout = 5 * time.Second
 
 // Serve answers on socket until ctx ends, then stops accepting, lets running mounts finish for a
 // bounded time, and removes the socket if it is still this one.
@@ -48,13 +45,17 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		close(drained)
 	}()
 	// A cancelled mount answers with a final code; only one that ignores even that is cut off.
-	if !within(drained, drainTimeout) {
+	if !within(drained, s.drainTimeout) {
 		stop()
 		if !within(drained, cancelTimeout) {
 			g.Stop()
 		}
 	}
-	return errors.Join(<-served, socket.Remove())
+	err := <-served
+	if errors.Is(err, grpc.ErrServerStopped) { // ctx ended before the first connection could be taken
+		err = nil
+	}
+	return errors.Join(err, socket.Remove())
 }
 
 func within(done <-chan struct{}, d time.Duration) bool {

@@ -4,6 +4,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -31,6 +32,7 @@ type Config struct {
 	Version      string        // of this build, semver; required
 	Region       string        // default AWS region; empty: the node's
 	MountTimeout time.Duration // most that one mount may take; 0: 60 s
+	DrainTimeout time.Duration // most that running mounts may go on once the server is to end; 0: 20 s
 	MaxResponse  int           // bytes that the driver takes in one response; 0: 4 MiB, its default
 }
 
@@ -45,6 +47,7 @@ type Server struct {
 	version      string
 	region       string
 	mountTimeout time.Duration
+	drainTimeout time.Duration
 	maxResponse  int
 }
 
@@ -59,18 +62,15 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: no logger")
 	case cfg.Version == "":
 		return nil, errors.New("server: no version")
-	case cfg.MountTimeout < 0 || cfg.MaxResponse < 0:
+	case cfg.MountTimeout < 0 || cfg.DrainTimeout < 0 || cfg.MaxResponse < 0:
 		return nil, errors.New("server: negative limit")
 	}
 	s := &Server{
 		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version),
-		version: cfg.Version, region: cfg.Region, mountTimeout: cfg.MountTimeout, maxResponse: cfg.MaxResponse,
-	}
-	if s.mountTimeout == 0 {
-		s.mountTimeout = 60 * time.Second
-	}
-	if s.maxResponse == 0 {
-		s.maxResponse = 4 << 20
+		version: cfg.Version, region: cfg.Region,
+		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
+		drainTimeout: cmp.Or(cfg.DrainTimeout, 20*time.Second),
+		maxResponse:  cmp.Or(cfg.MaxResponse, 4<<20),
 	}
 	return s, nil
 }
@@ -142,4 +142,9 @@ func budget(ctx context.Context, most time.Duration, now time.Time) time.Duratio
 // tooLong says of a mount that ran out of its budget what nothing else said.
 func tooLong() error {
 	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet tries again by itself"}
+}
+
+// shuttingDown says of a mount that the server's end cut off that neither AWS nor the caller is to blame.
+func shuttingDown() error {
+	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet tries again by itself"}
 }

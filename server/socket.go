@@ -14,6 +14,9 @@ import (
 // SocketName is the file that the driver dials for SecretProviderClasses with `provider: aws`.
 const SocketName = "aws.sock"
 
+// maxSocketPath is the most that a socket's address takes (unix(7), sun_path without its NUL).
+const maxSocketPath = 107 // bytes
+
 // Socket listens on <dir>/aws.sock.
 type Socket struct {
 	*net.UnixListener
@@ -34,6 +37,10 @@ func Listen(dir string) (*Socket, error) {
 		return nil, err
 	}
 	temporary := filepath.Join(dir, ".aws."+hex.EncodeToString(suffix))
+	if len(temporary) > maxSocketPath {
+		return nil, fmt.Errorf("the provider volume's path is too long for a Unix socket: with the socket's name it may have %d bytes, and %s has %d",
+			maxSocketPath, temporary, len(temporary))
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen in the provider volume: %w", err)
@@ -67,11 +74,15 @@ func (s *Socket) Path() string { return s.path }
 // Remove deletes the socket's file unless another process has put its own there since.
 func (s *Socket) Remove() error {
 	file, err := os.Lstat(s.path)
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && !os.SameFile(file, s.file)) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look at the socket: %w", err)
+	}
+	// A new file may have the inode of a removed one, hence the time.
+	if !os.SameFile(file, s.file) || !file.ModTime().Equal(s.file.ModTime()) {
+		return nil
 	}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the socket: %w", err)

@@ -8,6 +8,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	// Root certificates for an image that has none, used only where the system has none either.
+	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
 // version is stamped by the build; it must be semver.

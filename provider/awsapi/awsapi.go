@@ -57,6 +57,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("read the AWS configuration from the environment: %w", err)
 	}
+	cfg.HTTPClient = wholeRequests{cfg.HTTPClient} // not before: AWS_CA_BUNDLE has to find the SDK's own
 	return cfg, nil
 }
 
@@ -76,12 +77,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// transport is the SDK's own, which knows AWS_CA_BUNDLE and the proxy, with room for as many
-// warm connections to a host as there may be calls.
+// transport is the SDK's own, which knows AWS_CA_BUNDLE and the proxy, with warm connections for
+// nearly all the calls there may be. One in eight waits for another's: a node that starts has calls
+// to STS first and reads then, and a handshake costs more than that wait.
 func transport(o Options) *awshttp.BuildableClient {
+	perHost := max(int(o.MaxCalls)*7/8, 1)
 	return awshttp.NewBuildableClient().WithTimeout(o.AttemptTimeout).WithTransportOptions(func(t *http.Transport) {
-		t.MaxIdleConnsPerHost = int(o.MaxCalls)
-		t.MaxConnsPerHost = int(o.MaxCalls)
+		t.MaxIdleConnsPerHost = perHost
+		t.MaxConnsPerHost = perHost
 		t.IdleConnTimeout = 90 * time.Second
 	})
 }

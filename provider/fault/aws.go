@@ -2,10 +2,15 @@ package fault
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -22,7 +27,13 @@ func FromAWS(err error, what, region string) *Error {
 	e := &Error{What: what, Region: region, Cause: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		e.Code, e.Message = api.ErrorCode(), OneLine(api.ErrorMessage())
+		e.Code, e.Message = api.ErrorCode(), tokenRE.ReplaceAllString(OneLine(api.ErrorMessage()), "[redacted]")
+	}
+	if e.Code == unknownCode { // something in between has answered, or AWS without a body
+		e.Code = ""
+		if e.Message == unknownCode {
+			e.Message = ""
+		}
 	}
 	status := 0
 	var response *awshttp.ResponseError
@@ -36,6 +47,22 @@ func FromAWS(err error, what, region string) *Error {
 	}
 	return e
 }
+
+// RetryHint is what to do about a failure that passes.
+const RetryHint = "the kubelet tries again by itself"
+
+// HintRetry gives a transient failure RetryHint, unless it asks a question, which is the better hint.
+func (e *Error) HintRetry() {
+	if e.Kind == Transient && !strings.HasSuffix(e.Why, "?") {
+		e.Hint = RetryHint
+	}
+}
+
+// tokenRE finds JSON Web Tokens: a service that calls a request invalid may repeat what it was sent.
+var tokenRE = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9_.-]*`)
+
+// unknownCode stands in for code and message where the SDK has found none in an answer.
+const unknownCode = "UnknownError"
 
 // awsCodes are the codes whose Kind the HTTP status (400 for most) does not tell.
 // Sources: the error lists of the Secrets Manager, Systems Manager and STS API references
@@ -89,24 +116,31 @@ func connectionReason(err error, status int) string {
 	var (
 		dns       *net.DNSError
 		unknownCA x509.UnknownAuthorityError
+		untrusted *tls.CertificateVerificationError
 		op        *net.OpError
 		timeout   interface{ Timeout() bool }
 	)
 	switch {
 	case status != 0:
-		return "answered " + http.StatusText(status) + " without a reason"
+		return fmt.Sprintf("answered %d %s in words that are not AWS's: is a proxy in between?", status, http.StatusText(status))
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time"
 	case errors.Is(err, context.Canceled):
 		return "the caller gave up"
+	case errors.As(err, &dns) && !dns.IsNotFound:
+		return "the host name " + dns.Name + " cannot be looked up: does DNS work on this node?"
 	case errors.As(err, &dns):
 		return "the host name " + dns.Name + " is not known: is the region right?"
 	case errors.As(err, &unknownCA):
 		return "its TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
+	case errors.As(err, &untrusted):
+		return "its TLS certificate is not valid: " + untrusted.Err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	case errors.As(err, &op):
 		return "no connection: " + op.Err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before an answer"
 	default:
 		return "no usable answer"
 	}

@@ -100,10 +100,14 @@ func (a *authority) leaf(host string) (*tls.Certificate, error) {
 }
 
 // serverTLS is the TLS configuration of the listener and of proxy tunnels.
-func serverTLS(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+func (s *Sim) serverTLS(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	protocols := []string{"h2", "http/1.1"}
+	if s.http1 {
+		protocols = protocols[1:]
+	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12, // as AWS demands
-		NextProtos:     []string{"h2", "http/1.1"},
+		NextProtos:     protocols,
 		GetCertificate: certificate,
 	}
 }

@@ -102,12 +102,12 @@ func (v *constraints) text(member string, value *string, shortest, longest int) 
 	}
 }
 
-// needText is text for a member that must not be null.
-func (v *constraints) needText(member string, value *string, shortest, longest int) {
+// needText is text of at least one character for a member that must not be null.
+func (v *constraints) needText(member string, value *string, longest int) {
 	if value == nil {
 		v.add(member, "null", "Member must not be null")
 	}
-	v.text(member, value, shortest, longest)
+	v.text(member, value, 1, longest)
 }
 
 // sensitive checks a length, in bytes, without repeating the value in the error.

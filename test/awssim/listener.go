@@ -22,16 +22,13 @@ type awsListener struct {
 	conns map[*countedConn]struct{}
 }
 
-func newAWSListener(raw net.Listener, ca *authority, useTLS bool) *awsListener {
+// newAWSListener accepts from raw, and TLS by config unless that is nil.
+func newAWSListener(raw net.Listener, config *tls.Config) *awsListener {
 	l := &awsListener{
 		Listener: raw,
 		ready:    make(chan net.Conn),
 		closed:   make(chan struct{}),
 		conns:    map[*countedConn]struct{}{},
-	}
-	var config *tls.Config
-	if useTLS {
-		config = serverTLS(ca.forConnection)
 	}
 	go l.acceptAll(config)
 	return l

@@ -57,6 +57,6 @@ func (s *Sim) connect(w http.ResponseWriter, r *http.Request) {
 		_ = conn.Close()
 		return
 	}
-	config := serverTLS(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.ca.leaf(host) })
+	config := s.serverTLS(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.ca.leaf(host) })
 	s.listener.deliver(tls.Server(&bufferedConn{Conn: conn, reader: buffered.Reader}, config))
 }

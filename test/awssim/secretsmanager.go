@@ -174,7 +174,7 @@ func (s *secretStore) getSecretValue(c *call) (any, *apiError) {
 	}
 	c.Object = deref(in.SecretID)
 	var limits constraints
-	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	limits.needText("secretId", in.SecretID, maxSecretIDLength)
 	limits.text("versionId", in.VersionID, minVersionIDLength, maxVersionIDLength)
 	limits.text("versionStage", in.VersionStage, 1, maxStageLength)
 	if err := s.begin(c, "GetSecretValue", in.SecretID, &limits); err != nil {
@@ -322,7 +322,7 @@ func (s *secretStore) beginByID(c *call, action string) (string, *apiError) {
 	}
 	c.Object = deref(in.SecretID)
 	var limits constraints
-	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	limits.needText("secretId", in.SecretID, maxSecretIDLength)
 	return c.Object, s.begin(c, action, in.SecretID, &limits)
 }
 

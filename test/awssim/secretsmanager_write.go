@@ -70,7 +70,7 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 	c.Object = deref(in.Name)
 	given := valueInput{in.ClientRequestToken, in.SecretString, in.SecretBinary}
 	var limits constraints
-	limits.needText("name", in.Name, 1, 512)
+	limits.needText("name", in.Name, 512)
 	limits.text("description", in.Description, 0, 2048)
 	given.limits(&limits)
 	if err := limits.err(); err != nil {
@@ -134,7 +134,7 @@ func (s *secretStore) putSecretValue(c *call) (any, *apiError) {
 	c.Object = deref(in.SecretID)
 	given := valueInput{in.ClientRequestToken, in.SecretString, in.SecretBinary}
 	var limits constraints
-	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	limits.needText("secretId", in.SecretID, maxSecretIDLength)
 	given.limits(&limits)
 	stages := in.VersionStages
 	if stages != nil {
@@ -182,8 +182,8 @@ func (s *secretStore) updateSecretVersionStage(c *call) (any, *apiError) {
 	}
 	c.Object = deref(in.SecretID)
 	var limits constraints
-	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
-	limits.needText("versionStage", in.VersionStage, 1, maxStageLength)
+	limits.needText("secretId", in.SecretID, maxSecretIDLength)
+	limits.needText("versionStage", in.VersionStage, maxStageLength)
 	limits.text("removeFromVersionId", in.From, minVersionIDLength, maxVersionIDLength)
 	limits.text("moveToVersionId", in.To, minVersionIDLength, maxVersionIDLength)
 	if err := s.begin(c, "UpdateSecretVersionStage", in.SecretID, &limits); err != nil {
@@ -248,7 +248,7 @@ func (s *secretStore) deleteSecret(c *call) (any, *apiError) {
 	}
 	c.Object = deref(in.SecretID)
 	var limits constraints
-	limits.needText("secretId", in.SecretID, 1, maxSecretIDLength)
+	limits.needText("secretId", in.SecretID, maxSecretIDLength)
 	if err := s.begin(c, "DeleteSecret", in.SecretID, &limits); err != nil {
 		return nil, err
 	}

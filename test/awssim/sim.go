@@ -12,6 +12,7 @@ package awssim
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 	"net"
@@ -30,6 +31,8 @@ type Config struct {
 	// TLS serves HTTPS (HTTP/1.1 and HTTP/2) with certificates of the
 	// simulator's own CA.
 	TLS bool
+	// HTTP1 leaves out HTTP/2, as STS, Secrets Manager and Systems Manager do.
+	HTTP1 bool
 	// Listen is the address of the AWS listener; "127.0.0.1:0" when empty.
 	Listen string
 	// PodIdentityListen is the address of the Pod Identity agent's plain HTTP
@@ -50,6 +53,7 @@ type Config struct {
 type Sim struct {
 	account string
 	tls     bool
+	http1   bool
 	delay   time.Duration
 	now     func() time.Time
 	// stsDisabled are the regions without STS.
@@ -94,7 +98,7 @@ func Start(cfg Config) (*Sim, error) {
 
 // build makes everything of a simulator but its listeners.
 func build(cfg Config) (*Sim, error) {
-	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions}
+	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, http1: cfg.HTTP1, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions}
 	if s.account == "" {
 		s.account = DefaultAccount
 	}
@@ -140,7 +144,11 @@ func (s *Sim) listen(cfg Config) error {
 		scheme = "https"
 	}
 	s.url = scheme + "://" + reachable(raw.Addr())
-	s.listener = newAWSListener(raw, s.ca, s.tls)
+	var config *tls.Config
+	if s.tls {
+		config = s.serverTLS(s.ca.forConnection)
+	}
+	s.listener = newAWSListener(raw, config)
 	s.serve(s.listener, http.HandlerFunc(s.route))
 
 	if cfg.PodIdentityListen == "-" {
@@ -167,7 +175,7 @@ func (s *Sim) serve(l net.Listener, h http.Handler) {
 	}
 	// Handshakes are the listener's business; this makes the server ready for
 	// connections that have agreed on HTTP/2.
-	server.TLSConfig = serverTLS(s.ca.forConnection)
+	server.TLSConfig = s.serverTLS(s.ca.forConnection)
 	s.servers = append(s.servers, server)
 	s.serving.Go(func() { _ = server.Serve(l) }) // always ErrServerClosed: Close is the only way out
 }

@@ -174,7 +174,7 @@ func (p *parameterStore) resolve(c *call, asked string) (parameterRef, *apiError
 // begin is the way into every operation on one parameter: constraints, form of
 // the name, permission.
 func (p *parameterStore) begin(c *call, action string, name *string, limits *constraints) (parameterRef, *apiError) {
-	limits.needText("name", name, 1, maxParameterNameLength)
+	limits.needText("name", name, maxParameterNameLength)
 	if err := limits.err(); err != nil {
 		return parameterRef{}, err
 	}
@@ -303,7 +303,7 @@ func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
 	}
 	c.Object = deref(in.Path)
 	var limits constraints
-	limits.needText("path", in.Path, 1, maxParameterNameLength)
+	limits.needText("path", in.Path, maxParameterNameLength)
 	limits.number("maxResults", in.MaxResults, 1, maxParameterBatch)
 	if err := limits.err(); err != nil {
 		return nil, err

@@ -41,6 +41,21 @@ func (b *bed) trusting(t *testing.T) *tls.Config {
 	return &tls.Config{RootCAs: roots}
 }
 
+// TestHTTP1 offers HTTP/2 to a listener that is told not to speak it.
+func TestHTTP1(t *testing.T) {
+	b := start(t, withTLS, func(c *awssim.Config) { c.HTTP1 = true })
+	transport := &http.Transport{TLSClientConfig: b.trusting(t), ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(mustRequest(t, http.MethodGet, b.issuer.URL()+"/openid/v1/jwks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.Proto != "HTTP/1.1" {
+		t.Errorf("the protocol is %s", resp.Proto)
+	}
+}
+
 // TestTLS runs a whole session over TLS, token verification by the simulator's
 // own issuer included, with both HTTP versions.
 func TestTLS(t *testing.T) {

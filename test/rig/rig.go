@@ -10,7 +10,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +40,7 @@ const (
 	RoleARN        = "arn:aws:iam::123456789012:role/payment-role"
 	Node           = "node-1"
 	RoleAnnotation = "eks.amazonaws.com/role-arn"
+	Version        = "1.2.3" // of the provider
 	// ReadSecrets is the policy of the article: it allows GetSecretValue and nothing else.
 	ReadSecrets = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":"*"}]}`
 	// ReadParameters allows GetParameters and nothing else.
@@ -45,11 +50,54 @@ const (
 // Options change the rig from its defaults.
 type Options struct {
 	State         awssim.State  // what AWS holds at the start
+	AWSDelay      time.Duration // of each AWS call; 2 ms where 0
 	MountTimeout  time.Duration // of the server
+	DrainTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
 	DefaultRegion string        // the provider's AWS_REGION
 	AWS           awsapi.Options
 	Policies      []awssim.Document // of payment-role; ReadSecrets and ReadParameters where nil
+	TLS           bool              // AWS speaks TLS, by an authority that stands in AWS_CA_BUNDLE
+	STSApart      bool              // STS is a host of its own, as it really is, and shares no connections; for one rig in a test
+	NoCABundle    bool              // AWS_CA_BUNDLE is not set
+	Endpoint      string            // another AWS than the simulator, for AWS_ENDPOINT_URL
+	APIServer     string            // another Kubernetes API than the simulator
+
+	// Now is the provider's clock, such as Clock.Now. Where it is nil every mount is a stranger's, a pod and a
+	// ServiceAccount that nobody has seen, so that a test without a clock meets no value of an earlier mount.
+	Now             func() time.Time
+	RefreshInterval time.Duration // of the provider
+	MaxStale        time.Duration // of the provider; 1 h where 0, never where NoStale
+	BatchSecrets    bool          // of the provider
+}
+
+// NoStale as Options.MaxStale serves nothing stale.
+const NoStale = -1
+
+// LongTTL is how long the tokens live that the rig makes for a provider with a clock of its own.
+const LongTTL = 1000 * time.Hour
+
+// Clock is a time that only moves when it is told to. AWS and the tokens go by the real time.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock is a Clock that begins now.
+func NewClock() *Clock { return &Clock{now: time.Now()} }
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
 }
 
 // Rig is one running house.
@@ -60,17 +108,25 @@ type Rig struct {
 	Client v1alpha1.CSIDriverProviderClient
 	Dir    string // the provider volume
 
-	t    testing.TB
-	logs *syncBuffer
+	t       testing.TB
+	logs    *syncBuffer
+	server  *server.Server
+	running *Running
+
+	strangers bool
+	mounts    atomic.Int64
 }
 
 // New builds a rig that ends with the test. ServiceAccount payments/payment-sa is annotated with
 // payment-role, which trusts it and may read every secret and parameter.
 func New(t testing.TB, o Options) *Rig {
 	t.Helper()
-	r := &Rig{t: t, Dir: t.TempDir(), logs: &syncBuffer{}}
+	r := &Rig{t: t, strangers: o.Now == nil, logs: &syncBuffer{}}
 	var err error
-	r.AWS, err = awssim.Start(awssim.Config{State: o.State})
+	r.Dir, err = os.MkdirTemp("", "rig") // t.TempDir repeats the test's name, and a socket's path has 107 bytes
+	r.must(err)
+	t.Cleanup(func() { _ = os.RemoveAll(r.Dir) })
+	r.AWS, err = awssim.Start(awssim.Config{State: o.State, TLS: o.TLS, Delay: cmp.Or(o.AWSDelay, 2*time.Millisecond)})
 	r.must(err)
 	t.Cleanup(r.AWS.Close)
 	r.Issuer, err = r.AWS.NewIssuer()
@@ -84,53 +140,95 @@ func New(t testing.TB, o Options) *Rig {
 	r.Kube.SetServiceAccount(Namespace, ServiceAccount, map[string]string{RoleAnnotation: RoleARN})
 	r.Kube.SetNode(Node, map[string]string{"topology.kubernetes.io/region": Region})
 
-	isolateFromEnvironment(t, r.AWS.URL())
+	ca := ""
+	if o.TLS && !o.NoCABundle {
+		ca = filepath.Join(t.TempDir(), "ca.pem")
+		r.must(r.AWS.WriteCA(ca))
+	}
+	sts := ""
+	if o.STSApart {
+		sts = strings.Replace(r.AWS.URL(), "127.0.0.1", "localhost", 1)
+	}
+	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
 	cfg, err := awsapi.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
-	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: r.Kube.URL(), QPS: 1000, Burst: 1000})
+	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: cmp.Or(o.APIServer, r.Kube.URL()), QPS: 1000, Burst: 1000})
 	r.must(err)
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes})
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now})
 	r.must(err)
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	fetcher, err := provider.New(provider.Config{AWS: cfg, Log: log, MaxStale: time.Hour})
-	r.must(err)
-	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log,
-		Version: "1.2.3", Region: cfg.Region, MountTimeout: o.MountTimeout, MaxResponse: o.MaxResponse,
+	fetcher, err := provider.New(provider.Config{
+		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets,
 	})
 	r.must(err)
-	r.serve(s)
+	r.server, err = server.New(server.Config{
+		Auth: authenticator, Fetcher: fetcher, Log: log,
+		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse,
+	})
+	r.must(err)
+	r.running = r.Serve()
+	r.Client = r.Dial()
 	return r
 }
 
 // isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set.
-func isolateFromEnvironment(t testing.TB, url string) {
+func isolateFromEnvironment(t testing.TB, url, sts, ca string) {
 	for key, value := range map[string]string{
-		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
+		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": ca, "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 		"AWS_USE_FIPS_ENDPOINT": "", "AWS_USE_DUALSTACK_ENDPOINT": "", "HTTPS_PROXY": "", "HTTP_PROXY": "", "NO_PROXY": "127.0.0.1",
+		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "", "AWS_ENDPOINT_URL_STS": sts, "AWS_ENDPOINT_URL_SECRETS_MANAGER": "", "AWS_ENDPOINT_URL_SSM": "",
 	} {
 		t.Setenv(key, value)
 	}
 }
 
-func (r *Rig) serve(s *server.Server) {
+// Running is the provider, serving.
+type Running struct {
+	stop   context.CancelFunc
+	served chan error
+	wait   func() error
+}
+
+// Serve has one more server take the socket over, as an upgrade with maxSurge does. New has called
+// it once. The server ends with the test where nothing has stopped it.
+func (r *Rig) Serve() *Running {
+	r.t.Helper()
 	socket, err := server.Listen(r.Dir)
 	r.must(err)
 	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, socket) }()
+	p := &Running{stop: stop, served: make(chan error, 1)}
+	p.wait = sync.OnceValue(func() error { return <-p.served })
+	go func() { p.served <- r.server.Serve(ctx, socket) }()
 	r.t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
+		p.Terminate()
+		if err := p.Wait(); err != nil {
 			r.t.Errorf("serve: %v", err)
 		}
 	})
-	conn, err := csidriver.Dial(socket.Path())
+	return p
+}
+
+// Running is the server that New has started.
+func (r *Rig) Running() *Running { return r.running }
+
+// Terminate tells the server to end, as SIGTERM does, and does not wait for it.
+func (p *Running) Terminate() { p.stop() }
+
+// Wait waits for the end of the server and gives its error.
+func (p *Running) Wait() error { return p.wait() }
+
+// Socket is the path of the provider's socket.
+func (r *Rig) Socket() string { return filepath.Join(r.Dir, server.SocketName) }
+
+// Dial makes one more client, on a connection of its own.
+func (r *Rig) Dial() v1alpha1.CSIDriverProviderClient {
+	r.t.Helper()
+	conn, err := csidriver.Dial(r.Socket())
 	r.must(err)
 	r.t.Cleanup(func() { _ = conn.Close() })
-	r.Client = v1alpha1.NewCSIDriverProviderClient(conn)
+	return v1alpha1.NewCSIDriverProviderClient(conn)
 }
 
 // Mount is a mount request in terms of what a user writes. Its zero value is a pod of payment-sa
@@ -159,7 +257,12 @@ func (r *Rig) Request(m Mount) *v1alpha1.MountRequest {
 		TokensInSecrets: m.TokensInSecrets,
 		Permission:      m.Permission,
 	}
+	account := "uid-of-" + v.ServiceAccount
 	v.PodUID = "uid-of-" + v.Pod
+	if r.strangers {
+		n := r.mounts.Add(1)
+		v.PodUID, account = fmt.Sprintf("%s-%d", v.PodUID, n), fmt.Sprintf("uid-of-%s-%d", v.ServiceAccount, n)
+	}
 	if m.Objects != "" {
 		if v.Parameters == nil {
 			v.Parameters = map[string]string{}
@@ -168,7 +271,7 @@ func (r *Rig) Request(m Mount) *v1alpha1.MountRequest {
 	}
 	if v.Tokens == nil {
 		v.Tokens = map[string]string{"sts.amazonaws.com": r.Token(awssim.Token{
-			Namespace: v.Namespace, ServiceAccount: v.ServiceAccount, Pod: v.Pod, PodUID: v.PodUID, Node: Node,
+			Namespace: v.Namespace, ServiceAccount: v.ServiceAccount, ServiceAccountUID: account, Pod: v.Pod, PodUID: v.PodUID, Node: Node, TTL: LongTTL,
 		})}
 	}
 	req, err := v.Request()

@@ -114,6 +114,14 @@ annotations:
 {{- $faults = append $faults (printf "%s is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.%s if this release installs the driver" . .) }}
 {{- end }}
 {{- end }}
+{{- if and .Values.checkDriver .Release.IsUpgrade (not (index .Values "secrets-store-csi-driver" "install")) }}
+{{- range (dig "items" list (lookup "storage.k8s.io/v1" "CSIDriver" "" "")) }}
+{{- $annotations := .metadata.annotations | default dict }}
+{{- if and (eq .metadata.name "secrets-store.csi.k8s.io") (eq (get $annotations "meta.helm.sh/release-name") $.Release.Name) (eq (get $annotations "meta.helm.sh/release-namespace") $.Release.Namespace) }}
+{{- $faults = append $faults (printf "release %s installed the Secrets Store CSI driver, and would now remove it from under every pod: set secrets-store-csi-driver.install=true, or checkDriver=false if that is what you want" $.Release.Name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $rolling := .Values.updateStrategy.rollingUpdate | default dict }}
 {{- $none := list "0" "0%" "" }}
 {{- $surge := get $rolling "maxSurge" | toString }}

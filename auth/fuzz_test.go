@@ -1,0 +1,124 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// fuzzPod is the pod whose tokens are fuzzed.
+var fuzzPod = Pod{Namespace: "payments", ServiceAccount: "payment-sa"}
+
+const goodClaims = `{"iss":"https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B","aud":["sts.amazonaws.com"],"sub":"system:serviceaccount:payments:payment-sa",` +
+	`"exp":4102444800,"iat":1700000000,"kubernetes.io":{"namespace":"payments","node":{"name":"node-1","uid":"n"},"pod":{"name":"p","uid":"u"},"serviceaccount":{"name":"payment-sa","uid":"s"}}}`
+
+// claimTexts are payloads of tokens: that of a real one, and what may be wrong with it.
+var claimTexts = []string{
+	goodClaims,
+	`{}`, `null`, `[]`, `"a"`, `7`, ``, `{`,
+	`{"sub":"system:serviceaccount:payments:payment-sa"}`,
+	`{"sub":"system:serviceaccount:payments:payment-sa","exp":1e300}`,
+	`{"sub":"system:serviceaccount:payments:payment-sa","exp":-1e300}`,
+	`{"sub":"system:serviceaccount:payments:payment-sa","exp":4102444800.5,"kubernetes.io":null}`,
+	`{"sub":"system:serviceaccount:payments:other","exp":4102444800}`,
+	`{"sub":7,"exp":"4102444800"}`,
+	`{"SUB":"system:serviceaccount:payments:payment-sa","Exp":4102444800}`,
+	`{"kubernetes.io":{"node":{"name":"../../secrets"},"serviceaccount":[]}}`,
+	"{\"sub\":\"\xff\\u0000\\ud800\",\"iss\":\"\\u202e\"}",
+}
+
+// makeToken is a token of three parts in base64url, so that its claims are looked at.
+func makeToken(header, payload, signature string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(header)) + "." + encode([]byte(payload)) + "." + encode([]byte(signature))
+}
+
+// checkNoPiece fails the test if text holds more than 16 bytes of the token that are not also in allowed.
+func checkNoPiece(t *testing.T, text, token, allowed string) {
+	t.Helper()
+	const most = 16
+	for i := 0; i+most < len(token); i++ {
+		if piece := token[i : i+most+1]; strings.Contains(text, piece) && !strings.Contains(allowed, piece) {
+			t.Fatalf("the error holds %q of the token: %s", piece, text)
+		}
+	}
+}
+
+// FuzzParseClaims holds that a token either gives its claims or an error that repeats no piece of it.
+func FuzzParseClaims(f *testing.F) {
+	for _, payload := range claimTexts {
+		f.Add(`{"alg":"RS256","kid":"k"}`, payload, "signature", "")
+	}
+	f.Add("", "", "", "not-a-jwt-at-all-not-a-jwt-at-all")
+	f.Add("", goodClaims, strings.Repeat("s", 20000), "")
+	f.Fuzz(func(t *testing.T, header, payload, signature, raw string) {
+		if raw == "" {
+			raw = makeToken(header, payload, signature)
+		}
+		_, err := parseClaims(raw)
+		if err != nil {
+			checkNoPiece(t, fmt.Sprintf("%v %+v %#v", err, err, err), raw, "")
+			return
+		}
+		if len(raw) > maxToken {
+			t.Errorf("accepted a token of %d bytes", len(raw))
+		}
+		if raw == makeToken(header, payload, signature) && !json.Valid([]byte(payload)) {
+			t.Errorf("accepted claims that are not JSON: %q", payload)
+		}
+	})
+}
+
+// FuzzParseTokens holds the same of all that the driver hands over, up to the decision whose token it
+// is: accepted is only what names the pod and has not expired.
+func FuzzParseTokens(f *testing.F) {
+	for _, payload := range claimTexts {
+		f.Add(audienceSTS, `{"alg":"RS256"}`, payload, "signature", "")
+	}
+	f.Add("pods.eks.amazonaws.com", "h", goodClaims, "s", "")
+	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":"secret-secret-secret","expirationTimestamp":"2026-03-01T13:00:00Z"}}`)
+	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":7}}`)
+	f.Add("", "", "", "", `["sts.amazonaws.com"]`)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, audience, header, payload, signature, text string) {
+		token := text
+		if text == "" {
+			token = makeToken(header, payload, signature)
+			wrapped, err := json.Marshal(map[string]map[string]string{audience: {"token": token}})
+			if err != nil {
+				t.Skip()
+			}
+			text = string(wrapped)
+		}
+		tokens, err := ParseTokens(text)
+		if err != nil {
+			if tokens != nil || fault.KindOf(err) != fault.Identity {
+				t.Errorf("error %v of kind %v beside tokens", err, fault.KindOf(err))
+			}
+			checkNoPiece(t, err.Error(), token, "")
+			return
+		}
+		if shown := fmt.Sprintf("%v %+v %#v", tokens, tokens, tokens); shown != "[redacted] [redacted] [redacted]" {
+			t.Fatalf("tokens print as %s", shown)
+		}
+		node := tokens.Node()
+		got, err := tokens.forPod(audienceSTS, fuzzPod, now)
+		c, _ := parseClaims(tokens[audienceSTS].raw)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\r\n") {
+				t.Errorf("the error is more than one line: %q", err)
+			}
+			// Whose token it is stands in the message, and may be spelled like any other part of it.
+			checkNoPiece(t, err.Error(), token, fault.Quote(c.Subject)+fuzzPod.subject()+audienceSTS)
+			return
+		}
+		if c.Subject != fuzzPod.subject() || c.Expires <= float64(now.Unix()) || got.raw != tokens[audienceSTS].raw {
+			t.Errorf("accepted the token of %q that expires at %v, on node %q", c.Subject, c.Expires, node)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package provider
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// benchParameters are those of a SecretProviderClass with 20 secrets, as plain as most are.
+func benchParameters() map[string]string {
+	var objects strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&objects, "- objectName: prod/payments/secret-%d\n  objectType: secretsmanager\n", i)
+	}
+	return map[string]string{paramRegion: "ap-south-1", paramObjects: objects.String()}
+}
+
+func benchClass(b *testing.B) Class {
+	b.Helper()
+	class, err := ParseClass(benchParameters(), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return class
+}
+
+func BenchmarkParseClass(b *testing.B) {
+	params := benchParameters()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseClass(params, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	class := benchClass(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = plan(class.Objects)
+	}
+}
+
+// A republish within the refresh interval: all of it comes from memory.
+func BenchmarkFetchWarm(b *testing.B) {
+	f, err := New(Config{AWS: aws.Config{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b)}
+	f.volumes.mounted(req.Volume)
+	for _, r := range plan(req.Class.Objects).reads {
+		f.memory.update(key{owner: req.Owner, region: req.Class.Region, read: r}, time.Hour, func(record) record {
+			// From the future, so that it is fresh however long the benchmark runs.
+			return record{value: value{content: make([]byte, 64), version: "1"}, asked: time.Now().Add(time.Hour), spread: 1}
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		result, err := f.Fetch(b.Context(), req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if result.Cached != len(req.Class.Objects) {
+			b.Fatalf("not served from memory: %+v", result.Sources)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package provider_test
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/provider"
+)
+
+func TestParseClass(t *testing.T) {
+	mode := fs.FileMode(0o400)
+	got := parse(t, lines(
+		"- objectName: prod/db",
+		"  objectType: secretsmanager",
+		"  objectAlias: db",
+		"  objectVersion: 11111111-2222-3333-4444-555555555555",
+		"  objectVersionLabel: AWSPREVIOUS",
+		"  filePermission: '0400'",
+		"  jmesPath:",
+		"  - {path: user, objectAlias: db-user}",
+		"- objectName: /prod/level",
+		"  objectType: ssmparameter",
+		"  objectVersion: 3",
+	), params{"region": "eu-west-1", "roleArn": "arn:aws:iam::123456789012:role/payment-role"})
+	want := provider.Class{
+		Region:  "eu-west-1",
+		RoleARN: "arn:aws:iam::123456789012:role/payment-role",
+		Objects: []provider.Object{
+			{
+				Name: "prod/db", Type: provider.SecretsManager,
+				Version: "11111111-2222-3333-4444-555555555555", Label: "AWSPREVIOUS",
+				Files: []provider.FileSpec{{Path: "db", Mode: &mode}, {Path: "db-user", Mode: &mode, Expression: "user"}},
+			},
+			{
+				Name: "/prod/level", Type: provider.SSMParameter, Version: "3",
+				Files: []provider.FileSpec{{Path: "_prod_level"}},
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got, plain); diff != "" {
+		t.Errorf("class (-want +got):\n%s", diff)
+	}
+}
+
+// Region: `region` → AWS_REGION of the provider → the node's label, which only auth can read.
+func TestContractB_Region_ParameterBeforeProvidersOwn(t *testing.T) {
+	for _, tt := range []struct{ name, parameter, own, want string }{
+		{"parameter", "eu-west-1", "us-east-1", "eu-west-1"},
+		{"parameter alone", "eu-west-1", "", "eu-west-1"},
+		{"the provider's own", "", "us-east-1", "us-east-1"},
+		{"left to the node's label", "", "", ""},
+		{"China", "cn-north-1", "", "cn-north-1"},
+		{"GovCloud", "us-gov-west-1", "", "us-gov-west-1"},
+		{"isolated", "us-isob-east-1", "", "us-isob-east-1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			class, err := provider.ParseClass(params{"objects": secret("a"), "region": tt.parameter}, tt.own)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if class.Region != tt.want {
+				t.Errorf("region %q, want %q", class.Region, tt.want)
+			}
+		})
+	}
+}
+
+// A region becomes a part of host names: whatever could leave its place there is refused.
+func TestContractB_Region_RubbishIsRefused(t *testing.T) {
+	for _, text := range []string{
+		"eu west 1", "EU-WEST-1", "eu-west-1.evil.example", "evil.example/", "eu-west-1#", "eu-west-1@evil", "-eu", "eu-",
+		"eu_west_1", " eu-west-1", "eu-west-1\n", "ü", strings.Repeat("a", 64),
+	} {
+		want := provider.Fault{Field: "region", Message: fmt.Sprintf("%q is not the name of an AWS region, such as eu-west-1", text)}
+		t.Run(text, func(t *testing.T) {
+			wantFaults(t, faults(t, secret("a"), params{"region": text}), want)
+		})
+		t.Run("node "+text, func(t *testing.T) {
+			class, err := provider.ParseClass(params{"objects": secret("a")}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = class.InRegion(text)
+			wantFaults(t, faultsIn(t, err), want)
+		})
+	}
+}
+
+func TestContractB_Region_NodesRegionCompletesTheClass(t *testing.T) {
+	objects := secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf") + secret("b")
+	class, err := provider.ParseClass(params{"objects": objects}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inRegion, err := class.InRegion("eu-west-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := class
+	want.Region = "eu-west-1"
+	if diff := cmp.Diff(want, inRegion, plain); diff != "" {
+		t.Errorf("class (-want +got):\n%s", diff)
+	}
+	if class.Region != "" {
+		t.Errorf("the class that InRegion was called on has changed: region %q", class.Region)
+	}
+
+	_, err = class.InRegion("us-east-1")
+	wantFaults(t, faultsIn(t, err), provider.Fault{
+		Field: "objects[0].objectName", Line: 1, Column: 15,
+		Message: `"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf" is of region eu-west-1, but the volume reads from us-east-1`,
+	})
+}
+
+func TestContractB_PathTranslation(t *testing.T) {
+	for _, tt := range []struct{ translation, want string }{
+		{"", "_app_db_password"},
+		{"_", "_app_db_password"},
+		{"-", "-app-db-password"},
+		{"0", "0app0db0password"},
+		{"False", "app/db/password"},
+		{"false", "app/db/password"},
+		{"FALSE", "app/db/password"},
+		{"fAlSe", "app/db/password"},
+		{"ä", "äappädbäpassword"}, // one character of two bytes
+		{"·", "·app·db·password"},
+		{"🔑", "🔑app🔑db🔑password"},
+	} {
+		t.Run(tt.translation, func(t *testing.T) {
+			wantFiles(t, parse(t, secret("/app/db/password"), params{"pathTranslation": tt.translation}), tt.want)
+		})
+	}
+}
+
+func TestContractB_PathTranslation_RubbishIsRefused(t *testing.T) {
+	for _, text := range []string{"True", "no", "__", "false ", " False", "''", "e\u0301"} {
+		wantFaults(t, faults(t, secret("/a"), params{"pathTranslation": text}), provider.Fault{
+			Field: "pathTranslation", Message: fmt.Sprintf("%q is neither False nor exactly one character", text),
+		})
+	}
+}
+
+// usePodIdentity follows Go's ParseBool; true is refused until it is served, and never ignored.
+func TestContractB_Parameters_UsePodIdentity(t *testing.T) {
+	notServed := provider.Fault{Field: "usePodIdentity", Message: "EKS Pod Identity is not served by this version of the provider: " +
+		"remove it and annotate the ServiceAccount with eks.amazonaws.com/role-arn"}
+	for _, text := range []string{"", "false", "False", "FALSE", "f", "F", "0"} {
+		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}))
+	}
+	for _, text := range []string{"true", "True", "TRUE", "t", "T", "1"} {
+		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}), notServed)
+	}
+	for _, text := range []string{"yes", "no", "on", "tRUE", " true", "2"} {
+		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}),
+			provider.Fault{Field: "usePodIdentity", Message: fmt.Sprintf("%q is neither true nor false", text)})
+	}
+}
+
+func TestContractB_Parameters_FailoverIsRefusedUntilServed(t *testing.T) {
+	wantFaults(t, faults(t, secret("a"), params{"failoverRegion": "eu-central-1"}),
+		provider.Fault{Field: "failoverRegion", Message: "is not served by this version of the provider: remove it"})
+	wantFaults(t, faults(t, secret("a"), params{"failoverRegion": ""}))
+}
+
+func TestContractB_Parameters_RoleARN(t *testing.T) {
+	for _, arn := range []string{
+		"", "arn:aws:iam::123456789012:role/payment-role", "arn:aws:iam::123456789012:role/team/a/b",
+		"arn:aws-cn:iam::123456789012:role/r", "arn:aws-us-gov:iam::123456789012:role/r", "arn:aws-iso-b:iam::123456789012:role/r",
+	} {
+		if class := parse(t, secret("a"), params{"roleArn": arn}); class.RoleARN != arn {
+			t.Errorf("role %q, want %q", class.RoleARN, arn)
+		}
+	}
+	for _, arn := range []string{
+		"payment-role", "arn:aws:iam::123456789012:user/u", "arn:aws:iam::12345678901:role/r", "arn:aws:iam::123456789012:role/",
+		"arn:aws:iam:eu-west-1:123456789012:role/r", "arn:aws:sts::123456789012:assumed-role/r/s", "arn:aws:iam::123456789012:role/r\n",
+		"arn:aws:iam::123456789012:role/a b", " arn:aws:iam::123456789012:role/r", "arn:aws:iam::123456789012:role/" + strings.Repeat("r", 577),
+	} {
+		got := faults(t, secret("a"), params{"roleArn": arn})
+		if len(got) != 1 || got[0].Field != "roleArn" || !strings.HasSuffix(got[0].Message, " is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role") {
+			t.Errorf("roleArn %q: faults %v, want one that says it is no role's ARN", arn, got)
+		}
+	}
+}
+
+func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
+	for _, tt := range []struct {
+		parameter string
+		want      []string
+	}{
+		{"regoin", []string{`parameter "regoin" is not known and was ignored (did you mean region?)`}},
+		{"Region", []string{`parameter "Region" is not known and was ignored (did you mean region?)`}},
+		{"rolearn", []string{`parameter "rolearn" is not known and was ignored (did you mean roleArn?)`}},
+		{"object", []string{`parameter "object" is not known and was ignored (did you mean objects?)`}},
+		{"usePodIdentities", []string{`parameter "usePodIdentities" is not known and was ignored (did you mean usePodIdentity?)`}},
+		{"colour", []string{`parameter "colour" is not known and was ignored`}},
+		{"a\nb", []string{`parameter "a\nb" is not known and was ignored`}},
+		// What Kubernetes and the driver add is nobody's mistake.
+		{"csi.storage.k8s.io/pod.name", nil},
+		{"csi.storage.k8s.io/ephemeral", nil},
+		{"secretProviderClass", nil},
+		// Known to AWS's provider and to us.
+		{"preferredAddressType", nil},
+	} {
+		t.Run(tt.parameter, func(t *testing.T) {
+			got := parse(t, secret("a"), params{tt.parameter: "x"}).Warnings
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWarningsAreBounded(t *testing.T) {
+	p := params{"objects": secret("a")}
+	for i := range 1000 {
+		p[fmt.Sprintf("unknown-%d", i)] = "x"
+	}
+	class, err := provider.ParseClass(p, region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(class.Warnings); n != 50 {
+		t.Errorf("%d warnings of a thousand oddities, want the first 50", n)
+	}
+}

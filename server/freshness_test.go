@@ -1,0 +1,360 @@
+package server_test
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+// These tests hold the whole house to the "Freshness" of DESIGN.md, by counting calls while a clock is set.
+
+const (
+	getSecret = "secretsmanager:GetSecretValue"
+	assume    = "sts:AssumeRoleWithWebIdentity"
+	oneSecret = "- {objectName: prod/db, objectType: secretsmanager}\n"
+)
+
+func freshRig(t *testing.T, o rig.Options) (*rig.Rig, *rig.Clock) {
+	t.Helper()
+	clock := rig.NewClock()
+	o.Now = clock.Now
+	o.DefaultRegion = rig.Region
+	r := rig.New(t, o)
+	r.AWS.PutSecret(rig.Region, "prod/db", "one")
+	return r, clock
+}
+
+func pod(name string) rig.Mount { return rig.Mount{Pod: name, Objects: oneSecret} }
+
+func wantFile(t *testing.T, r *rig.Rig, m rig.Mount, want string) {
+	t.Helper()
+	if got := r.Files(m)["prod_db"]; got != want {
+		t.Errorf("pod %s has %q, want %q", m.Pod, got, want)
+	}
+}
+
+func wantCallsOf(t *testing.T, r *rig.Rig, want map[string]int) {
+	t.Helper()
+	if diff := gocmp.Diff(want, r.AWS.Calls()); diff != "" {
+		t.Errorf("AWS calls (-want +got):\n%s", diff)
+	}
+}
+
+func wantCode(t *testing.T, r *rig.Rig, m rig.Mount, want codes.Code) {
+	t.Helper()
+	if _, err := r.Mount(m); status.Code(err) != want {
+		t.Errorf("pod %s: %v, want code %v", m.Pod, err, want)
+	}
+}
+
+func TestFirstMountHasTheNewValueAtOnce(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	wantFile(t, r, pod("a"), "one")
+	r.AWS.PutSecret(rig.Region, "prod/db", "two")
+	clock.Advance(time.Second + time.Millisecond) // a rollout takes longer
+	wantFile(t, r, pod("b"), "two")
+	wantFile(t, r, pod("a"), "two") // a republish may have it too, for nothing
+	wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 1})
+}
+
+func TestRepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
+	const pods, intervals = 100, 5
+	r, clock := freshRig(t, rig.Options{RefreshInterval: 2 * time.Minute})
+	for i := range pods {
+		r.Files(pod(fmt.Sprintf("p%d", i)))
+	}
+	r.AWS.ResetCalls()
+	for range intervals {
+		clock.Advance(2*time.Minute + 12*time.Second + time.Millisecond) // an interval and its spread
+		for i := range pods {
+			r.Files(pod(fmt.Sprintf("p%d", i)))
+		}
+	}
+	wantCallsOf(t, r, map[string]int{getSecret: intervals})
+}
+
+func TestRotatedValueArrivesWithinTheRefreshInterval(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		parameters map[string]string
+		interval   time.Duration
+	}{
+		{"the provider's --refresh-interval", nil, 2 * time.Minute},
+		{"the class's refreshInterval", map[string]string{"refreshInterval": "10s"}, 10 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, clock := freshRig(t, rig.Options{RefreshInterval: 2 * time.Minute})
+			m := pod("a")
+			m.Parameters = tt.parameters
+			wantFile(t, r, m, "one")
+			r.AWS.PutSecret(rig.Region, "prod/db", "two")
+			clock.Advance(tt.interval * 8 / 10)
+			wantFile(t, r, m, "one")
+			clock.Advance(tt.interval * 4 / 10)
+			wantFile(t, r, m, "two")
+		})
+	}
+}
+
+func TestPinnedVersionIsReadOnceForRepublishes(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	id := r.AWS.PutSecret(rig.Region, "prod/db", "two")
+	m := rig.Mount{Pod: "a", Objects: "- {objectName: prod/db, objectType: secretsmanager, objectVersion: " + id + "}\n"}
+	for range 10 {
+		wantFile(t, r, m, "two")
+		clock.Advance(3 * time.Minute)
+	}
+	wantCallsOf(t, r, map[string]int{getSecret: 1, assume: 1})
+}
+
+// CONTRACT and DESIGN: two identities never share a credential or a value, whatever else is equal.
+func TestIdentitiesNeverShare(t *testing.T) {
+	const otherARN = "arn:aws:iam::123456789012:role/other-role"
+	tests := []struct {
+		name  string
+		other rig.Mount
+		role  awssim.Role
+	}{
+		{"same role, another ServiceAccount", rig.Mount{ServiceAccount: "other-sa"}, awssim.Role{}},
+		{"same name, another namespace", rig.Mount{Namespace: "billing"}, awssim.Role{}},
+		{"same ServiceAccount, another role", rig.Mount{Parameters: map[string]string{"roleArn": otherARN}}, awssim.Role{Name: "other-role"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, _ := freshRig(t, rig.Options{})
+			m := tt.other
+			m.Pod, m.Objects = "b", oneSecret
+			namespace, account := cmp.Or(m.Namespace, rig.Namespace), cmp.Or(m.ServiceAccount, rig.ServiceAccount)
+			r.Kube.SetServiceAccount(namespace, account, map[string]string{rig.RoleAnnotation: rig.RoleARN})
+			tt.role.Name = cmp.Or(tt.role.Name, rig.RoleName)
+			trust := trustEverybody(r.Issuer) // so that what is shared would be served
+			if err := r.AWS.SetRole(awssim.Role{Name: rig.RoleName, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.AWS.SetRole(awssim.Role{Name: tt.role.Name, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
+				t.Fatal(err)
+			}
+			wantFile(t, r, pod("a"), "one")
+			wantFile(t, r, m, "one")
+			wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
+		})
+	}
+	t.Run("a ServiceAccount made anew under the same name", func(t *testing.T) {
+		r, _ := freshRig(t, rig.Options{})
+		for _, uid := range []string{"first", "second"} {
+			m := pod("pod-of-" + uid)
+			m.Tokens = map[string]string{"sts.amazonaws.com": r.Token(awssim.Token{
+				Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: uid, TTL: rig.LongTTL,
+			})}
+			wantFile(t, r, m, "one")
+		}
+		wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
+	})
+}
+
+// trustEverybody lets in every ServiceAccount of the issuer.
+func trustEverybody(issuer *awssim.Issuer) awssim.Document {
+	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":%q},
+		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{%q:"sts.amazonaws.com"}}}]}`,
+		issuer.ProviderARN(), issuer.ConditionKey("aud")))
+}
+
+func TestChangedRoleAnnotationTakesEffect(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	wantFile(t, r, pod("a"), "one")
+	if err := r.AWS.AddRole(awssim.Role{Name: "new-role", TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, rig.ServiceAccount)}); err != nil {
+		t.Fatal(err)
+	}
+	r.Kube.SetServiceAccount(rig.Namespace, rig.ServiceAccount, map[string]string{rig.RoleAnnotation: "arn:aws:iam::123456789012:role/new-role"})
+	clock.Advance(30 * time.Second)
+	wantCode(t, r, pod("a"), codes.PermissionDenied) // the new role may read nothing, and the old one's value is not its
+}
+
+func TestOutageIsBridgedForFirstMounts(t *testing.T) {
+	outages := map[string]awssim.Fault{
+		"Secrets Manager answers 503": {Service: "secretsmanager", Status: 503},
+		"everything answers 500":      {Status: 500},
+		"connections are cut":         {Cut: true},
+		"throttled":                   {Service: "secretsmanager", Code: "ThrottlingException", Status: 400},
+	}
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			r, clock := freshRig(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
+			wantFile(t, r, pod("a"), "one")
+			remove := r.AWS.Inject(outage)
+			clock.Advance(59 * time.Minute)
+			wantFile(t, r, pod("b"), "one")
+			if !strings.Contains(r.Logs(), "served from memory") || !strings.Contains(r.Logs(), "stale=1") {
+				t.Error("a stale value was served, and the log does not say so")
+			}
+			stranger := pod("c")
+			stranger.Objects = "- {objectName: prod/other, objectType: secretsmanager}\n"
+			wantCode(t, r, stranger, codes.Internal)
+			clock.Advance(2 * time.Minute)
+			wantCode(t, r, pod("d"), codes.Internal) // older than --max-stale
+			remove()
+			wantFile(t, r, pod("d"), "one")
+		})
+	}
+}
+
+func TestMaxStaleZeroServesNothingStale(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{MaxStale: rig.NoStale})
+	wantFile(t, r, pod("a"), "one")
+	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
+	clock.Advance(2 * time.Second)
+	wantCode(t, r, pod("b"), codes.Internal)
+}
+
+// A denial is no outage: what was known is not served, then or later.
+func TestRevokedRoleIsNotServedStale(t *testing.T) {
+	revocations := map[string]func(*rig.Rig) error{
+		"the policy": func(r *rig.Rig) error {
+			return r.AWS.SetRole(awssim.Role{Name: rig.RoleName, TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, rig.ServiceAccount)})
+		},
+		"the trust": func(r *rig.Rig) error {
+			return r.AWS.SetRole(awssim.Role{Name: rig.RoleName, Policies: []awssim.Document{rig.ReadSecrets}})
+		},
+	}
+	for name, revoke := range revocations {
+		t.Run(name, func(t *testing.T) {
+			r, clock := freshRig(t, rig.Options{MaxStale: 100 * time.Hour, RefreshInterval: 24 * time.Hour})
+			wantFile(t, r, pod("a"), "one")
+			if err := revoke(r); err != nil {
+				t.Fatal(err)
+			}
+			clock.Advance(61 * time.Minute) // past the session, so that trust is asked again
+			if _, err := r.Mount(pod("b")); status.Code(err) != codes.PermissionDenied && status.Code(err) != codes.Unauthenticated {
+				t.Fatalf("after the revocation: %v", err)
+			}
+			r.AWS.Inject(awssim.Fault{Status: 503})
+			clock.Advance(2 * time.Second)
+			wantCode(t, r, pod("c"), codes.Internal)
+		})
+	}
+}
+
+// The driver masks a failed republish as success, so the provider must say it and must not ask each time.
+func TestFailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute})
+	wantFile(t, r, pod("a"), "one")
+	remove := r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
+	clock.Advance(2 * time.Minute)
+	r.AWS.ResetCalls()
+	wantCode(t, r, pod("a"), codes.Internal)
+	asked := r.AWS.Calls()[getSecret]
+	for range 10 {
+		wantCode(t, r, pod("a"), codes.Internal)
+		clock.Advance(time.Second)
+	}
+	if now := r.AWS.Calls()[getSecret]; now != asked {
+		t.Errorf("republishes within the back-off made %d more calls", now-asked)
+	}
+	remove()
+	clock.Advance(20 * time.Second)
+	wantFile(t, r, pod("a"), "one")
+}
+
+func TestCredentialsAreSharedAndRenewed(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	var group sync.WaitGroup
+	for i := range 20 {
+		group.Go(func() { r.Files(pod(fmt.Sprintf("p%d", i))) })
+	}
+	group.Wait()
+	if calls := r.AWS.Calls(); calls[assume] != 1 || calls[getSecret] != 1 {
+		t.Errorf("20 pods of one ServiceAccount at one moment: %v, want one call each", calls)
+	}
+	clock.Advance(53 * time.Minute) // 5 minutes and the spread before the end of an hour
+	r.Files(pod("later"))
+	if calls := r.AWS.Calls(); calls[assume] != 1 {
+		t.Errorf("credentials were renewed early: %v", calls)
+	}
+	clock.Advance(2*time.Minute + time.Second)
+	r.Files(pod("last"))
+	if calls := r.AWS.Calls(); calls[assume] != 2 {
+		t.Errorf("credentials were not renewed 5 minutes before their end: %v", calls)
+	}
+}
+
+func TestExpiredCredentialsAreReplacedOnce(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	wantFile(t, r, pod("a"), "one")
+	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Code: "ExpiredTokenException", Status: 400, Count: 1})
+	clock.Advance(2 * time.Second)
+	wantFile(t, r, pod("b"), "one")
+	wantCallsOf(t, r, map[string]int{getSecret: 3, assume: 2})
+}
+
+func TestAPIServerOutageIsBridged(t *testing.T) {
+	clock := rig.NewClock()
+	r := rig.New(t, rig.Options{Now: clock.Now}) // the region comes from the node's label
+	r.AWS.PutSecret(rig.Region, "prod/db", "one")
+	wantFile(t, r, pod("a"), "one")
+	r.Kube.Refuse("serviceaccounts", 503)
+	r.Kube.Refuse("nodes", 503)
+	clock.Advance(10 * time.Hour)
+	wantFile(t, r, pod("b"), "one")
+	if calls := r.Kube.Calls(); calls["GET nodes"] != 1 {
+		t.Errorf("the node's region was read %d times, want once", calls["GET nodes"])
+	}
+	stranger := pod("c")
+	stranger.ServiceAccount = "stranger-sa"
+	wantCode(t, r, stranger, codes.Internal)
+}
+
+func TestRoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
+	r, clock := freshRig(t, rig.Options{})
+	for i := range 29 {
+		r.Files(pod(fmt.Sprintf("p%d", i)))
+		clock.Advance(time.Second)
+	}
+	if calls := r.Kube.Calls(); calls["GET serviceaccounts"] != 1 {
+		t.Errorf("29 mounts in 29 s looked %d times, want once", calls["GET serviceaccounts"])
+	}
+	clock.Advance(time.Second)
+	r.Files(pod("later"))
+	if calls := r.Kube.Calls(); calls["GET serviceaccounts"] != 2 {
+		t.Errorf("after 30 s: %d looks, want 2", calls["GET serviceaccounts"])
+	}
+}
+
+func TestRoleArnTakesNoKubernetesCallAtAll(t *testing.T) {
+	r, _ := freshRig(t, rig.Options{})
+	m := pod("a")
+	m.Parameters = map[string]string{"roleArn": rig.RoleARN}
+	wantFile(t, r, m, "one")
+	if calls := r.Kube.Calls(); len(calls) != 0 {
+		t.Errorf("Kubernetes calls: %v", calls)
+	}
+}
+
+func TestBatchGetSecretValueReadsTwentyPerCall(t *testing.T) {
+	policy := awssim.AllowPolicy("*", getSecret, "secretsmanager:BatchGetSecretValue")
+	r, _ := freshRig(t, rig.Options{BatchSecrets: true, Policies: []awssim.Document{policy}})
+	var objects strings.Builder
+	want := map[string]string{"pinned": "v0"}
+	for i := range 45 {
+		name := fmt.Sprintf("s%02d", i)
+		id := r.AWS.PutSecret(rig.Region, name, fmt.Sprintf("v%d", i))
+		fmt.Fprintf(&objects, "- {objectName: %s, objectType: secretsmanager}\n", name)
+		want[name] = fmt.Sprintf("v%d", i)
+		if i == 0 {
+			fmt.Fprintf(&objects, "- {objectName: %s, objectType: secretsmanager, objectAlias: pinned, objectVersion: %s}\n", name, id)
+		}
+	}
+	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects.String()})); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	wantCallsOf(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assume: 1})
+}

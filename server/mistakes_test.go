@@ -1,0 +1,177 @@
+package server_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/status"
+
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/mistakes.golden with what the provider says now")
+
+// mistake is one wrong thing that a person can do. Everything that it does not name is right: the
+// pod of payments/payment-sa mounts, in ap-south-1, with a role that trusts it and may read all.
+type mistake struct {
+	title      string
+	objects    string            // the parameter `objects`; good where empty
+	parameters map[string]string // over region: ap-south-1; an empty value removes one
+	mount      rig.Mount         // the rest
+	attributes func(map[string]string)
+	given      func(*testing.T, *rig.Rig, *rig.Mount)
+	house      *rig.Options // a house of its own, for what cannot be undone
+	same       string       // title of an earlier mistake that the provider cannot tell from this one
+}
+
+// chapter is a place where mistakes are made.
+type chapter struct {
+	title    string
+	mistakes []mistake
+}
+
+const goldenFile = "testdata/mistakes.golden"
+
+const preface = `# What people do wrong, and what the provider answers
+
+Each mistake was made in a whole house (the provider on its socket, a strict AWS, a Kubernetes API), and
+below it stands the answer of Mount: the gRPC code and the message, as "kubectl describe pod" shows them
+in the event FailedMount. Request ids, ports, times and the cluster's issuer are replaced.
+Written by: go test ./server -run TestMistakes -update
+`
+
+// maxEvent is what a message may take, so that an event, which is cut at 1024 bytes, shows all of it
+// after the kubelet's and the driver's own words.
+const maxEvent = 760
+
+func TestMistakes(t *testing.T) {
+	var got strings.Builder
+	got.WriteString(preface)
+	shared := rig.New(t, house(rig.Options{}))
+	seen := map[string]string{} // message → title of the first mistake that gives it
+	listed, made := 0, 0
+	for _, c := range []chapter{theObjects(), theFiles(), theParameters(), theValues(), thePermissions(), theTrust(), theAccount(), theCluster(), theNetwork()} {
+		fmt.Fprintf(&got, "\n## %s\n", c.title)
+		for _, m := range c.mistakes {
+			listed++
+			t.Run(m.title, func(t *testing.T) {
+				made++
+				code, message := m.make(t, shared)
+				fmt.Fprintf(&got, "\n### %s\n%s: %s\n", m.title, code, message)
+				if first := seen[message]; first != m.same {
+					t.Errorf("has the message of %q, want that of %q (where there is none, its own): %s", first, m.same, message)
+				}
+				if m.same == "" {
+					seen[message] = m.title
+				}
+				if len(message) > maxEvent && !strings.Contains(m.title, "thing") { // several things at once
+					t.Errorf("%d bytes are cut in an event: %s", len(message), message)
+				}
+			})
+		}
+	}
+	if listed < 45 {
+		t.Errorf("%d mistakes, want at least 45", listed)
+	}
+	if made < listed { // by -run
+		t.Skipf("%d of %d mistakes were made, which is no file", made, listed)
+	}
+	if *update {
+		if err := os.WriteFile(goldenFile, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(goldenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); diff != "" {
+		t.Errorf("the provider says something else than %s (if it is better: go test ./server -run TestMistakes -update); -file +now:\n%s", goldenFile, diff)
+	}
+}
+
+// make makes the mistake and gives what the provider answers.
+func (m mistake) make(t *testing.T, shared *rig.Rig) (code, message string) {
+	t.Helper()
+	r := shared
+	if m.house != nil {
+		r = rig.New(t, house(*m.house))
+	}
+	mount := m.mount
+	mount.Objects = m.objects
+	if mount.Objects == "" {
+		mount.Objects = dbSecret
+	}
+	mount.Parameters = map[string]string{"region": rig.Region}
+	maps.Copy(mount.Parameters, m.parameters)
+	maps.DeleteFunc(mount.Parameters, func(_, v string) bool { return v == "" })
+	if m.given != nil {
+		m.given(t, r, &mount)
+	}
+	req := r.Request(mount)
+	if m.attributes != nil {
+		editAttributes(t, req, m.attributes)
+	}
+	resp, err := r.Client.Mount(t.Context(), req)
+	if err == nil {
+		t.Fatalf("the provider did as asked: %d files", len(resp.GetFiles()))
+	}
+	wantFinal(t, err)
+	return status.Code(err).String(), normalise(status.Convert(err).Message(), r)
+}
+
+// house is o with what all houses have in common. AWS speaks TLS because issuers have https URLs.
+func house(o rig.Options) rig.Options {
+	o.State, o.TLS = mistakesWorld(), true
+	o.AWS = awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}
+	return o
+}
+
+var replacements = []struct {
+	pattern *regexp.Regexp
+	by      string
+}{
+	{regexp.MustCompile(`\[request id [^\]]+\]`), "[request id REQUEST-ID]"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
+	{regexp.MustCompile(`date/time \d+`), "date/time SECONDS"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+}
+
+// normalise replaces what differs from run to run.
+func normalise(message string, r *rig.Rig) string {
+	issuer := strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")
+	message = strings.ReplaceAll(message, issuer, "oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE")
+	for _, replacement := range replacements {
+		message = replacement.pattern.ReplaceAllString(message, replacement.by)
+	}
+	return message
+}
+
+// mistakesWorld is what AWS holds.
+func mistakesWorld() awssim.State {
+	return awssim.State{
+		Secrets: []awssim.Secret{
+			{Region: rig.Region, Name: "prod/db", Suffix: "AbCdEf", Versions: []awssim.SecretVersion{
+				{ID: "11111111-1111-1111-1111-111111111111", Value: `{"user":"app","password":"old"}`},
+				{ID: "22222222-2222-2222-2222-222222222222", Value: `{"user":"app","password":"hunter2","port":5432,"hosts":["a","b"]}`},
+			}},
+			{Region: rig.Region, Name: "prod/text", Suffix: "AbCdEf", Value: "not JSON"},
+			{Region: rig.Region, Name: "prod/empty", Suffix: "AbCdEf"},
+			{Region: "eu-west-1", Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
+		},
+		Parameters: []awssim.Parameter{
+			{Region: rig.Region, Name: "/prod/url", Versions: []string{"https://old.example.com", "https://example.com"}, Labels: map[string]int64{"live": 1}},
+			{Region: rig.Region, Name: "/prod/key", Type: "SecureString", Value: "s3cret"},
+		},
+	}
+}

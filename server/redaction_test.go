@@ -1,0 +1,318 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/status"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"secrets-provider-aws/auth"
+	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+// canaries are texts that may stand in a file of the volume and in no log and no message. Each is
+// planted where the name says.
+var canaries = map[string]string{
+	"secret value":          "canary-Secr3t-value-1a2b",
+	"key of a JSON value":   "canary-json-key-3c4d",
+	"text beside the JSON":  "canary-not-json-5e6f",
+	"binary secret":         "canary-binary-7g8h",
+	"parameter value":       "canary-Param3ter-9i0j",
+	"nodePublishSecretRef":  "canary-publish-ref-1k2l",
+	"token of no one's":     "canary-foreign-token-3m4n",
+	"a number in the JSON":  "90210314159265",
+	"deep in the JSON":      "canary-deep-5o6p",
+	"version of yesterday":  "canary-previous-7q8r",
+	"token that is rubbish": "canary-rubbish-token-9s0t",
+}
+
+var canaryWorld = awssim.State{
+	Secrets: []awssim.Secret{
+		{Region: rig.Region, Name: "text", Versions: []awssim.SecretVersion{{Value: canaries["version of yesterday"]}, {Value: canaries["secret value"]}}},
+		{Region: rig.Region, Name: "json", Value: fmt.Sprintf(`{%q:1,"number":%s,"deep":{"list":[%q]},"password":%q}`,
+			canaries["key of a JSON value"], canaries["a number in the JSON"], canaries["deep in the JSON"], canaries["secret value"])},
+		{Region: rig.Region, Name: "nearly-json", Value: `{"a":1} ` + canaries["text beside the JSON"]},
+		{Region: rig.Region, Name: "binary", Binary: []byte(canaries["binary secret"] + "\x00\xff")},
+	},
+	Parameters: []awssim.Parameter{{Region: rig.Region, Name: "parameter", Type: "SecureString", Value: canaries["parameter value"]}},
+}
+
+// canaryObjects are volumes by name: what mounts, and each way to fail on a value.
+var canaryObjects = map[string]string{
+	"everything": `
+- {objectName: text, objectType: secretsmanager}
+- {objectName: binary, objectType: secretsmanager}
+- {objectName: nearly-json, objectType: secretsmanager}
+- {objectName: parameter, objectType: ssmparameter}
+- objectName: json
+  objectType: secretsmanager
+  jmesPath: [{path: password, objectAlias: password}, {path: number, objectAlias: number}, {path: deep, objectAlias: deep}]
+`,
+	"not JSON":        jmes("text", "user"),
+	"nearly JSON":     jmes("nearly-json", "a"),
+	"binary as JSON":  jmes("binary", "a"),
+	"no such key":     jmes("json", "nothing"),
+	"wrong type":      jmes("json", "sum(deep.list)"),
+	"wrong function":  jmes("json", "abs(password)"),
+	"bad comparison":  jmes("json", "keys(password)"),
+	"to_number fails": jmes("json", "to_number(password)"),
+	"join of numbers": jmes("json", "join(`,`, deep)"),
+	"no such version": "- {objectName: text, objectType: secretsmanager, objectVersion: 00000000-0000-0000-0000-000000000000}",
+	"too many faults": "- {objectName: text}\n- {objectName: json, objectType: ssm}\n- null",
+	"unknown fields":  "- {objectName: text, objectType: secretsmanager, value: x, secret: y}",
+	"parameter's":     "- {objectName: parameter, objectType: ssmparameter, jmesPath: [{path: a, objectAlias: b}]}",
+}
+
+func jmes(secret, path string) string {
+	return fmt.Sprintf("- {objectName: %s, objectType: secretsmanager, jmesPath: [{path: %q, objectAlias: out}]}", secret, path)
+}
+
+// No secret value, token or credential stands in any log or error, whatever happens to a mount.
+func TestNothingSecretInLogsAndErrors(t *testing.T) {
+	wire := newWiretap(t)
+	r := rig.New(t, rig.Options{State: canaryWorld, Endpoint: wire.url, AWS: awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}})
+	wire.target.Store(r.AWS)
+	var (
+		said  strings.Builder // every error, in every form in which somebody might print it
+		files strings.Builder // the content of every file
+		sent  []string        // every token
+	)
+	mount := func(req *v1alpha1.MountRequest) error {
+		sent = append(sent, tokensIn(t, req)...)
+		resp, err := r.Client.Mount(t.Context(), req)
+		for _, f := range resp.GetFiles() {
+			files.Write(f.GetContents())
+		}
+		if err != nil {
+			say(&said, err)
+			say(&said, status.Convert(err).Details())
+		}
+		return err
+	}
+	request := func(objects string) *v1alpha1.MountRequest {
+		req := r.Request(rig.Mount{Parameters: inRegion(), Objects: objects})
+		req.Secrets = `{"password":"` + canaries["nodePublishSecretRef"] + `"}`
+		return req
+	}
+	for name, objects := range canaryObjects {
+		if err := mount(request(objects)); (err == nil) != (name == "everything" || name == "unknown fields") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, operation := range operations {
+		for _, f := range []awssim.Fault{{Code: "AccessDeniedException"}, {Code: "ValidationException"}, {Status: 500}, {Cut: true}, {Hang: true}} {
+			remove := r.AWS.Inject(fault(operation, f))
+			if mount(request(canaryObjects["everything"])) == nil {
+				t.Errorf("%s with %+v succeeded", operation, f)
+			}
+			remove()
+		}
+	}
+	for name, spoil := range spoiledRequests(r) {
+		req := request(canaryObjects["everything"])
+		spoil(req)
+		if mount(req) == nil {
+			t.Errorf("%s: the mount succeeded", name)
+		}
+	}
+
+	// The canaries were in play: they have arrived in files, or are in what was sent.
+	for _, name := range []string{"secret value", "key of a JSON value", "text beside the JSON", "binary secret", "parameter value", "a number in the JSON", "deep in the JSON"} {
+		if !strings.Contains(files.String(), canaries[name]) {
+			t.Errorf("%s: the canary is in no file, the test shows nothing", name)
+		}
+	}
+	if len(sent) < 30 {
+		t.Errorf("only %d tokens were seen in requests", len(sent))
+	}
+	hidden := map[string]string{}
+	for name, canary := range canaries {
+		hidden[name] = canary
+	}
+	for i, token := range sent {
+		for j, part := range strings.Split(token, ".") { // header, claims, signature
+			if j != 0 { // the header is the same in every cluster, and no secret
+				hidden[fmt.Sprintf("part %d of token %d", j, i)] = part
+			}
+		}
+	}
+	for i, text := range wire.credentials() {
+		hidden[fmt.Sprintf("credential %d", i)] = text
+	}
+	if n := len(wire.credentials()); n < 3*20 { // id, secret and session token of each role session
+		t.Errorf("only %d credentials went over the wire", n)
+	}
+	all := r.Logs() + said.String()
+	if lines := strings.Count(r.Logs(), "msg=mount"); lines < 30 {
+		t.Errorf("only %d mounts are in the log: %s", lines, r.Logs())
+	}
+	for name, text := range hidden {
+		if len(text) >= 8 && strings.Contains(all, text) {
+			t.Errorf("%s shows: ...%s", name, around(all, text))
+		}
+	}
+}
+
+// wiretap stands between the provider and AWS and remembers the credentials that STS gives out.
+type wiretap struct {
+	url    string
+	target atomic.Pointer[awssim.Sim]
+
+	mu   sync.Mutex
+	seen []string
+}
+
+var credentialElements = regexp.MustCompile(`<(?:AccessKeyId|SecretAccessKey|SessionToken)>([^<]+)<`)
+
+func newWiretap(t *testing.T) *wiretap {
+	t.Helper()
+	w := &wiretap{}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			target, err := url.Parse(w.target.Load().URL())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p.SetURL(target)
+			p.Out.Host = p.In.Host // it is signed
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			body, err := io.ReadAll(resp.Body)
+			resp.Body = io.NopCloser(bytes.NewReader(body))
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, match := range credentialElements.FindAllSubmatch(body, -1) {
+				w.seen = append(w.seen, string(match[1]))
+			}
+			return err
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // cuts, as AWS did
+	})
+	t.Cleanup(proxy.Close)
+	w.url = proxy.URL
+	return w
+}
+
+func (w *wiretap) credentials() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.seen)
+}
+
+// spoiledRequests are requests that fail before any value is read, with a canary in each.
+func spoiledRequests(r *rig.Rig) map[string]func(*v1alpha1.MountRequest) {
+	withTokens := func(text string) func(*v1alpha1.MountRequest) {
+		return func(q *v1alpha1.MountRequest) {
+			var attributes map[string]string
+			if json.Unmarshal([]byte(q.GetAttributes()), &attributes) != nil {
+				return
+			}
+			attributes["csi.storage.k8s.io/serviceAccount.tokens"] = text
+			out, _ := json.Marshal(attributes)
+			q.Attributes = string(out)
+		}
+	}
+	quoted := func(token string) string { return fmt.Sprintf(`{"sts.amazonaws.com":{"token":%q}}`, token) }
+	foreign := r.Token(awssim.Token{Namespace: "other", ServiceAccount: "other", Claims: map[string]any{"jti": canaries["token of no one's"]}})
+	expired := r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, TTL: -time.Hour})
+	return map[string]func(*v1alpha1.MountRequest){
+		"tokens are no JSON":      withTokens(canaries["token that is rubbish"]),
+		"token is no JWT":         withTokens(quoted(canaries["token that is rubbish"])),
+		"token with rubbish":      withTokens(quoted("a." + canaries["token that is rubbish"] + ".c")),
+		"token of another":        withTokens(quoted(foreign)),
+		"token that expired":      withTokens(quoted(expired)),
+		"signature of nobody":     withTokens(quoted(expired[:len(expired)-40] + strings.Repeat("A", 40))),
+		"attributes are no JSON":  func(q *v1alpha1.MountRequest) { q.Attributes += canaries["token that is rubbish"] },
+		"secrets are no JSON":     func(q *v1alpha1.MountRequest) { withTokens("")(q); q.Secrets += canaries["nodePublishSecretRef"] },
+		"permission is no number": func(q *v1alpha1.MountRequest) { q.Permission = "rw" },
+	}
+}
+
+func tokensIn(t *testing.T, req *v1alpha1.MountRequest) []string {
+	t.Helper()
+	var attributes map[string]string
+	var byAudience map[string]struct{ Token string }
+	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil ||
+		json.Unmarshal([]byte(attributes["csi.storage.k8s.io/serviceAccount.tokens"]), &byAudience) != nil {
+		return nil
+	}
+	var tokens []string
+	for _, token := range byAudience {
+		tokens = append(tokens, token.Token)
+	}
+	return tokens
+}
+
+// around is the place of text in all, without the text itself: a failed test is a log, too.
+func around(all, text string) string {
+	at := strings.Index(all, text)
+	return strings.ReplaceAll(all[max(0, at-120):min(len(all), at+len(text)+40)], text, "<HERE>")
+}
+
+// say writes v with every verb of fmt that takes anything, as JSON and as a log attribute.
+func say(w *strings.Builder, v any) {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		fmt.Fprintf(w, verb+"\n", v)
+	}
+	text, _ := json.Marshal(v)
+	w.Write(text)
+	slog.New(slog.NewTextHandler(w, nil)).Info("x", "v", v)
+	slog.New(slog.NewJSONHandler(w, nil)).Info("x", "v", v)
+}
+
+// The types that hold secrets hide them, however and inside of whatever they are printed.
+func TestNothingSecretInPrintedTypes(t *testing.T) {
+	const canary = "canary-of-a-type"
+	tokens, err := auth.ParseTokens(`{"sts.amazonaws.com":{"token":"` + canary + `"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tokens) != 1 {
+		t.Fatal("the token was not read, the test shows nothing")
+	}
+	file := provider.File{Path: "p", Content: provider.Content(canary)}
+	for name, v := range map[string]any{
+		"content":        file.Content,
+		"file":           file,
+		"files":          []provider.File{file},
+		"map of files":   map[string]provider.File{"f": file},
+		"token":          tokens["sts.amazonaws.com"],
+		"tokens":         tokens,
+		"map of token":   map[string]auth.Token{"t": tokens["sts.amazonaws.com"]},
+		"error of token": errors.Join(fmt.Errorf("%v", tokens)),
+	} {
+		var said strings.Builder
+		say(&said, v)
+		for form, text := range map[string]string{
+			"as it is": canary, "in hexadecimal": fmt.Sprintf("%x", canary), "in HEXADECIMAL": fmt.Sprintf("%X", canary),
+			"as bytes": strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]"), "in base64": "Y2FuYXJ5LW9mLWEtdHlwZ",
+		} {
+			if strings.Contains(said.String(), text) {
+				t.Errorf("%s shows %s: ...%s", name, form, around(said.String(), text))
+			}
+		}
+		if !strings.Contains(said.String(), "[redacted]") {
+			t.Errorf("%s does not say that it hides something: %s", name, said.String())
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import "fmt"
+
+// rivalName is whose figures stand beside ours. They were measured for BENCH.md in these same scenarios,
+// on a 2-core machine, with driver-written files and --qps and --burst raised to 1000. Absolute times of
+// two machines do not compare: ratios and counts do.
+const rivalName = "AWS's 3.1.1"
+
+// expectation is what BENCH.md says of one figure.
+type expectation struct {
+	rival string // AWS's provider; empty where it was not measured
+	goal  goal
+}
+
+// goal bounds a figure. The zero value is no goal.
+type goal struct {
+	kind  goalKind
+	bound float64
+}
+
+type goalKind int
+
+const (
+	atMost     goalKind = iota + 1
+	atLeast             // of Value
+	timesFloor          // at most bound times Floor
+)
+
+// expectations by scenario and what is measured.
+var expectations = map[string]map[string]expectation{
+	"idle": {
+		"time to serve": {"68 ms", goal{atMost, 50}},
+		"RSS":           {"30 MiB", goal{atMost, 20}},
+		"binary":        {"45.5 MiB", goal{atMost, 25}},
+	},
+	"cold1":  {"time": {"80 ms", goal{timesFloor, 1.5}}},
+	"cold20": {"time": {"452 ms", goal{timesFloor, 1.5}}},
+	"warm": {
+		"time":      {"449 ms", goal{timesFloor, 1.5}},
+		"STS calls": {"1", goal{atMost, 0}},
+	},
+	"boot": {
+		"time":        {"459 ms", goal{atMost, 200}},
+		"STS calls":   {"100", goal{atMost, 10}},
+		"reads":       {"1000", goal{atMost, 100}},
+		"connections": {"200", goal{atMost, 40}},
+		"peak RSS":    {"63 MiB", goal{atMost, 45}},
+	},
+	"sweep": {
+		"STS calls": {"300", goal{atMost, 0}},
+		"reads":     {"3000", goal{atMost, 0}},
+		"CPU":       {"1660 ms", goal{atMost, 150}},
+	},
+	"rotate": {
+		"republish sees it after":   {"at once", goal{atMost, 1.1 * rotateInterval.Seconds() * 1000}},
+		"first mount sees it after": {"at once", goal{timesFloor, 1.5}},
+	},
+	"saturate": {
+		"mounts":        {"400 /s", goal{atLeast, 1200}},
+		"CPU per mount": {"3.0 ms", goal{atMost, 1}},
+		"peak RSS":      {"313 MiB", goal{atMost, 60}},
+		"sockets":       {"4800", goal{atMost, 64}},
+	},
+	"outage": {
+		"known pod republished": {"fails after 12.6 s", goal{atMost, 10_000}},
+		"new pod mounted":       {"fails after 12.6 s", goal{atMost, 10_000}},
+		"stranger refused":      {"fails after 12.6 s", goal{atMost, 10_000}},
+	},
+	"blackhole": {
+		"answer":               {"hangs to the deadline", goal{atMost, kubeletPatience.Seconds() * 1000}},
+		"with failover region": {"hangs to the deadline", goal{atMost, 7000}},
+	},
+	"scale": {
+		"peak RSS":          {"", goal{atMost, cacheMiB + 40}},
+		"last/first 100":    {"", goal{atMost, 1.25}},
+		"CPU per mount":     {"", goal{}},
+		"time per identity": {"", goal{}},
+	},
+}
+
+// met reports whether m reaches g and nothing went wrong.
+func (g goal) met(m measurement) bool {
+	switch g.kind {
+	case atLeast:
+		return m.Fault == "" && m.Value >= g.bound
+	case timesFloor:
+		return m.Fault == "" && m.Value <= g.bound*m.Floor
+	case atMost:
+		return m.Fault == "" && m.Value <= g.bound
+	default:
+		return m.Fault == ""
+	}
+}
+
+// text is g for people, in the unit of the figure.
+func (g goal) text(unit string) string {
+	switch g.kind {
+	case atLeast:
+		return "≥ " + quantity(g.bound, unit)
+	case timesFloor:
+		return fmt.Sprintf("≤ %g × floor", g.bound)
+	case atMost:
+		return "≤ " + quantity(g.bound, unit)
+	default:
+		return "–"
+	}
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// sample is the same thing measured several times, in milliseconds.
+type sample []float64
+
+func (s *sample) add(d time.Duration) { *s = append(*s, millis(d)) }
+
+// median is what is reported: one disturbed repetition does not move it.
+func (s sample) median() float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(s))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+)
+
+// The load of saturate.
+const (
+	saturateClients  = 16
+	saturateAccounts = 10
+	saturateSecrets  = 5 // of each pod, and of no other
+)
+
+// saturateMounts is after how many AWS's provider had the memory and the sockets of BENCH.md.
+const saturateMounts = 2400
+
+// measureSaturate mounts one new pod after another, as fast as it goes.
+func measureSaturate(ctx context.Context, l *lab) ([]measurement, error) {
+	mounts := l.pick(saturateMounts, saturateMounts/2)
+	set := secretSet{Prefix: "fresh", Count: mounts * saturateSecrets, Bytes: smallSecret}
+	var all load
+	err := l.inWorld(ctx, 0, func(w *world) error {
+		if _, err := w.rehearse(ctx, set.names(0, 1)); err != nil {
+			return err
+		}
+		pods := make([]pod, mounts)
+		for i := range pods {
+			pods[i] = pod{fmt.Sprintf("pod-%d", i), fmt.Sprintf("account-%d", i%saturateAccounts), set.names(i*saturateSecrets, saturateSecrets)}
+		}
+		reqs, err := w.requests(pods...)
+		if err != nil {
+			return err
+		}
+		for range l.pick(5, 2) {
+			if err := w.withProvider(ctx, func(p *provider) error { return all.add(ctx, w, p, reqs) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, set)
+	return all.measurements(mounts), err
+}
+
+// load is what mounting all of the pods took, once for each repetition.
+type load struct {
+	perSecond, peak, sockets sample
+	provider, aws, client    sample // CPU of each mount, in milliseconds
+}
+
+func (l *load) add(ctx context.Context, w *world, p *provider, reqs []*v1alpha1.MountRequest) error {
+	runtime.GC() // of what was prepared
+	pids := [...]int{p.pid, w.aws.pid, os.Getpid()}
+	var before [len(pids)]time.Duration
+	var err error
+	for i, pid := range pids {
+		if before[i], err = cpuTime(pid); err != nil {
+			return err
+		}
+	}
+	sockets := watchSockets(p.pid)
+	took, err := p.mountAll(ctx, reqs, saturateClients)
+	open := sockets()
+	if err != nil {
+		return err
+	}
+	for i, into := range []*sample{&l.provider, &l.aws, &l.client} {
+		after, err := cpuTime(pids[i])
+		if err != nil {
+			return err
+		}
+		into.add((after - before[i]) / time.Duration(len(reqs)))
+	}
+	peak, err := residentMiB(p.pid, residentPeak)
+	l.perSecond = append(l.perSecond, float64(len(reqs))/took.Seconds())
+	l.peak = append(l.peak, peak)
+	l.sockets = append(l.sockets, float64(open))
+	return err
+}
+
+func (l *load) measurements(mounts int) []measurement {
+	cpu := l.provider.median()
+	return []measurement{
+		{
+			What: "mounts", Value: l.perSecond.median(), Unit: "/s",
+			Note: fmt.Sprintf("of saturate: %d mounts, %d at a time; CPU of each: provider %.2f ms, simulator %.2f ms, client %.2f ms; two cores for the provider alone would do %.0f /s",
+				mounts, saturateClients, cpu, l.aws.median(), l.client.median(), 2000/cpu),
+		},
+		{What: "CPU per mount", Value: cpu, Unit: "ms"},
+		{What: "peak RSS", Value: l.peak.median(), Unit: "MiB"},
+		{What: "sockets", Value: l.sockets.median()},
+	}
+}
