@@ -92,8 +92,8 @@ func (c *tenant) roleARN() string { return "arn:aws:iam::" + account + ":role/" 
 func (c *tenant) setRole(name string, trust awssim.Document) {
 	c.t.Helper()
 	c.must(c.aws.SetRole(awssim.Role{Name: name, TrustPolicy: trust, Policies: []awssim.Document{
-		awssim.AllowPolicy("arn:aws:secretsmanager:*:"+account+":secret:"+c.namespace+"/*", "secretsmanager:GetSecretValue"),
-		awssim.AllowPolicy("arn:aws:ssm:*:"+account+":parameter/"+c.namespace+"/*", "ssm:GetParameters"),
+		awssim.AllowPolicy("arn:aws:secretsmanager:*:"+account+":secret:"+c.namespace+"*", "secretsmanager:GetSecretValue"),
+		awssim.AllowPolicy("arn:aws:ssm:*:"+account+":parameter/"+c.namespace+"*", "ssm:GetParameters"),
 	}}))
 }
 

@@ -15,16 +15,23 @@ import (
 // test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.0. What waits there for a time waits here for a condition.
 func TestBats_AWS(t *testing.T) {
 	c := newTenant(t)
-	put := func(name, value string) string {
+	// The names are without slashes, as there.
+	name := func(object string) string { return c.namespace + "-" + object }
+	putParameter := func(object, value string) string {
 		c.values = append(c.values, value)
 		_, err := c.parameterStore().PutParameter(c.ctx, &ssm.PutParameterInput{
-			Name: aws.String(c.namespace + "/" + name), Value: aws.String(value), Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true),
+			Name: aws.String(name(object)), Value: aws.String(value), Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true),
 		})
 		c.must(err)
-		return c.namespace + "/" + name
+		return name(object)
+	}
+	putSecret := func(object, value string) string {
+		c.values = append(c.values, value)
+		c.aws.PutSecret(region, name(object), value)
+		return name(object)
 	}
 	const pod, mounted = "basic-test-mount", "/mnt/secrets/"
-	file := func(name string) string { return mounted + c.namespace + "_" + name }
+	file := func(object string) string { return mounted + name(object) }
 
 	c.step("Install aws provider", func() {
 		c.must(c.WaitPodsReady(c.ctx, releaseNamespace, providerLabels, 1))
@@ -47,11 +54,11 @@ func TestBats_AWS(t *testing.T) {
 - objectName: %s
   objectType: secretsmanager
 `,
-			put("ParameterStoreTest1", "ParameterStoreTest1Value"), put("ParameterStoreTestWithLongName", "ParameterStoreTest2Value"),
-			put("ParameterStoreRotationTest", "BeforeRotation"), c.secret("SecretsManagerRotationTest", "BeforeRotation"),
-			c.secret("SecretsManagerTest1", "SecretsManagerTest1Value"), region, account, c.secret("SecretsManagerTest2", "SecretsManagerTest2Value"),
-			c.secret("SecretsManagerSync", "SecretUser"),
-		), fmt.Sprintf("  secretObjects: [{secretName: secret, type: Opaque, data: [{objectName: %s_SecretsManagerSync, key: username}]}]", c.namespace))
+			putParameter("ParameterStoreTest1", "ParameterStoreTest1Value"), putParameter("ParameterStoreTestWithLongName", "ParameterStoreTest2Value"),
+			putParameter("ParameterStoreRotationTest", "BeforeRotation"), putSecret("SecretsManagerRotationTest", "BeforeRotation"),
+			putSecret("SecretsManagerTest1", "SecretsManagerTest1Value"), region, account, putSecret("SecretsManagerTest2", "SecretsManagerTest2Value"),
+			putSecret("SecretsManagerSync", "SecretUser"),
+		), fmt.Sprintf("  secretObjects: [{secretName: secret, type: Opaque, data: [{objectName: %s, key: username}]}]", name("SecretsManagerSync")))
 		if provider := c.kubectl("get", "secretproviderclasses.secrets-store.csi.x-k8s.io/basic-test-mount-spc", "-o", "jsonpath={.spec.provider}"); provider != "aws" {
 			c.t.Errorf("the provider is %q", provider)
 		}
@@ -61,12 +68,12 @@ func TestBats_AWS(t *testing.T) {
 	})
 	c.step("CSI inline volume test with rotation - parameter store", func() {
 		c.checkRead(pod, file("ParameterStoreRotationTest"), "BeforeRotation")
-		put("ParameterStoreRotationTest", "AfterRotation")
+		putParameter("ParameterStoreRotationTest", "AfterRotation")
 		c.untilRead(pod, file("ParameterStoreRotationTest"), "AfterRotation")
 	})
 	c.step("CSI inline volume test with rotation - secrets manager", func() {
 		c.checkRead(pod, file("SecretsManagerRotationTest"), "BeforeRotation")
-		c.secret("SecretsManagerRotationTest", "AfterRotation")
+		putSecret("SecretsManagerRotationTest", "AfterRotation")
 		c.untilRead(pod, file("SecretsManagerRotationTest"), "AfterRotation")
 	})
 	c.step("CSI inline volume test with pod portability - read ssm parameters from pod", func() {

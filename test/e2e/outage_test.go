@@ -33,7 +33,7 @@ func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
 	c.runPod("running", podSpec{classes: []string{"secrets"}})
 	file := c.hostPath("running", 0, "password")
 	known, stranger := c.token(serviceAccount), c.token("stranger")
-	conn, err := csidriver.Dial(c.Path("/run/secrets-store-csi-providers/aws.sock"))
+	conn, err := csidriver.Dial(c.Path(socket))
 	c.must(err)
 	defer func() { _ = conn.Close() }()
 	mounts := 0

@@ -6,11 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/csidriver"
 )
 
 // slow makes each read of the tenant's secrets take a while, so that something is under way whenever the provider ends.
@@ -49,29 +57,28 @@ func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
 	}
 }
 
-// helm upgrade rolls the DaemonSet while pods come without pause, with a read of their secret under way at any time.
+// helm upgrade rolls the DaemonSet while pods come without pause, with reads of their secret under way at any time. The driver tries
+// a mount again when the provider hangs up, so others mount as well, which do not: not one of those may fail either.
 func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-upgrade")
-	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
+	objects := `[{objectName: ` + name + `, objectType: secretsmanager, objectAlias: password}]`
+	c.class("secrets", objects)
 	defer c.slow(time.Second)()
 	c.runPod("running", podSpec{classes: []string{"secrets"}})
 	before := c.provider()
 
 	ctx, stop := context.WithCancel(c.ctx)
 	defer stop()
-	type result struct {
-		pods int
-		err  error
-	}
-	created := make(chan result, 1)
-	go func() {
-		var r result
-		for ; ctx.Err() == nil && r.err == nil && r.pods < 60; r.pods++ {
-			r.err = c.Apply(c.ctx, c.podManifest(fmt.Sprint("pod-", r.pods), "many", podSpec{classes: []string{"secrets"}}))
+	var work sync.WaitGroup
+	pods, podsErr := 0, error(nil)
+	work.Go(func() {
+		for ; ctx.Err() == nil && podsErr == nil && pods < 60; pods++ {
+			podsErr = c.Apply(c.ctx, c.podManifest(fmt.Sprint("pod-", pods), "many", podSpec{classes: []string{"secrets"}}))
 		}
-		created <- r
-	}()
+	})
+	mounts, mountErrs := 0, make(chan error, 10000)
+	work.Go(c.mountWithoutPause(ctx, objects, &mounts, mountErrs))
 	for _, round := range []string{"1", "2"} {
 		start := time.Now()
 		_, err := c.upgrade(c.ctx, "--set-string", "podAnnotations.round="+round)
@@ -79,20 +86,58 @@ func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
 		t.Logf("upgrade %s took %.1f s", round, time.Since(start).Seconds())
 	}
 	stop()
-	r := <-created
-	c.must(r.err)
-	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", r.pods))
-	t.Logf("%d pods started meanwhile", r.pods)
+	work.Wait()
+	c.must(podsErr)
+	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
+	t.Logf("%d pods started meanwhile, and %d other mounts", pods, mounts)
 	if after := c.provider(); after.Metadata.UID == before.Metadata.UID {
 		t.Error("the provider's pod was not replaced")
 	}
 	if n := c.failedMounts(); n != 0 {
 		t.Errorf("%d mounts failed:\n%s", n, c.kubectl("get", "events", "--field-selector=reason=FailedMount"))
 	}
-	c.checkFirstSight("many", r.pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-upgrade")
+	if n := len(mountErrs); n != 0 {
+		t.Errorf("%d of the other mounts failed, the first with %v", n, <-mountErrs)
+	}
+	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-upgrade")
 	// What runs is refreshed by the new one.
 	c.secret("password", "correct-horse-upgraded")
 	c.untilRead("running", "/mnt/secrets/password", "correct-horse-upgraded")
+}
+
+// mountWithoutPause calls the provider's socket as the driver does, but with a connection for each mount and without a second try: ten
+// times a second until ctx ends. What fails goes to errs, and count is how many there were.
+func (c *tenant) mountWithoutPause(ctx context.Context, objects string, count *int, errs chan<- error) func() {
+	c.t.Helper()
+	token, folder := c.token(serviceAccount), c.t.TempDir()
+	mount := func(number int) error {
+		conn, err := grpc.NewClient("unix:"+c.Path(socket), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		dir := filepath.Join(folder, strconv.Itoa(number))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		return csidriver.Mount(c.ctx, conn, csidriver.Volume{
+			Namespace: c.namespace, ServiceAccount: serviceAccount, Pod: fmt.Sprint("other-", number), PodUID: fmt.Sprint("uid-", number), Class: "secrets",
+			Parameters: map[string]string{"objects": objects}, Tokens: map[string]string{audience: token},
+		}, dir)
+	}
+	return func() {
+		var mounts sync.WaitGroup
+		defer mounts.Wait()
+		for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; <-tick.C {
+			number := *count
+			*count++
+			mounts.Go(func() {
+				if err := mount(number); err != nil {
+					errs <- err
+				}
+			})
+		}
+	}
 }
 
 // A node that loses power comes back with all of its pods at once. The provider has forgotten everything.

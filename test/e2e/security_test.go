@@ -74,7 +74,7 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 		}
 	})
 	c.step("nobody but root may use the socket", func() {
-		info, err := os.Stat(c.Path("/run/secrets-store-csi-providers/aws.sock"))
+		info, err := os.Stat(c.Path(socket))
 		c.must(err)
 		if mode := info.Mode(); mode.Perm() != 0o600 || mode.Type() != os.ModeSocket {
 			c.t.Errorf("the socket is %s", mode)

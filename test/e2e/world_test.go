@@ -26,6 +26,7 @@ const (
 	releaseNamespace = "kube-system"
 	providerLabels   = "app.kubernetes.io/name=secrets-provider-aws"
 	audience         = "sts.amazonaws.com"
+	socket           = "/run/secrets-store-csi-providers/aws.sock" // in the node, where /var/run is a link
 
 	// refreshInterval is the provider's --refresh-interval: cases wait for it.
 	refreshInterval = "5s"
