@@ -71,4 +71,4 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
 
-replace monis.app/mlog => ./test/mlog
+replace monis.app/mlog => ./test/node/modules/driver/mlog

@@ -9,5 +9,5 @@
 //
 //	make e2e                                    all of it
 //	make e2e TESTFLAGS='-run TestUpgrade -v'    one case
-//	E2E_ARTEFACTS=/tmp/artefacts make e2e       keep there what explains a failure
+//	E2E_ARTEFACTS=FOLDER make e2e              keep there what explains a failure
 package e2e
