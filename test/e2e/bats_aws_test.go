@@ -86,6 +86,7 @@ func TestBats_AWS(t *testing.T) {
 	})
 	c.step("Sync with Kubernetes Secret", func() {
 		c.untilSynced("secret", "username", "SecretUser")
+		c.untilOwners("secret", 1) // the driver names it some seconds later; a pod that is gone by then leaves the Secret behind
 	})
 	c.step("CSI inline volume test with pod portability - unmount succeeds", func() {
 		c.kubectl("delete", "pod", pod, "--timeout=2m")
