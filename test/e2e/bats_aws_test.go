@@ -86,7 +86,8 @@ func TestBats_AWS(t *testing.T) {
 	})
 	c.step("Sync with Kubernetes Secret", func() {
 		c.untilSynced("secret", "username", "SecretUser")
-		c.untilOwners("secret", 1) // the driver names it some seconds later; a pod that is gone by then leaves the Secret behind
+		// With each rotation the driver takes the owner away, and gives it back seconds later: a pod that is deleted between leaves the Secret.
+		c.untilOwners("secret", 1)
 	})
 	c.step("CSI inline volume test with pod portability - unmount succeeds", func() {
 		c.kubectl("delete", "pod", pod, "--timeout=2m")

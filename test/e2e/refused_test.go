@@ -28,8 +28,8 @@ func TestRefused_DescribeSaysRoleServiceAccountAndWhatToChange(t *testing.T) {
 	for _, want := range []string{
 		"ServiceAccount " + c.namespace + "/app cannot assume role " + c.roleARN(),
 		"its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider " + issuer,
-		"with sub = system:serviceaccount:" + c.namespace + ":app",
-		"and aud = sts.amazonaws.com",
+		"sub = system:serviceaccount:" + c.namespace + ":app",
+		"aud = sts.amazonaws.com",
 		"SecretProviderClass " + c.namespace + "/secrets",
 		"request id",
 	} {
