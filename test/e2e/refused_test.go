@@ -101,6 +101,7 @@ func TestAWSAway_PodsStartWithTheLastKnownValue(t *testing.T) {
 	stale := c.metric("secrets_provider_aws_values_total", `source="stale"`)
 	remove := c.aws.Inject(awssim.Fault{Object: name, Status: 503})
 	defer remove()
+	outlastSharing()
 	c.runPod("during", podSpec{classes: []string{"secrets"}})
 	if got := c.read("during", "/mnt/secrets/password"); got != "correct-horse-stale" {
 		t.Errorf("the pod reads %q", got)
