@@ -1,8 +1,10 @@
 // Package auth tells who a pod is and gets the credentials of its IAM role.
 //
 // The CSI driver hands over tokens that the API server signed for the pod's ServiceAccount.
-// The role comes from the SecretProviderClass or from the ServiceAccount's annotation, and
-// STS AssumeRoleWithWebIdentity exchanges the token for temporary credentials of the role.
+// With web identity the role comes from the SecretProviderClass or from the ServiceAccount's
+// annotation, and STS AssumeRoleWithWebIdentity exchanges the token for temporary credentials of
+// the role. With EKS Pod Identity the agent on the node does, for the role that EKS has associated.
+// From there STS AssumeRole can lead to one more role.
 package auth
 
 import (
@@ -32,30 +34,75 @@ func (p Pod) subject() string {
 	return "system:serviceaccount:" + p.Namespace + ":" + p.ServiceAccount
 }
 
+// Mode is how a pod gets credentials.
+type Mode int
+
+// The modes. Web identity is the default.
+const (
+	WebIdentity Mode = iota // the token is exchanged by STS, for a role that trusts the cluster's issuer
+	PodIdentity             // the token is exchanged by the EKS Pod Identity agent, for the associated role
+)
+
+// String is the mode as logs show it.
+func (m Mode) String() string {
+	if m == PodIdentity {
+		return "pod-identity"
+	}
+	return "web-identity"
+}
+
 // Identity is who asks AWS: the only key under which anything may ever be shared. Two
 // identities never share a credential or a value, whatever else of them is equal.
 type Identity struct {
+	Mode              Mode
 	Namespace         string
 	ServiceAccount    string
 	ServiceAccountUID string // from the token, so that a ServiceAccount made anew is somebody else
-	RoleARN           string
+	PodUID            string // only with PodIdentity, whose credentials carry the pod's name and uid as session tags
+	RoleARN           string // the pod's own role; empty with PodIdentity, where the association decides
+	AssumeRoleARN     string // the role that the pod's own then assumes; empty for none
+	ExternalID        string // for AssumeRoleARN; empty for none
 }
 
 // Key is the identity as a text that no other identity has.
 func (i Identity) Key() string {
-	return fmt.Sprintf("%q %q %q %q", i.Namespace, i.ServiceAccount, i.ServiceAccountUID, i.RoleARN)
+	return fmt.Sprintf("%d %q %q %q %q %q %q %q", i.Mode, i.Namespace, i.ServiceAccount, i.ServiceAccountUID, i.PodUID, i.RoleARN, i.AssumeRoleARN, i.ExternalID)
 }
 
 // String names the identity in messages and logs.
 func (i Identity) String() string {
-	return fmt.Sprintf("ServiceAccount %s/%s with role %s", i.Namespace, i.ServiceAccount, i.RoleARN)
+	text := fmt.Sprintf("ServiceAccount %s/%s with %s", i.Namespace, i.ServiceAccount, i.ownRole())
+	if i.Mode == PodIdentity {
+		text += " for pod " + i.PodUID
+	}
+	if i.AssumeRoleARN != "" {
+		text += " and then role " + i.AssumeRoleARN
+	}
+	return text
 }
 
-// Config is what New needs. All fields but NodeName and Now are required.
+// ownRole names the first role in messages.
+func (i Identity) ownRole() string {
+	if i.Mode == PodIdentity {
+		return "the role of its Pod Identity association"
+	}
+	return "role " + i.RoleARN
+}
+
+// Wish is what a SecretProviderClass says of the identity.
+type Wish struct {
+	PodIdentity   bool   // rather than web identity
+	RoleARN       string // with web identity; empty: as the ServiceAccount is annotated
+	AssumeRoleARN string // role to go on to; empty for none
+	ExternalID    string // for AssumeRoleARN; empty for none
+}
+
+// Config is what New needs. AWS and Kubernetes are required.
 type Config struct {
 	AWS        aws.Config         // from awsapi.Load
 	Kubernetes metadata.Interface // used for `get` on serviceaccounts and nodes, nothing else
 	NodeName   string             // the node that the provider runs on; empty: as the pod's token names it
+	Agent      Agent              // the EKS Pod Identity agent; zero: as EKS installs it
 	Now        func() time.Time   // time.Now where nil
 }
 
@@ -63,6 +110,7 @@ type Config struct {
 type Authenticator struct {
 	kubernetes metadata.Interface
 	sts        *awsapi.Regional[*sts.Client]
+	agent      *agent
 	nodeName   string
 	now        func() time.Time
 	sessions   *sessions
@@ -93,6 +141,7 @@ func New(cfg Config) (*Authenticator, error) {
 		sts: awsapi.NewRegional(func(region string) *sts.Client {
 			return sts.NewFromConfig(cfg.AWS, func(o *sts.Options) { o.Region = region })
 		}),
+		agent:    newAgent(cfg.Agent, cfg.AWS.Retryer, cfg.Now),
 		nodeName: cfg.NodeName,
 		now:      cfg.Now,
 		sessions: sessions,
@@ -100,20 +149,34 @@ func New(cfg Config) (*Authenticator, error) {
 	}, nil
 }
 
-// Identify tells who pod is: its token for STS is checked against pod, and the role is
-// roleARN or, where that is empty, the ServiceAccount's annotation. Errors are *fault.Error.
-func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, roleARN string) (Identity, Token, error) {
-	token, err := tokens.forPod(audienceSTS, pod, a.now())
+// Identify tells who pod is, with the token to get credentials for: the one for STS or, with Pod
+// Identity, for EKS, checked against pod. The role is that of wish or, where it names none, the
+// ServiceAccount's annotation; with Pod Identity the API server is not asked. Errors are *fault.Error.
+func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, wish Wish) (Identity, Token, error) {
+	id := Identity{
+		Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount,
+		AssumeRoleARN: wish.AssumeRoleARN, ExternalID: wish.ExternalID,
+	}
+	audience := audienceSTS
+	if wish.PodIdentity {
+		audience = audienceEKS
+	}
+	token, err := tokens.forPod(audience, pod, a.now())
 	if err != nil {
 		return Identity{}, Token{}, err
 	}
-	if roleARN == "" {
-		if roleARN, err = a.role(ctx, pod); err != nil {
-			return Identity{}, Token{}, err
-		}
+	id.ServiceAccountUID = token.claims.Kubernetes.ServiceAccount.UID
+	switch {
+	case wish.PodIdentity:
+		id.Mode = PodIdentity
+		id.PodUID, err = podUID(pod, token)
+	case wish.RoleARN != "":
+		id.RoleARN = wish.RoleARN
+	default:
+		id.RoleARN, err = a.role(ctx, pod)
 	}
-	return Identity{
-		Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount,
-		ServiceAccountUID: token.claims.Kubernetes.ServiceAccount.UID, RoleARN: roleARN,
-	}, token, nil
+	if err != nil {
+		return Identity{}, Token{}, err
+	}
+	return id, token, nil
 }

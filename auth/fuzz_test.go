@@ -4,9 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"secrets-provider-aws/provider/fault"
 )
@@ -80,7 +82,7 @@ func FuzzParseTokens(f *testing.F) {
 	for _, payload := range claimTexts {
 		f.Add(audienceSTS, `{"alg":"RS256"}`, payload, "signature", "")
 	}
-	f.Add("pods.eks.amazonaws.com", "h", goodClaims, "s", "")
+	f.Add(audienceEKS, "h", goodClaims, "s", "")
 	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":"secret-secret-secret","expirationTimestamp":"2026-03-01T13:00:00Z"}}`)
 	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":7}}`)
 	f.Add("", "", "", "", `["sts.amazonaws.com"]`)
@@ -121,4 +123,61 @@ func FuzzParseTokens(f *testing.F) {
 			t.Errorf("accepted the token of %q that expires at %v, on node %q", c.Subject, c.Expires, node)
 		}
 	})
+}
+
+// FuzzAgentAnswer holds that an answer of the Pod Identity agent, or of whatever else listens there, gives
+// whole credentials that have not expired, or an error of one line that repeats neither them nor the token.
+func FuzzAgentAnswer(f *testing.F) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const good = `{"AccessKeyId":"ASIA","SecretAccessKey":"secret-secret-secret","Token":"token-token-token-token","AccountId":"123456789012","Expiration":"2026-03-01T18:00:00Z"}`
+	f.Add(200, []byte(good))
+	for _, body := range []string{
+		"", "null", "{}", "[]", "7", `"secret-secret-secret"`, strings.Replace(good, "2026", "2025", 1), strings.Replace(good, `"2026-03-01T18:00:00Z"`, "1772388000", 1),
+		strings.Replace(good, "ASIA", "", 1), strings.Replace(good, `"Token":`, `"token":`, 1), good[:40], good + good, "\xff\xfe" + good, strings.Repeat("[", 70000),
+	} {
+		f.Add(200, []byte(body))
+	}
+	f.Add(404, []byte("[id]: (ResourceNotFoundException): No association found, fault: client"))
+	f.Add(400, []byte("(AccessDeniedException): , fault: "))
+	f.Add(500, []byte("unable to fetch credentials\r\n\x1b[31m\u202e"))
+	f.Add(429, []byte(strings.Repeat("é", 1000)))
+	raw := makeToken(`{"alg":"RS256"}`, goodClaims, strings.Repeat("signature", 20))
+	f.Add(400, []byte("you sent "+raw))
+	f.Add(403, []byte("a, "+raw[:len(raw)/2]+"\n"+raw))
+	g := newAgent(Agent{}, nil, func() time.Time { return now })
+	id := Identity{Mode: PodIdentity, Namespace: "payments", ServiceAccount: "payment-sa", PodUID: "u"}
+	f.Fuzz(func(t *testing.T, status int, body []byte) {
+		c, err := g.read(id, Token{raw: raw}, status, body)
+		if err == nil {
+			if status != 200 || c.AccessKeyID == "" || c.SecretAccessKey == "" || c.SessionToken == "" || !c.CanExpire || !now.Before(c.Expires) {
+				t.Errorf("accepted %q with status %d", body, status)
+			}
+			return
+		}
+		text := err.Error()
+		if c.HasKeys() || fault.KindOf(err) != fault.Credentials && fault.KindOf(err) != fault.Transient {
+			t.Errorf("error %v of kind %v beside %d bytes of credentials", err, fault.KindOf(err), len(c.AccessKeyID))
+		}
+		if strings.ContainsAny(text, "\r\n\x1b") || !utf8.ValidString(text) || len(text) > 1000 {
+			t.Errorf("not one printable line of at most 1000 bytes: %q", text)
+		}
+		for _, part := range append(strings.Split(raw, "."), raw) {
+			if strings.Contains(text, part) {
+				t.Errorf("the error repeats the token: %s", text)
+			}
+		}
+		if status == 200 { // a good answer of which one field is wrong holds credentials
+			const own = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node gave no usable answer: it is not the JSON of credentials longer than 64 KiB " +
+				"it lacks AccessKeyId, SecretAccessKey, Token or Expiration its credentials have expired, by the clock of the node (the kubelet tries again by itself)"
+			checkNoPiece(t, text, string(body), own)
+		}
+	})
+}
+
+// The agent is the node's own: its address must never be asked of a proxy, which would see the token.
+func TestPodIdentity_NoProxy(t *testing.T) {
+	transport, ok := newAgent(Agent{}, nil, time.Now).http.Transport.(*http.Transport)
+	if !ok || transport.Proxy != nil {
+		t.Errorf("transport %+v, want one without a proxy", transport)
+	}
 }

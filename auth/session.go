@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,18 +24,24 @@ const (
 	maxExchange = 30 * time.Second
 )
 
-// Session gives the credentials of one identity. It asks STS only where it has none that last, and once
-// for all who ask at the same time. It prints as the identity.
-type Session struct {
-	a      *Authenticator
-	id     Identity
-	token  Token
-	region string
+// Way is how the credentials of an identity are asked for. It is no part of the identity.
+type Way struct {
+	Regions     []string // whose STS to ask: one, or two where the second may answer for the first
+	AddressType string   // address of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for whichever answers
 }
 
-// Session of id, with a token to get credentials for and the region whose STS to ask.
-func (a *Authenticator) Session(id Identity, token Token, region string) *Session {
-	return &Session{a: a, id: id, token: token, region: region}
+// Session gives the credentials of one identity. It asks for them only where it has none that last, and once
+// for all who ask at the same time. It prints as the identity.
+type Session struct {
+	a     *Authenticator
+	id    Identity
+	token Token
+	way   Way
+}
+
+// Session of id, with a token to get credentials for and the way to get them.
+func (a *Authenticator) Session(id Identity, token Token, way Way) *Session {
+	return &Session{a: a, id: id, token: token, way: way}
 }
 
 // String names the identity, no credential.
@@ -56,7 +63,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
-		c, err := s.a.exchange(ctx, s.id, s.token, s.region)
+		c, err := s.a.exchange(ctx, s.id, s.token, s.way)
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +76,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return c, r.Err
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
-			Kind: fault.Transient, What: assumeWhat(s.id), Region: s.region,
+			Kind: fault.Transient, What: ownWhat(s.id), Region: s.way.Regions[0],
 			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
@@ -77,6 +84,40 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 // Forget drops the credentials: AWS no longer takes them.
 func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
+
+// exchange gets the credentials of id for its token: those of its own role and, where it goes on to
+// another, of that one. Those of its own role are then kept nowhere. Errors are *fault.Error.
+func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, way Way) (aws.Credentials, error) {
+	var (
+		own      aws.Credentials
+		answered = way.Regions[0]
+		err      error
+	)
+	if id.Mode == PodIdentity {
+		own, err = a.agent.credentials(ctx, id, token, way.AddressType)
+	} else {
+		own, answered, err = inEither(ctx, way.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
+			return a.webIdentity(ctx, id, token, region)
+		})
+	}
+	if err != nil || id.AssumeRoleARN == "" {
+		return own, err
+	}
+	// The region that has just answered goes first: the other may still be silent.
+	regions := append([]string{answered}, slices.DeleteFunc(slices.Clone(way.Regions), func(r string) bool { return r == answered })...)
+	c, _, err := inEither(ctx, regions, func(ctx context.Context, region string) (aws.Credentials, error) {
+		return a.assumeRole(ctx, id, own, region)
+	})
+	return c, err
+}
+
+// ownWhat says in a message which credentials are missing.
+func ownWhat(id Identity) string {
+	if id.Mode == PodIdentity {
+		return agentWhat(id)
+	}
+	return webIdentityWhat(id)
+}
 
 // sessions keeps credentials by identity, each until shortly before it ends.
 type sessions struct {

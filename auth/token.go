@@ -13,8 +13,11 @@ import (
 	"secrets-provider-aws/provider/fault"
 )
 
-// audienceSTS is the audience of tokens for STS (EKS User Guide, "IAM roles for service accounts").
-const audienceSTS = "sts.amazonaws.com"
+// Audiences of tokens (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").
+const (
+	audienceSTS = "sts.amazonaws.com"
+	audienceEKS = "pods.eks.amazonaws.com"
+)
 
 // maxToken is the most that STS takes (AssumeRoleWithWebIdentity, WebIdentityToken).
 const maxToken = 20000 // bytes
@@ -41,6 +44,9 @@ type claims struct {
 		Node struct {
 			Name string `json:"name"`
 		} `json:"node"`
+		Pod struct {
+			UID string `json:"uid"`
+		} `json:"pod"`
 		ServiceAccount struct {
 			UID string `json:"uid"`
 		} `json:"serviceaccount"`
@@ -114,6 +120,24 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	}
 	token.claims = c
 	return token, nil
+}
+
+// podUID is the uid of the pod that asks, which the credentials of its token are for.
+func podUID(pod Pod, token Token) (string, error) {
+	of := token.claims.Kubernetes.Pod.UID
+	switch {
+	case pod.UID == "":
+		return "", &fault.Error{
+			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod",
+			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
+		}
+	case of != "" && of != pod.UID:
+		return "", &fault.Error{
+			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
+			Why: "its token is of the pod with uid " + fault.Quote(of) + " and not " + fault.Quote(pod.UID), Hint: "a token is used for its own pod only",
+		}
+	}
+	return pod.UID, nil
 }
 
 // tokenError says what is wrong with the shape of a token. It never holds a part of it.

@@ -9,24 +9,29 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"secrets-provider-aws/provider/fault"
 )
 
-// exchange gets temporary credentials of the role of id for its token, from STS of region.
+// webIdentity gets temporary credentials of the role of id for its token, from STS of region.
 // Errors are *fault.Error.
-func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, region string) (aws.Credentials, error) {
+func (a *Authenticator) webIdentity(ctx context.Context, id Identity, token Token, region string) (aws.Credentials, error) {
 	out, err := a.sts.In(region).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn:          aws.String(id.RoleARN),
 		RoleSessionName:  aws.String(sessionName(id)),
 		WebIdentityToken: aws.String(token.raw),
 	})
 	if err != nil {
-		return aws.Credentials{}, stsFault(err, id, token, region)
+		return aws.Credentials{}, stsFault(err, webIdentityWhat(id), region, webIdentityHint(token))
 	}
-	c := out.Credentials
+	return fromSTS(out.Credentials, webIdentityWhat(id), region)
+}
+
+// fromSTS are the credentials of an answer of STS.
+func fromSTS(c *types.Credentials, what, region string) (aws.Credentials, error) {
 	if c == nil {
-		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: assumeWhat(id), Region: region, Why: "STS answered without credentials"}
+		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: what, Region: region, Why: "STS answered without credentials"}
 	}
 	return aws.Credentials{
 		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
@@ -34,38 +39,48 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	}, nil
 }
 
-// assumeWhat says in a message what was being done.
-func assumeWhat(id Identity) string {
+// webIdentityWhat says in a message what was being done.
+func webIdentityWhat(id Identity) string {
 	return fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
 }
 
-// stsFault explains why STS gave no credentials, and what to change in IAM.
-func stsFault(err error, id Identity, token Token, region string) error {
-	e := fault.FromAWS(err, assumeWhat(id), region)
+// stsFault is what both ways to assume a role have in common: hint is for what only one of them answers.
+func stsFault(err error, what, region string, hint func(code, message string) string) error {
+	e := fault.FromAWS(err, what, region)
 	if e.Kind != fault.Transient {
 		e.Kind = fault.Credentials
 	}
-	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
-	switch e.Code {
-	case "AccessDenied":
-		e.Hint = fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
-			issuer, token.claims.Subject, audienceSTS)
-	case "InvalidIdentityToken":
-		if strings.Contains(e.Message, "verification key") {
-			e.Hint = "the issuer " + issuer + " does not publish the key that signed the token; compare its JWKS with the API server's"
-			break
-		}
-		e.Hint = fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
-	case "ExpiredTokenException":
-		e.Hint = "compare the clock of the node with that of AWS"
-	case "RegionDisabledException":
+	e.Hint = hint(e.Code, e.Message)
+	switch {
+	case e.Hint != "":
+	case e.Code == "RegionDisabledException":
 		e.Hint = "activate STS in this region in the role's account"
-	case "IDPCommunicationError":
-		e.Hint = "AWS cannot reach the keys of the cluster's issuer " + issuer
 	default:
 		e.HintRetry()
 	}
 	return e
+}
+
+// webIdentityHint says what to change in IAM so that STS takes the token.
+func webIdentityHint(token Token) func(code, message string) string {
+	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
+	return func(code, message string) string {
+		switch code {
+		case "AccessDenied":
+			return fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
+				issuer, token.claims.Subject, audienceSTS)
+		case "InvalidIdentityToken":
+			if strings.Contains(message, "verification key") {
+				return "the issuer " + issuer + " does not publish the key that signed the token; compare its JWKS with the API server's"
+			}
+			return fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
+		case "ExpiredTokenException":
+			return "compare the clock of the node with that of AWS"
+		case "IDPCommunicationError":
+			return "AWS cannot reach the keys of the cluster's issuer " + issuer
+		}
+		return ""
+	}
 }
 
 // maxSessionName is the most that STS takes (AssumeRoleWithWebIdentity, RoleSessionName).

@@ -27,7 +27,7 @@ type account struct {
 	cfg    aws.Config
 }
 
-func startAccount(t testing.TB, cfg awssim.Config) *account {
+func startAccount(t testing.TB, cfg awssim.Config, change ...func(*auth.Config)) *account {
 	t.Helper()
 	sim := simulator(t, cfg)
 	a := &account{}
@@ -36,10 +36,11 @@ func startAccount(t testing.TB, cfg awssim.Config) *account {
 		t.Fatal(err)
 	}
 	a.addRole(t, sim, "payment-role", payment)
-	a.bed = start(t, sim, func(c *auth.Config) {
+	a.bed = start(t, sim, append([]func(*auth.Config){func(c *auth.Config) {
 		c.Now = time.Now
+		c.Agent.IPv4, c.Agent.IPv6 = sim.PodIdentityURL(), sim.PodIdentityURL()
 		a.cfg = c.AWS
-	})
+	}}, change...)...)
 	return a
 }
 
@@ -72,16 +73,24 @@ func signed(t testing.TB, issuer *awssim.Issuer, pod auth.Pod, change awssim.Tok
 // credentials goes the whole way of pod with this token and role.
 func (a *account) credentials(pod auth.Pod, token, role string) (aws.CredentialsProvider, error) {
 	a.t.Helper()
-	id, t, err := a.Identify(a.t.Context(), pod, tokensOf(a.t, token), role)
-	if err != nil {
-		a.t.Fatalf("Identify: %v", err)
-	}
-	session := a.Session(id, t, region)
-	c, err := session.Retrieve(a.t.Context())
+	c, err := a.session(pod, map[string]string{audience: token}, auth.Wish{RoleARN: role}, auth.Way{}).Retrieve(a.t.Context())
 	if err != nil {
 		return nil, err
 	}
 	return credentials.StaticCredentialsProvider{Value: c}, nil
+}
+
+// session is that of pod with these tokens, audience → token; in region where way names none.
+func (a *account) session(pod auth.Pod, tokens map[string]string, wish auth.Wish, way auth.Way) *auth.Session {
+	a.t.Helper()
+	id, t, err := a.Identify(a.t.Context(), pod, tokensFor(a.t, tokens), wish)
+	if err != nil {
+		a.t.Fatalf("Identify: %v", err)
+	}
+	if way.Regions == nil {
+		way.Regions = []string{region}
+	}
+	return a.Session(id, t, way)
 }
 
 func TestContractD_WebIdentity_GivesTheRolesCredentials(t *testing.T) {
@@ -199,13 +208,13 @@ func TestContractC1_RealCauseInTheMessage_STS(t *testing.T) {
 func TestCredentials_EndWithTheContext(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	a.aws.Inject(awssim.Fault{Hang: true})
-	id, token, err := a.Identify(t.Context(), payment, tokensOf(t, a.token(payment, awssim.Token{})), roleARN)
+	id, token, err := a.Identify(t.Context(), payment, tokensOf(t, a.token(payment, awssim.Token{})), auth.Wish{RoleARN: roleARN})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = a.Session(id, token, region).Retrieve(ctx)
+	_, err = a.Session(id, token, auth.Way{Regions: []string{region}}).Retrieve(ctx)
 	wantError(t, err, fault.Transient, "ServiceAccount payments/payment-sa cannot assume role "+roleARN+" in ap-south-1: no answer in time (the kubelet tries again by itself)")
 }
 

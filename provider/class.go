@@ -22,9 +22,16 @@ import (
 // Class is what a SecretProviderClass, overlaid by the pod's volumeAttributes, asks for:
 // checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
 type Class struct {
-	Region  string   // AWS region to read from; empty where only the node's label can tell
-	RoleARN string   // role to assume; empty for the ServiceAccount's annotation
-	Objects []Object // at least one
+	Region         string   // AWS region to read from; empty where only the node's label can tell
+	FailoverRegion string   // second region; empty for none
+	Objects        []Object // at least one
+
+	PodIdentity   bool   // EKS Pod Identity rather than web identity
+	AddressType   string // address of the Pod Identity agent: "ipv4" or "ipv6" alone; empty for whichever answers
+	RoleARN       string // role to assume; empty for the ServiceAccount's annotation, and with PodIdentity
+	AssumeRoleARN string // role to go on to from there; empty for none
+	ExternalID    string // for AssumeRoleARN; empty for none
+
 	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
 	RefreshInterval time.Duration
 	Warnings        []string // what is odd and was overlooked, for the log
@@ -39,11 +46,14 @@ const (
 	paramPodIdentity     = "usePodIdentity"
 	paramAddressType     = "preferredAddressType"
 	paramRoleARN         = "roleArn"
+	paramAssumeRoleARN   = "assumeRoleArn"
+	paramExternalID      = "externalId"
 	paramRefreshInterval = "refreshInterval"
 )
 
 var knownParams = []string{
-	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN, paramRefreshInterval,
+	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN,
+	paramAssumeRoleARN, paramExternalID, paramRefreshInterval,
 }
 
 // ParseClass reads parameters: a key of spec.parameters or volumeAttributes to its text.
@@ -53,11 +63,10 @@ var knownParams = []string{
 func ParseClass(params map[string]string, defaultRegion string) (Class, error) {
 	r := &report{}
 	class := Class{
-		Region:  parseRegion(params[paramRegion], defaultRegion, r),
-		RoleARN: parseRoleARN(params[paramRoleARN], r),
-
+		Region:          parseRegion(params[paramRegion], defaultRegion, r),
 		RefreshInterval: parseRefreshInterval(params[paramRefreshInterval], r),
 	}
+	parseIdentity(params, &class, r)
 	refuseUnserved(params, r)
 	translate := parseTranslation(params[paramPathTranslation], r)
 	class.Objects = parseObjects(params[paramObjects], translate, r)
@@ -94,9 +103,61 @@ func parseRegion(region, defaultRegion string, r *report) string {
 	return region
 }
 
-func parseRoleARN(arn string, r *report) string {
+// Regions are those to read from: the first, and the one that stands in for it if there is one.
+func (c Class) Regions() []string {
+	if c.FailoverRegion == "" {
+		return []string{c.Region}
+	}
+	return []string{c.Region, c.FailoverRegion}
+}
+
+// parseIdentity reads who asks AWS.
+func parseIdentity(params map[string]string, class *Class, r *report) {
+	class.PodIdentity = parsePodIdentity(params[paramPodIdentity], r)
+	class.AddressType = parseAddressType(params[paramAddressType], r)
+	class.RoleARN = parseRoleARN(paramRoleARN, params, r)
+	class.AssumeRoleARN = parseRoleARN(paramAssumeRoleARN, params, r)
+	class.ExternalID = params[paramExternalID]
+	if class.PodIdentity && class.RoleARN != "" {
+		r.fault(paramRoleARN, position{}, "the role of EKS Pod Identity is that of the association: remove roleArn or usePodIdentity; assumeRoleArn goes on to another role")
+	}
+	switch {
+	case class.ExternalID == "":
+	case class.AssumeRoleARN == "":
+		r.fault(paramExternalID, position{}, "is only for assumeRoleArn, which is not set")
+	case !awsapi.ValidExternalID(class.ExternalID):
+		r.fault(paramExternalID, position{}, "%s is not 2 to 1224 letters, digits or _+=,.@:/-", fault.Quote(class.ExternalID))
+	}
+}
+
+// parsePodIdentity takes what AWS's provider takes.
+func parsePodIdentity(text string, r *report) bool {
+	if text == "" {
+		return false
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		r.fault(paramPodIdentity, position{}, "%s is neither true nor false", fault.Quote(text))
+	}
+	return on
+}
+
+// parseAddressType takes anything else than the two for no preference, as AWS's provider does.
+func parseAddressType(text string, r *report) string {
+	switch t := strings.ToLower(text); t {
+	case "ipv4", "ipv6":
+		return t
+	case "", "auto":
+	default:
+		r.warn("parameter %s: %s is none of ipv4, ipv6 and auto, and was ignored", paramAddressType, fault.Quote(text))
+	}
+	return ""
+}
+
+func parseRoleARN(param string, params map[string]string, r *report) string {
+	arn := params[param]
 	if arn != "" && !awsapi.ValidRoleARN(arn) {
-		r.fault(paramRoleARN, position{}, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", fault.Quote(arn))
+		r.fault(param, position{}, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", fault.Quote(arn))
 	}
 	return arn
 }
@@ -121,18 +182,10 @@ func parseRefreshInterval(text string, r *report) time.Duration {
 }
 
 // refuseUnserved refuses what this version cannot do yet: a volume that silently lacks
-// its failover or its identity would be worse than one that does not mount.
+// its failover would be worse than one that does not mount.
 func refuseUnserved(params map[string]string, r *report) {
 	if params[paramFailoverRegion] != "" {
 		r.fault(paramFailoverRegion, position{}, "is not served by this version of the provider: remove it")
-	}
-	if text := params[paramPodIdentity]; text != "" {
-		switch on, err := strconv.ParseBool(text); {
-		case err != nil:
-			r.fault(paramPodIdentity, position{}, "%s is neither true nor false", fault.Quote(text))
-		case on:
-			r.fault(paramPodIdentity, position{}, "EKS Pod Identity is not served by this version of the provider: remove it and annotate the ServiceAccount with eks.amazonaws.com/role-arn")
-		}
 	}
 }
 

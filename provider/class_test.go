@@ -3,12 +3,14 @@ package provider_test
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/fault"
 )
 
 func TestParseClass(t *testing.T) {
@@ -144,19 +146,71 @@ func TestContractB_PathTranslation_RubbishIsRefused(t *testing.T) {
 	}
 }
 
-// usePodIdentity follows Go's ParseBool; true is refused until it is served, and never ignored.
+// usePodIdentity follows Go's ParseBool.
 func TestContractB_Parameters_UsePodIdentity(t *testing.T) {
-	notServed := provider.Fault{Field: "usePodIdentity", Message: "EKS Pod Identity is not served by this version of the provider: " +
-		"remove it and annotate the ServiceAccount with eks.amazonaws.com/role-arn"}
 	for _, text := range []string{"", "false", "False", "FALSE", "f", "F", "0"} {
-		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}))
+		if parse(t, secret("a"), params{"usePodIdentity": text}).PodIdentity {
+			t.Errorf("usePodIdentity %q is on", text)
+		}
 	}
 	for _, text := range []string{"true", "True", "TRUE", "t", "T", "1"} {
-		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}), notServed)
+		if !parse(t, secret("a"), params{"usePodIdentity": text}).PodIdentity {
+			t.Errorf("usePodIdentity %q is off", text)
+		}
 	}
 	for _, text := range []string{"yes", "no", "on", "tRUE", " true", "2"} {
 		wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": text}),
 			provider.Fault{Field: "usePodIdentity", Message: fmt.Sprintf("%q is neither true nor false", text)})
+	}
+}
+
+// The association names the role: a role beside it would be overlooked.
+func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/payment-role"
+	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "true", "roleArn": role}), provider.Fault{
+		Field: "roleArn", Message: "the role of EKS Pod Identity is that of the association: remove roleArn or usePodIdentity; assumeRoleArn goes on to another role",
+	})
+	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "false", "roleArn": role}))
+}
+
+// preferredAddressType: ipv4, ipv6 in any case, else auto.
+func TestContractB_Parameters_PreferredAddressType(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "auto": "", "AUTO": "", "ipv4": "ipv4", "IPv4": "ipv4", "IPV6": "ipv6", "ipv6": "ipv6", "ipv5": "", " ipv4": "", "4": "",
+	} {
+		c := parse(t, secret("a"), params{"preferredAddressType": text})
+		if c.AddressType != want {
+			t.Errorf("preferredAddressType %q is %q, want %q", text, c.AddressType, want)
+		}
+		if odd := want == "" && text != "" && !strings.EqualFold(text, "auto"); (len(c.Warnings) == 1) != odd {
+			t.Errorf("preferredAddressType %q gives the warnings %q", text, c.Warnings)
+		}
+	}
+}
+
+func TestParameters_AssumeRole(t *testing.T) {
+	const role = "arn:aws:iam::210987654321:role/vault"
+	for _, id := range []string{"", "id", "a:b/c=d,e.f@g-h_i+j", strings.Repeat("x", 1224)} {
+		c := parse(t, secret("a"), params{"assumeRoleArn": role, "externalId": id})
+		if c.AssumeRoleARN != role || c.ExternalID != id {
+			t.Errorf("externalId %q: role %q and external id %q", id, c.AssumeRoleARN, c.ExternalID)
+		}
+	}
+	for _, id := range []string{"x", "a b", "a\n", "é!", strings.Repeat("x", 1225)} {
+		wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": role, "externalId": id}),
+			provider.Fault{Field: "externalId", Message: fault.Quote(id) + " is not 2 to 1224 letters, digits or _+=,.@:/-"})
+	}
+	wantFaults(t, faults(t, secret("a"), params{"externalId": "an id"}), provider.Fault{Field: "externalId", Message: "is only for assumeRoleArn, which is not set"})
+	wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": "vault"}),
+		provider.Fault{Field: "assumeRoleArn", Message: `"vault" is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role`})
+}
+
+func TestClass_Regions(t *testing.T) {
+	if got := (provider.Class{Region: "a"}).Regions(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("regions %q, want the one", got)
+	}
+	if got := (provider.Class{Region: "a", FailoverRegion: "b"}).Regions(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("regions %q, want both in order", got)
 	}
 }
 
@@ -204,7 +258,7 @@ func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
 		{"csi.storage.k8s.io/ephemeral", nil},
 		{"secretProviderClass", nil},
 		// Known to AWS's provider and to us.
-		{"preferredAddressType", nil},
+		{"pathTranslation", nil},
 	} {
 		t.Run(tt.parameter, func(t *testing.T) {
 			got := parse(t, secret("a"), params{tt.parameter: "x"}).Warnings

@@ -87,7 +87,7 @@ func FuzzDecode(f *testing.F) {
 		for _, warning := range class.Warnings {
 			checkText(t, warning)
 		}
-		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, "arn:aws:iam::123456789012:role/r")
+		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.Wish{PodIdentity: class.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
 		checkError(t, err)
 		checkText(t, v.classRef())
 	})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"secrets-provider-aws/auth"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/fault"
 )
@@ -72,7 +73,9 @@ const (
 	keyNamespace      = "namespace"
 	keyServiceAccount = "service_account"
 	keyClass          = "class"
+	keyIdentity       = "identity"
 	keyRole           = "role"
+	keyAssumedRole    = "assumed_role"
 	keyRegion         = "region"
 	keyObjects        = "objects"
 	keyRead           = "read"
@@ -85,9 +88,9 @@ const (
 
 // mountLine gathers what the log says of one mount.
 type mountLine struct {
-	volume volume
-	class  provider.Class
-	role   string
+	volume   volume
+	class    provider.Class
+	identity auth.Identity // zero until the pod is identified
 
 	sources provider.Sources
 }
@@ -108,7 +111,7 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.String(keyPod, l.volume.pod.Name),
 		slog.String(keyServiceAccount, l.volume.pod.ServiceAccount),
 		slog.String(keyClass, l.volume.className),
-		slog.String(keyRole, l.role),
+		slog.String(keyRole, l.identity.RoleARN),
 		slog.String(keyRegion, l.class.Region),
 		slog.Int(keyObjects, len(l.class.Objects)),
 		slog.Int(keyRead, l.sources.Read),
@@ -116,6 +119,12 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.Int(keyStale, l.sources.Stale),
 		slog.Duration(keyDuration, took.Round(time.Microsecond)),
 		slog.String(keyCode, status.Code(err).String()),
+	}
+	if l.class.PodIdentity {
+		attrs = append(attrs, slog.String(keyIdentity, auth.PodIdentity.String()))
+	}
+	if l.identity.AssumeRoleARN != "" {
+		attrs = append(attrs, slog.String(keyAssumedRole, l.identity.AssumeRoleARN))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String(keyError, status.Convert(err).Message()))

@@ -96,16 +96,18 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, class.RoleARN)
+	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, auth.Wish{
+		PodIdentity: class.PodIdentity, RoleARN: class.RoleARN, AssumeRoleARN: class.AssumeRoleARN, ExternalID: class.ExternalID,
+	})
 	if err != nil {
 		return nil, err
 	}
-	line.role = identity.RoleARN
+	line.identity = identity
 	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
 		Volume:      volume.key(),
 		Class:       class,
-		Credentials: s.auth.Session(identity, token, class.Region),
+		Credentials: s.auth.Session(identity, token, auth.Way{Regions: class.Regions(), AddressType: class.AddressType}),
 	})
 	line.sources = fetched.Sources
 	if err != nil {

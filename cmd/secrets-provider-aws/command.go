@@ -31,6 +31,8 @@ type options struct {
 	batchSecrets     bool
 	logFormat        string
 	verbosity        int
+
+	agentTimeout time.Duration // podIdentityHTTPTimeout once it is checked; 0 for the default
 }
 
 func newCommand() *cobra.Command {
@@ -67,7 +69,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.driverWritesSecrets, "driver-writes-secrets", true, "the CSI driver writes the files; false is not supported")
 	f.IntVar(&o.qps, "qps", 50, "most requests per second to the Kubernetes API server")
 	f.IntVar(&o.burst, "burst", 100, "most requests at once to the Kubernetes API server")
-	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "time-out for the EKS Pod Identity agent, for example 100ms")
+	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "time-out of one request to the EKS Pod Identity agent, for example 500ms (default 5s)")
 	f.StringVar(&o.eksAddonVersion, "eks-addon-version", "", "version of the EKS add-on, for the user agent")
 
 	f.StringVar(&o.adminAddress, "admin-address", ":8989", "address of /healthz, /readyz and /metrics; empty for none")
@@ -96,7 +98,8 @@ func (o *options) check() error {
 		errs = append(errs, errors.New("--qps and --burst take a number above 0"))
 	}
 	if o.podIdentityHTTPTimeout != "" {
-		if d, err := time.ParseDuration(o.podIdentityHTTPTimeout); err != nil || d <= 0 {
+		var err error
+		if o.agentTimeout, err = time.ParseDuration(o.podIdentityHTTPTimeout); err != nil || o.agentTimeout <= 0 {
 			errs = append(errs, fmt.Errorf("--pod-identity-http-timeout %q is not a positive duration, such as 100ms", o.podIdentityHTTPTimeout))
 		}
 	}

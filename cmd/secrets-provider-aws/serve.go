@@ -36,7 +36,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, NodeName: o.nodeName})
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, NodeName: o.nodeName, Agent: auth.Agent{Timeout: o.agentTimeout}})
 	if err != nil {
 		return err
 	}

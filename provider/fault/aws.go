@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -27,7 +28,7 @@ func FromAWS(err error, what, region string) *Error {
 	e := &Error{What: what, Region: region, Cause: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		e.Code, e.Message = api.ErrorCode(), tokenRE.ReplaceAllString(OneLine(api.ErrorMessage()), "[redacted]")
+		e.Code, e.Message = api.ErrorCode(), withoutTokens(OneLine(api.ErrorMessage()))
 	}
 	if e.Code == unknownCode { // something in between has answered, or AWS without a body
 		e.Code = ""
@@ -60,6 +61,27 @@ func (e *Error) HintRetry() {
 
 // tokenRE finds JSON Web Tokens: a service that calls a request invalid may repeat what it was sent.
 var tokenRE = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9_.-]*`)
+
+func withoutTokens(s string) string { return tokenRE.ReplaceAllString(s, "[redacted]") }
+
+// maxForeign bounds what a message repeats of another program's.
+const maxForeign = 400 // bytes
+
+// Foreign is what another program has answered in its own words, fit for a message: one line of what can
+// be printed, without tokens and not longer than 400 bytes.
+func Foreign(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	s = withoutTokens(OneLine(s))
+	if len(s) > maxForeign {
+		s = strings.ToValidUTF8(s[:maxForeign-len("…")], "") + "…"
+	}
+	return s
+}
 
 // unknownCode stands in for code and message where the SDK has found none in an answer.
 const unknownCode = "UnknownError"
@@ -111,6 +133,12 @@ func awsKind(err error, code string, status int) Kind {
 	}
 }
 
+// Late is the reason of who does not answer in time.
+const Late = "no answer in time"
+
+// NoAnswer says in words of ours why a request got no answer.
+func NoAnswer(err error) string { return connectionReason(err, 0) }
+
 // connectionReason says in words of ours why there was no answer.
 func connectionReason(err error, status int) string {
 	var (
@@ -124,7 +152,7 @@ func connectionReason(err error, status int) string {
 	case status != 0:
 		return fmt.Sprintf("answered %d %s in words that are not AWS's: is a proxy in between?", status, http.StatusText(status))
 	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
+		return Late
 	case errors.Is(err, context.Canceled):
 		return "the caller gave up"
 	case errors.As(err, &dns) && !dns.IsNotFound:
@@ -136,7 +164,7 @@ func connectionReason(err error, status int) string {
 	case errors.As(err, &untrusted):
 		return "its TLS certificate is not valid: " + untrusted.Err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
+		return Late
 	case errors.As(err, &op):
 		return "no connection: " + op.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -18,6 +18,8 @@ type principal struct {
 	roleARN  string
 	policies []*policy         // a user's
 	tags     map[string]string // of the role or user and of the session
+	// transitive are the session's tags that go along into every session it opens.
+	transitive map[string]string
 }
 
 // credential is an access key, static or of a session.

@@ -14,6 +14,19 @@ const PodIdentityTrustPolicy Document = `{
   }]
 }`
 
+// TrustOf is a trust policy that lets a role, user or account (an ARN) assume the
+// role, with the session tags that come along, and where externalID is not empty
+// with it only.
+func TrustOf(principal, externalID string) Document {
+	statement := map[string]any{
+		"Effect": "Allow", "Principal": map[string]string{"AWS": principal}, "Action": []string{"sts:AssumeRole", "sts:TagSession"},
+	}
+	if externalID != "" {
+		statement["Condition"] = map[string]any{"StringEquals": map[string]string{"sts:ExternalId": externalID}}
+	}
+	return document(statement)
+}
+
 // AllowPolicy is a permission policy that allows actions ("service:Name", with
 // wildcards) on one resource (an ARN with wildcards, or "*").
 func AllowPolicy(resource string, actions ...string) Document {

@@ -1,5 +1,5 @@
 // The EKS Pod Identity agent. Rules: EKS User Guide, "Learn how EKS Pod Identity
-// works" (session tags, trust policy); EKS Auth API reference,
+// works" (session tags, which are transitive; trust policy); EKS Auth API reference,
 // AssumeRoleForPodIdentity (errors and their statuses); answers and the plain
 // text of errors as aws/eks-pod-identity-agent (pkg/handlers, pkg/errors,
 // internal/validation) writes them.
@@ -145,5 +145,6 @@ func (s *Sim) openPodSession(a PodIdentityAssociation, claims *webClaims) (*cred
 		}
 	}
 	who := r.sessionPrincipal(session, tags)
+	who.transitive = tags
 	return s.credentials.issue(who, s.now().Add(podIdentitySession)), nil
 }

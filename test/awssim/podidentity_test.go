@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/test/awssim"
@@ -119,6 +121,46 @@ func TestPodIdentityRefuses(t *testing.T) {
 			}
 			if token != "" && strings.Contains(text, token) {
 				t.Error("the answer repeats the token")
+			}
+		})
+	}
+}
+
+// The session tags of a pod go along when its role assumes another, which takes sts:TagSession in both
+// policies and shows in the next session.
+func TestPodIdentityTagsAreTransitive(t *testing.T) {
+	const target = "arn:aws:iam::" + account + ":role/target"
+	assume := []string{"sts:AssumeRole"}
+	both := []string{"sts:AssumeRole", "sts:TagSession"}
+	trust := awssim.TrustOf("arn:aws:iam::"+account+":root", "")
+	withoutTags := awssim.Document(strings.Replace(string(trust), `,"sts:TagSession"`, "", 1))
+	tagged := permissionDoc(`{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "api-0"}}}`)
+	for name, tc := range map[string]struct {
+		own   []string
+		trust awssim.Document
+		tags  []types.Tag
+		code  string
+	}{
+		"both policies":       {own: both, trust: trust},
+		"no own permission":   {own: assume, trust: trust, code: "AccessDenied"},
+		"no trust":            {own: both, trust: withoutTags, code: "AccessDenied"},
+		"a tag set once more": {own: both, trust: trust, tags: []types.Tag{{Key: aws.String("kubernetes-pod-name"), Value: aws.String("x")}}, code: "InvalidParameterValue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := startPods(t, awssim.PodIdentityTrustPolicy, awssim.AllowPolicy(target, tc.own...))
+			b.addRole(t, awssim.Role{ARN: target, TrustPolicy: tc.trust, Policies: []awssim.Document{tagged}})
+			client := sts.NewFromConfig(b.config(b.fromAgent(b.token(t, podToken())), nil))
+			out, err := client.AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String(target), RoleSessionName: aws.String("chained"), Tags: tc.tags})
+			if tc.code != "" {
+				status := map[string]int{"AccessDenied": 403, "InvalidParameterValue": 400}[tc.code]
+				wantError(t, err, status, tc.code, map[string]string{"AccessDenied": "sts:TagSession"}[tc.code])
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := getDB(t, b.secrets(static(out.Credentials))); err != nil {
+				t.Errorf("the chained session lacks the pod's tag: %v", err)
 			}
 		})
 	}

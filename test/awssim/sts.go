@@ -129,7 +129,8 @@ func (s *Sim) readRoleRequest(r *awsRequest, limits *stsLimits) (roleRequest, *a
 
 // assumeRole is AssumeRole: the role must trust the caller, and the caller must
 // be allowed to assume it; in the caller's own account a trust policy that names
-// the caller is enough.
+// the caller is enough. Transitive tags of the caller's session count as session
+// tags of the request (IAM User Guide, "Chaining roles with session tags").
 func (s *Sim) assumeRole(r *awsRequest) (any, *apiError) {
 	var limits stsLimits
 	externalID := formValue(r.form, "ExternalId")
@@ -148,6 +149,13 @@ func (s *Sim) assumeRole(r *awsRequest) (any, *apiError) {
 	if refused != nil {
 		return nil, refused
 	}
+	inherited := r.caller.who.transitive
+	for key, value := range inherited {
+		if _, twice := tags[key]; twice {
+			return nil, badRequest("InvalidParameterValue", "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session")
+		}
+		tags[key] = value
+	}
 	in.keys.addTags(tags)
 
 	target := s.iam.role(in.roleARN)
@@ -164,7 +172,7 @@ func (s *Sim) assumeRole(r *awsRequest) (any, *apiError) {
 	if r.caller.who.roleARN != "" && in.duration > time.Hour {
 		return nil, validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
 	}
-	c, refused := s.openSession(target, in.session, in.duration, tags)
+	c, refused := s.openSession(target, in.session, in.duration, tags, inherited)
 	if refused != nil {
 		return nil, refused
 	}
@@ -189,12 +197,14 @@ func (s *Sim) mayAssume(who principal, target *role, action string, keys context
 	return own == allow || named == allow && who.account == target.account
 }
 
-// openSession gives out credentials of a role.
-func (s *Sim) openSession(r *role, session string, duration time.Duration, tags map[string]string) (*credential, *apiError) {
+// openSession gives out credentials of a role; transitive are those of the tags that go on.
+func (s *Sim) openSession(r *role, session string, duration time.Duration, tags, transitive map[string]string) (*credential, *apiError) {
 	if duration > r.maxSession {
 		return nil, validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
-	return s.credentials.issue(r.sessionPrincipal(session, tags), s.now().Add(duration)), nil
+	who := r.sessionPrincipal(session, tags)
+	who.transitive = transitive
+	return s.credentials.issue(who, s.now().Add(duration)), nil
 }
 
 // sessionPrincipal is the principal of a session; its tags beat the role's.

@@ -75,7 +75,7 @@ func (s *Sim) assumeRoleWithWebIdentity(r *awsRequest) (any, *apiError) {
 	}, in.keys) != allow {
 		return nil, &apiError{http.StatusForbidden, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"}
 	}
-	c, refused := s.openSession(target, in.session, in.duration, nil)
+	c, refused := s.openSession(target, in.session, in.duration, nil, nil)
 	if refused != nil {
 		return nil, refused
 	}

@@ -63,6 +63,7 @@ type Options struct {
 	NoCABundle    bool              // AWS_CA_BUNDLE is not set
 	Endpoint      string            // another AWS than the simulator, for AWS_ENDPOINT_URL
 	APIServer     string            // another Kubernetes API than the simulator
+	Agent         auth.Agent        // of EKS Pod Identity; the simulator's, at either address, where empty
 
 	// Now is the provider's clock, such as Clock.Now. Where it is nil every mount is a stranger's, a pod and a
 	// ServiceAccount that nobody has seen, so that a test without a clock meets no value of an earlier mount.
@@ -158,7 +159,9 @@ func New(t testing.TB, o Options) *Rig {
 	cfg.Region = o.DefaultRegion
 	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: cmp.Or(o.APIServer, r.Kube.URL()), QPS: 1000, Burst: 1000})
 	r.must(err)
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now})
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now, Agent: auth.Agent{
+		IPv4: cmp.Or(o.Agent.IPv4, r.AWS.PodIdentityURL()), IPv6: cmp.Or(o.Agent.IPv6, r.AWS.PodIdentityURL()), Timeout: o.Agent.Timeout,
+	}})
 	r.must(err)
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	fetcher, err := provider.New(provider.Config{
@@ -187,6 +190,16 @@ func isolateFromEnvironment(t testing.TB, url, sts, ca string) {
 	} {
 		t.Setenv(key, value)
 	}
+}
+
+// Associate gives pods of a ServiceAccount in Namespace a new role by EKS Pod Identity; it is named as
+// the ServiceAccount.
+func (r *Rig) Associate(serviceAccount string, policies ...awssim.Document) {
+	r.t.Helper()
+	r.must(r.AWS.AddRole(awssim.Role{Name: serviceAccount, TrustPolicy: awssim.PodIdentityTrustPolicy, Policies: policies}))
+	r.must(r.AWS.AddPodIdentityAssociation(awssim.PodIdentityAssociation{
+		Namespace: Namespace, ServiceAccount: serviceAccount, RoleARN: "arn:aws:iam::123456789012:role/" + serviceAccount, ClusterName: "prod",
+	}))
 }
 
 // Running is the provider, serving.
@@ -245,7 +258,7 @@ type Mount struct {
 	Objects                   string // parameter `objects`
 	Parameters                map[string]string
 	Permission                string            // "420"
-	Tokens                    map[string]string // audience → token; a good one for STS where nil
+	Tokens                    map[string]string // audience → token; a good one for STS, and for EKS with usePodIdentity, where nil
 	TokensInSecrets           bool              // as Kubernetes 1.35 can hand them over
 }
 
@@ -275,9 +288,14 @@ func (r *Rig) Request(m Mount) *v1alpha1.MountRequest {
 		v.Parameters["objects"] = m.Objects
 	}
 	if v.Tokens == nil {
-		v.Tokens = map[string]string{"sts.amazonaws.com": r.Token(awssim.Token{
+		token := awssim.Token{
 			Namespace: v.Namespace, ServiceAccount: v.ServiceAccount, ServiceAccountUID: account, Pod: v.Pod, PodUID: v.PodUID, Node: Node, TTL: LongTTL,
-		})}
+		}
+		v.Tokens = map[string]string{"sts.amazonaws.com": r.Token(token)}
+		if v.Parameters["usePodIdentity"] != "" {
+			token.Audience = []string{"pods.eks.amazonaws.com"}
+			v.Tokens["pods.eks.amazonaws.com"] = r.Token(token)
+		}
 	}
 	req, err := v.Request()
 	r.must(err)

@@ -1,0 +1,533 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/auth"
+	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/test/awssim"
+)
+
+const (
+	audienceEKS = "pods.eks.amazonaws.com"
+	podRole     = "arn:aws:iam::123456789012:role/pod-role"
+	noAgent     = "http://127.0.0.1:1" // refuses connections
+)
+
+// startPods is an account that associates payments/payment-sa with pod-role.
+func startPods(t testing.TB, change ...func(*auth.Config)) *account {
+	t.Helper()
+	a := startAccount(t, awssim.Config{}, change...)
+	a.associate("payment-sa", "pod-role", awssim.PodIdentityTrustPolicy, awssim.AllowPolicy("*", "secretsmanager:GetSecretValue"))
+	return a
+}
+
+func (a *account) associate(serviceAccount, role string, trust awssim.Document, policies ...awssim.Document) {
+	a.t.Helper()
+	if err := a.aws.AddRole(awssim.Role{Name: role, TrustPolicy: trust, Policies: policies}); err != nil {
+		a.t.Fatal(err)
+	}
+	err := a.aws.AddPodIdentityAssociation(awssim.PodIdentityAssociation{
+		Namespace: "payments", ServiceAccount: serviceAccount, RoleARN: "arn:aws:iam::123456789012:role/" + role, ClusterName: "prod",
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// ofPod is the session of pod with a good token for EKS.
+func (a *account) ofPod(pod auth.Pod, way auth.Way) *auth.Session {
+	a.t.Helper()
+	token := a.token(pod, awssim.Token{Audience: []string{audienceEKS}})
+	return a.session(pod, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, way)
+}
+
+// podNumber is one of many pods of payment-sa.
+func podNumber(n int) auth.Pod {
+	pod := payment
+	pod.Name, pod.UID = fmt.Sprintf("payment-%d", n), fmt.Sprintf("uid-%d", n)
+	return pod
+}
+
+// attempts has the provider try n times, without waiting in between.
+func attempts(n int) func(*auth.Config) {
+	return func(c *auth.Config) {
+		c.AWS.Retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = n
+				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+			})
+		}
+	}
+}
+
+func (b *bed) wantAWS(want map[string]int) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.aws.Calls()); diff != "" {
+		b.t.Errorf("AWS calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestContractD_PodIdentity_GivesTheAssociatedRolesCredentials(t *testing.T) {
+	a := startPods(t)
+	a.aws.PutSecret(region, "db", "v")
+	session := a.ofPod(payment, auth.Way{})
+	client := secretsmanager.NewFromConfig(a.cfg, func(o *secretsmanager.Options) { o.Credentials, o.Region = session, region })
+	out, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+	if err != nil || aws.ToString(out.SecretString) != "v" {
+		t.Fatalf("secret %v and error %v, want v", out, err)
+	}
+	log := a.aws.CallLog()
+	if principal := log[len(log)-1].Principal; !strings.HasPrefix(principal, "arn:aws:sts::123456789012:assumed-role/pod-role/eks-prod-payment-7d4b9-") {
+		t.Errorf("principal %s, want the pod's session", principal)
+	}
+	a.wantAWS(map[string]int{"pod-identity:GetCredentials": 1, "secretsmanager:GetSecretValue": 1})
+	a.wantKube(map[string]int{}) // the ServiceAccount is not read
+}
+
+// The credentials carry session tags down to the pod: each pod has its own, once.
+func TestContractD_PodIdentity_NeverSharedBetweenPods(t *testing.T) {
+	const pods = 5
+	a := startPods(t)
+	keys := map[string]bool{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for n := range pods {
+		for range 4 { // its volumes, at once
+			session := a.ofPod(podNumber(n), auth.Way{})
+			all.Go(func() {
+				c, err := session.Retrieve(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				keys[c.AccessKeyID] = true
+			})
+		}
+	}
+	all.Wait()
+	if len(keys) != pods {
+		t.Errorf("%d pods have %d credentials", pods, len(keys))
+	}
+	a.wantAWS(map[string]int{"pod-identity:GetCredentials": pods})
+}
+
+func TestContractD_PodIdentity_TokensAreHeldToThePod(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		pod    func(auth.Pod) auth.Pod
+		tokens func(*account) map[string]string
+		want   string
+	}{
+		{"no token for EKS", nil, func(a *account) map[string]string {
+			return map[string]string{audience: a.token(payment, awssim.Token{})}
+		}, "cannot identify ServiceAccount payments/payment-sa to AWS: the CSI driver sent no token for audience pods.eks.amazonaws.com " +
+			"(list pods.eks.amazonaws.com under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver))"},
+		{"another ServiceAccount's token", nil, func(a *account) map[string]string {
+			other := payment
+			other.ServiceAccount = "other"
+			return map[string]string{audienceEKS: a.token(other, awssim.Token{})}
+		}, `cannot identify ServiceAccount payments/payment-sa to AWS: its token is for "system:serviceaccount:payments:other" and not for ` +
+			"system:serviceaccount:payments:payment-sa (a token is used for its own ServiceAccount only)"},
+		{"another pod's token", nil, func(a *account) map[string]string {
+			return map[string]string{audienceEKS: a.token(podNumber(7), awssim.Token{})}
+		}, `cannot identify pod payments/payment-7d4b9 to AWS: its token is of the pod with uid "uid-7" and not "uid-of-the-pod" (a token is used for its own pod only)`},
+		{"no pod uid", func(p auth.Pod) auth.Pod { p.UID = ""; return p }, func(a *account) map[string]string {
+			return map[string]string{audienceEKS: a.token(payment, awssim.Token{})}
+		}, "cannot tell which pod asks: the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod " +
+			"(set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := startPods(t)
+			pod := payment
+			if tt.pod != nil {
+				pod = tt.pod(pod)
+			}
+			id, _, err := a.Identify(t.Context(), pod, tokensFor(t, tt.tokens(a)), auth.Wish{PodIdentity: true})
+			wantError(t, err, fault.Identity, tt.want)
+			if id != (auth.Identity{}) {
+				t.Errorf("identity %v beside an error", id)
+			}
+			a.wantAWS(map[string]int{})
+		})
+	}
+	t.Run("expired", func(t *testing.T) {
+		a := startPods(t)
+		expired := map[string]string{audienceEKS: a.token(payment, awssim.Token{TTL: -time.Minute})}
+		_, _, err := a.Identify(t.Context(), payment, tokensFor(t, expired), auth.Wish{PodIdentity: true})
+		if fault.KindOf(err) != fault.Identity || !strings.Contains(fmt.Sprint(err), "its token expired at ") {
+			t.Errorf("error %v, want one that says that the token expired", err)
+		}
+	})
+}
+
+// door is an address of the agent. It counts who knocks.
+type door struct {
+	*httptest.Server
+
+	mu     sync.Mutex
+	knocks int
+	answer http.HandlerFunc // nil: the connection is cut
+}
+
+// openDoor opens a door that leads to the agent of sim.
+func openDoor(t testing.TB, sim *awssim.Sim) *door {
+	t.Helper()
+	d := &door{}
+	if sim != nil {
+		target, err := url.Parse(sim.PodIdentityURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.answer = httputil.NewSingleHostReverseProxy(target).ServeHTTP
+	}
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		d.knocks++
+		answer := d.answer
+		d.mu.Unlock()
+		if answer == nil {
+			panic(http.ErrAbortHandler)
+		}
+		answer(w, r)
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *door) set(answer http.HandlerFunc) (was http.HandlerFunc) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was, d.answer = d.answer, answer
+	return was
+}
+
+func (d *door) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.knocks
+}
+
+// hang answers nothing until the client leaves.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// startDoors is startPods with the agent at two doors.
+func startDoors(t testing.TB, change ...func(*auth.Config)) (a *account, ipv4, ipv6 *door) {
+	t.Helper()
+	ipv4, ipv6 = openDoor(t, nil), openDoor(t, nil)
+	a = startPods(t, append([]func(*auth.Config){func(c *auth.Config) { c.Agent.IPv4, c.Agent.IPv6 = ipv4.URL, ipv6.URL }}, change...)...)
+	for _, d := range []*door{ipv4, ipv6} {
+		target, err := url.Parse(a.aws.PodIdentityURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.set(httputil.NewSingleHostReverseProxy(target).ServeHTTP)
+	}
+	return a, ipv4, ipv6
+}
+
+// ipv4 → ipv6 fallback is real; the address that answers is remembered for the process, while it does.
+func TestContractC10_IPv4ThenIPv6AndRemembered(t *testing.T) {
+	for name, silence := range map[string]http.HandlerFunc{"cut": nil, "hangs": hang} {
+		t.Run(name, func(t *testing.T) {
+			a, ipv4, ipv6 := startDoors(t, func(c *auth.Config) { c.Agent.Timeout = 300 * time.Millisecond })
+			open := ipv4.set(silence)
+			pod := 0
+			mount := func(want4, want6 int) {
+				t.Helper()
+				pod++
+				if _, err := a.ofPod(podNumber(pod), auth.Way{}).Retrieve(t.Context()); err != nil {
+					t.Fatalf("pod %d: %v", pod, err)
+				}
+				if ipv4.count() != want4 || ipv6.count() != want6 {
+					t.Errorf("pod %d: %d requests by IPv4 and %d by IPv6 so far, want %d and %d", pod, ipv4.count(), ipv6.count(), want4, want6)
+				}
+			}
+			mount(1, 1) // a node with IPv6 alone pays once ...
+			mount(1, 2) // ... and not for each pod
+			mount(1, 3)
+			ipv4.set(open)
+			mount(1, 4) // what answers is not left
+			ipv6.set(silence)
+			mount(2, 5) // what stops answering is
+			ipv6.set(open)
+			mount(3, 5)
+			a.wantAWS(map[string]int{"pod-identity:GetCredentials": pod})
+		})
+	}
+}
+
+// An address where nobody listens is passed over, too.
+func TestContractC10_IPv4Refused(t *testing.T) {
+	a := startPods(t, func(c *auth.Config) { c.Agent.IPv4 = noAgent })
+	if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An agent that answers is the agent: its refusal is not taken to the other address.
+func TestContractC10_ARefusalIsFinal(t *testing.T) {
+	a, ipv4, ipv6 := startDoors(t, attempts(3))
+	a.aws.Inject(awssim.Fault{Service: "pod-identity", Status: 404, Code: "ResourceNotFoundException"})
+	if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); fault.KindOf(err) != fault.Credentials {
+		t.Errorf("error %v of kind %v, want %v", err, fault.KindOf(err), fault.Credentials)
+	}
+	if ipv4.count() != 1 || ipv6.count() != 0 {
+		t.Errorf("%d requests by IPv4 and %d by IPv6, want one", ipv4.count(), ipv6.count())
+	}
+}
+
+// preferredAddressType asks one address only, as AWS's provider does.
+func TestContractB_PreferredAddressType(t *testing.T) {
+	for _, tt := range []struct {
+		addressType  string
+		four, six    int
+		closed, name string
+	}{
+		{addressType: "ipv4", four: 1}, {addressType: "ipv6", six: 1},
+		{addressType: "ipv4", four: 1, closed: "ipv4"}, {addressType: "ipv6", six: 1, closed: "ipv6"},
+	} {
+		t.Run(tt.addressType+" closed "+tt.closed, func(t *testing.T) {
+			a, ipv4, ipv6 := startDoors(t)
+			switch tt.closed {
+			case "ipv4":
+				ipv4.set(nil)
+			case "ipv6":
+				ipv6.set(nil)
+			}
+			_, err := a.ofPod(payment, auth.Way{AddressType: tt.addressType}).Retrieve(t.Context())
+			if (err != nil) != (tt.closed != "") {
+				t.Errorf("error %v", err)
+			}
+			if ipv4.count() != tt.four || ipv6.count() != tt.six {
+				t.Errorf("%d requests by IPv4 and %d by IPv6, want %d and %d", ipv4.count(), ipv6.count(), tt.four, tt.six)
+			}
+		})
+	}
+}
+
+// What passes is tried again within the mount; what does not is final.
+func TestContractD_PodIdentity_Retries(t *testing.T) {
+	fails := func(status int, code string) awssim.Fault {
+		return awssim.Fault{Service: "pod-identity", Status: status, Code: code, Count: 2}
+	}
+	for _, tt := range []struct {
+		name  string
+		fault awssim.Fault
+		calls int
+		works bool
+	}{
+		{"503", fails(503, "ServiceUnavailableException"), 3, true},
+		{"500", fails(500, "InternalServerException"), 3, true},
+		{"429", fails(429, "ThrottlingException"), 3, true},
+		{"throttled by a 400", fails(400, "ThrottlingException"), 3, true},
+		{"cut", awssim.Fault{Service: "pod-identity", Cut: true, Count: 4}, 5, true}, // at both addresses each time
+		{"for longer", awssim.Fault{Service: "pod-identity", Status: 503}, 3, false},
+		{"400", fails(400, "InvalidRequestException"), 1, false},
+		{"403", fails(403, "AccessDeniedException"), 1, false},
+		{"404", fails(404, "ResourceNotFoundException"), 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := startPods(t, attempts(3))
+			a.aws.Inject(tt.fault)
+			c, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context())
+			if (err == nil) != tt.works || c.HasKeys() != tt.works {
+				t.Errorf("error %v, keys %t", err, c.HasKeys())
+			}
+			a.wantAWS(map[string]int{"pod-identity:GetCredentials": tt.calls})
+		})
+	}
+}
+
+var (
+	agentIDs = regexp.MustCompile(`\[request id [0-9a-f-]{36}\]`)
+	ports    = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
+)
+
+func TestContractC1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
+	const (
+		gets    = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: "
+		silent  = gets + "the agent on the node does not answer: "
+		install = " (install the EKS add-on eks-pod-identity-agent; on a new node it may start later, and the kubelet tries again by itself)"
+		wait    = " (let NetworkPolicies allow the provider port 80 of the agent; on a new node it may need longer, and the kubelet tries again by itself)"
+		again   = " (the kubelet tries again by itself)"
+		refused = "AGENT: no connection: connect: connection refused"
+		useless = gets + "the agent on the node gave no usable answer: "
+	)
+	says := func(status int, body string) func(*account, *door) {
+		return func(_ *account, d *door) {
+			d.set(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+			})
+		}
+	}
+	with := func(f awssim.Fault) func(*account, *door) {
+		f.Service = "pod-identity"
+		return func(a *account, _ *door) { a.aws.Inject(f) }
+	}
+	good := map[string]string{
+		"AccessKeyId": "ASIA", "SecretAccessKey": "canary-secret", "Token": "canary-token", "AccountId": "123456789012",
+		"Expiration": time.Now().Add(time.Hour).Format(time.RFC3339),
+	}
+	answer := func(change map[string]string) func(*account, *door) {
+		fields := maps.Clone(good)
+		maps.Copy(fields, change)
+		maps.DeleteFunc(fields, func(_, v string) bool { return v == "" })
+		text, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return says(200, string(text))
+	}
+	lacks := useless + "it lacks AccessKeyId, SecretAccessKey, Token or Expiration" + again
+	for _, tt := range []struct {
+		name    string
+		pod     auth.Pod
+		prepare func(*account, *door)
+		config  auth.Agent
+		kind    fault.Kind
+		want    string
+	}{
+		{name: "no agent", config: auth.Agent{IPv4: noAgent, IPv6: noAgent}, kind: fault.Transient, want: silent + refused + "; " + refused + install},
+		{name: "cut", prepare: func(_ *account, d *door) { d.set(nil) }, config: auth.Agent{IPv6: noAgent}, kind: fault.Transient,
+			want: silent + "AGENT: the connection was closed before an answer; " + refused + install},
+		{name: "hangs", prepare: func(_ *account, d *door) { d.set(hang) }, config: auth.Agent{IPv6: noAgent, Timeout: 200 * time.Millisecond}, kind: fault.Transient,
+			want: silent + "AGENT: no answer in time; " + refused + wait},
+		{name: "no association", pod: auth.Pod{Namespace: "payments", ServiceAccount: "other", Name: "o", UID: "o"}, kind: fault.Credentials,
+			want: strings.ReplaceAll(gets, "payment-sa", "other") + "the agent on the node answered 404 Not Found: ResourceNotFoundException: No association found for the service account payments/other [id]" +
+				" (aws eks create-pod-identity-association --cluster-name CLUSTER --namespace payments --service-account other --role-arn ROLE_ARN)"},
+		{name: "the role trusts somebody else", pod: auth.Pod{Namespace: "payments", ServiceAccount: "untrusted", Name: "o", UID: "o"}, kind: fault.Credentials,
+			prepare: func(a *account, _ *door) { a.associate("untrusted", "untrusted", "") },
+			want: strings.ReplaceAll(gets, "payment-sa", "untrusted") + "the agent on the node answered 400 Bad Request: AccessDeniedException: Unauthorized Exception! EKS does not have permissions to assume the associated role [id]" +
+				" (let the trust policy of the associated role allow sts:AssumeRole and sts:TagSession to the service pods.eks.amazonaws.com)"},
+		{name: "expired by the agent's clock", prepare: says(400, "Service account token failed basic claim validations: token has invalid claims: token is expired\n"), kind: fault.Credentials,
+			want: gets + "the agent on the node answered 400 Bad Request: Service account token failed basic claim validations: token has invalid claims: token is expired (compare the clock of the node with that of the API server)"},
+		{name: "another cluster's agent", prepare: with(awssim.Fault{Status: 400, Code: "InvalidTokenException", Message: "The token is of another cluster"}), kind: fault.Credentials,
+			want: gets + "the agent on the node answered 400 Bad Request: InvalidTokenException: The token is of another cluster [id] (the agent has to be of the cluster that the pod runs in)"},
+		{name: "throttled", prepare: with(awssim.Fault{Status: 429, Message: "Rate exceeded"}), kind: fault.Transient,
+			want: gets + "the agent on the node answered 429 Too Many Requests: ThrottlingException: Rate exceeded [id]" + again},
+		{name: "EKS in trouble", prepare: with(awssim.Fault{Status: 500, Code: "InternalServerException", Message: "Internal"}), kind: fault.Transient,
+			want: gets + "the agent on the node answered 500 Internal Server Error: InternalServerException: Internal [id]" + again},
+		{name: "EKS out of the agent's reach", prepare: says(500, "unable to fetch credentials from EKS Auth:\n\tdial tcp: i/o timeout"), kind: fault.Transient,
+			want: gets + "the agent on the node answered 500 Internal Server Error: unable to fetch credentials from EKS Auth: dial tcp: i/o timeout" + again},
+		{name: "a redirect", prepare: func(a *account, d *door) {
+			d.set(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, a.aws.PodIdentityURL()+"/v1/credentials", http.StatusFound)
+			})
+		}, kind: fault.Credentials, want: gets + "the agent on the node answered 302 Found: <a href=\"http://AGENT/v1/credentials\">Found</a>"},
+		{name: "no content", prepare: says(204, ""), kind: fault.Credentials, want: gets + "the agent on the node answered 204 No Content"},
+		{name: "an endless error", prepare: says(400, strings.Repeat("x", 1<<20)), kind: fault.Credentials,
+			want: gets + "the agent on the node answered 400 Bad Request: " + strings.Repeat("x", 397) + "…"},
+		{name: "not JSON", prepare: says(200, "canary-secret"), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "a list", prepare: says(200, `["canary-secret"]`), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "null", prepare: says(200, "null"), kind: fault.Transient, want: lacks},
+		{name: "nothing", prepare: says(200, ""), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "no key", prepare: answer(map[string]string{"AccessKeyId": ""}), kind: fault.Transient, want: lacks},
+		{name: "no secret key", prepare: answer(map[string]string{"SecretAccessKey": ""}), kind: fault.Transient, want: lacks},
+		{name: "no token", prepare: answer(map[string]string{"Token": ""}), kind: fault.Transient, want: lacks},
+		{name: "no end", prepare: answer(map[string]string{"Expiration": ""}), kind: fault.Transient, want: lacks},
+		{name: "an end that is no time", prepare: answer(map[string]string{"Expiration": "canary-secret"}), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "expired", prepare: answer(map[string]string{"Expiration": "2020-01-01T00:00:00Z"}), kind: fault.Transient, want: useless + "its credentials have expired, by the clock of the node" + again},
+		{name: "an endless answer", prepare: answer(map[string]string{"Token": strings.Repeat("canary-token", 10000)}), kind: fault.Transient, want: useless + "it is longer than 64 KiB" + again},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ipv4 := openDoor(t, nil)
+			a := startPods(t, func(c *auth.Config) {
+				if tt.config.IPv4 == "" {
+					tt.config.IPv4 = ipv4.URL
+				}
+				c.Agent = tt.config
+			})
+			target, err := url.Parse(a.aws.PodIdentityURL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ipv4.set(httputil.NewSingleHostReverseProxy(target).ServeHTTP)
+			if tt.prepare != nil {
+				tt.prepare(a, ipv4)
+			}
+			if tt.pod == (auth.Pod{}) {
+				tt.pod = payment
+			}
+			token := a.token(tt.pod, awssim.Token{Audience: []string{audienceEKS}})
+			c, err := a.session(tt.pod, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, auth.Way{}).Retrieve(t.Context())
+			if c.HasKeys() || err == nil {
+				t.Fatalf("keys %t and error %v, want an error alone", c.HasKeys(), err)
+			}
+			if got := fault.KindOf(err); got != tt.kind {
+				t.Errorf("kind %v, want %v", got, tt.kind)
+			}
+			if diff := cmp.Diff(tt.want, ports.ReplaceAllString(agentIDs.ReplaceAllString(err.Error(), "[id]"), "AGENT")); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			hidden := append(strings.Split(token, "."), "canary")
+			if i := slices.IndexFunc(hidden, func(part string) bool { return strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), part) }); i >= 0 {
+				t.Errorf("the error holds part %d of what it must not", i)
+			}
+			if tt.name == "a redirect" {
+				a.wantAWS(map[string]int{}) // nothing may lead the token elsewhere
+			}
+		})
+	}
+}
+
+// An agent that repeats what it was sent does not bring the token into a message.
+func TestPodIdentity_ARepeatedTokenIsNotRepeated(t *testing.T) {
+	a, ipv4, _ := startDoors(t)
+	ipv4.set(func(w http.ResponseWriter, r *http.Request) {
+		token := r.Header.Get("Authorization")
+		parts := strings.Split(token, ".")
+		http.Error(w, "cannot take "+token+" with "+parts[1]+" signed "+parts[2], http.StatusBadRequest)
+	})
+	_, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context())
+	wantError(t, err, fault.Credentials, "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node answered 400 Bad Request: "+
+		"cannot take [redacted] with [redacted] signed [redacted]")
+}
+
+// The same rules as for any credentials: renewed 5 minutes before their end, dropped when told so.
+func TestDesign_PodIdentity_KeptRenewedAndForgotten(t *testing.T) {
+	now := time.Now()
+	a := startPods(t, func(c *auth.Config) { c.Now = func() time.Time { return now } })
+	retrieve := func(calls int) {
+		t.Helper()
+		if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a.wantAWS(map[string]int{"pod-identity:GetCredentials": calls})
+	}
+	token := a.token(payment, awssim.Token{Audience: []string{audienceEKS}, TTL: 24 * time.Hour})
+	session := a.session(payment, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, auth.Way{})
+	retrieve(1)
+	retrieve(1)
+	session.Forget()
+	retrieve(2)
+	now = now.Add(6*time.Hour - 7*time.Minute) // the agent's last six hours
+	if _, err := session.Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantAWS(map[string]int{"pod-identity:GetCredentials": 2})
+	now = now.Add(2 * time.Minute)
+	if _, err := session.Retrieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantAWS(map[string]int{"pod-identity:GetCredentials": 3})
+}
