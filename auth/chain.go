@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -34,20 +35,25 @@ func (a *Authenticator) assumeRole(ctx context.Context, id Identity, own aws.Cre
 // which takes a permission of its own (EKS User Guide, "Grant Pods access based on tags").
 func chainHint(id Identity) func(code, message string) string {
 	actions := "sts:AssumeRole"
+	first, second := roleName(id.RoleARN), roleName(id.AssumeRoleARN)
 	if id.Mode == PodIdentity {
 		actions += " and sts:TagSession"
+		first = "the associated role"
+	}
+	condition := "; if that asks for sts:ExternalId, set externalId"
+	if id.ExternalID != "" {
+		condition = " with sts:ExternalId = " + fault.Quote(id.ExternalID)
 	}
 	return func(code, _ string) string {
 		switch code {
 		case "AccessDenied":
-			condition := "; if that asks for sts:ExternalId, set externalId"
-			if id.ExternalID != "" {
-				condition = ", with sts:ExternalId = " + fault.Quote(id.ExternalID)
-			}
-			return fmt.Sprintf("allow %s on the role in a policy of the first role, and to the first role in the trust policy of the role%s", actions, condition)
+			return fmt.Sprintf("check that %s exists, that a policy of %s allows %s on it, and that its trust policy allows that to %s%s", second, first, actions, first, condition)
 		case "PackedPolicyTooLarge", "PackedPolicyTooLargeException":
 			return "the session tags of EKS Pod Identity go along: they can be disabled in the association"
 		}
 		return ""
 	}
 }
+
+// roleName is the last part of a role's ARN, for messages that name the ARN before.
+func roleName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

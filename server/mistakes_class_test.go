@@ -83,7 +83,10 @@ func theParameters() chapter {
 		{title: "pathTranslation has two characters", parameters: one("pathTranslation", "__")},
 		{title: "pathTranslation is True", parameters: one("pathTranslation", "True")},
 		{title: "usePodIdentity is neither true nor false", parameters: one("usePodIdentity", "yes")},
-		{title: "usePodIdentity is true", parameters: one("usePodIdentity", "true")},
+		{title: "usePodIdentity beside roleArn", parameters: map[string]string{"usePodIdentity": "true", "roleArn": rig.RoleARN}},
+		{title: "assumeRoleArn is a name", parameters: one("assumeRoleArn", "vault-role")},
+		{title: "externalId without assumeRoleArn", parameters: one("externalId", "of-payments")},
+		{title: "externalId has a space", parameters: map[string]string{"assumeRoleArn": vaultARN, "externalId": "of payments"}},
 		{title: "failoverRegion", parameters: one("failoverRegion", "eu-west-1")},
 	}}
 }

@@ -59,7 +59,7 @@ func TestMistakes(t *testing.T) {
 	shared := rig.New(t, house(rig.Options{}))
 	seen := map[string]string{} // message → title of the first mistake that gives it
 	listed, made := 0, 0
-	for _, c := range []chapter{theObjects(), theFiles(), theParameters(), theValues(), thePermissions(), theTrust(), theAccount(), theCluster(), theNetwork()} {
+	for _, c := range []chapter{theObjects(), theFiles(), theParameters(), theValues(), thePermissions(), theTrust(), theAccount(), theCluster(), thePodIdentity(), theSecondRole(), theNetwork()} {
 		fmt.Fprintf(&got, "\n## %s\n", c.title)
 		for _, m := range c.mistakes {
 			listed++
@@ -145,6 +145,7 @@ var replacements = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`date/time \d+`), "date/time SECONDS"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`assumed-role/([a-z-]+)/eks-prod-[0-9a-z-]+`), "assumed-role/$1/eks-prod-POD-ID"},
 }
 
 // normalise replaces what differs from run to run.

@@ -1,0 +1,109 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"secrets-provider-aws/auth"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+const (
+	vaultARN = "arn:aws:iam::210987654321:role/vault-role" // of another account
+	noAgent  = "http://127.0.0.1:1"                        // refuses connections
+)
+
+// goOn lets a role assume vault-role, with the tags of Pod Identity.
+var goOn = awssim.AllowPolicy(vaultARN, "sts:AssumeRole", "sts:TagSession")
+
+// setRole makes a role, or makes it anew.
+func setRole(t *testing.T, r *rig.Rig, role awssim.Role) {
+	t.Helper()
+	if err := r.AWS.SetRole(role); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// all makes several things given.
+func all(givens ...func(*testing.T, *rig.Rig, *rig.Mount)) func(*testing.T, *rig.Rig, *rig.Mount) {
+	return func(t *testing.T, r *rig.Rig, m *rig.Mount) {
+		t.Helper()
+		for _, given := range givens {
+			given(t, r, m)
+		}
+	}
+}
+
+// associated makes a ServiceAccount of its own for the mount, with an association of its own.
+func associated(name string, policies ...awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
+	return func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+		m.ServiceAccount = name
+		r.Associate(name, policies...)
+	}
+}
+
+// vault makes vault-role anew; it may read nothing.
+func vault(trust awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
+	return func(t *testing.T, r *rig.Rig, _ *rig.Mount) {
+		t.Helper()
+		setRole(t, r, awssim.Role{ARN: vaultARN, TrustPolicy: trust})
+	}
+}
+
+func withoutTagSession(trust awssim.Document) awssim.Document {
+	return awssim.Document(strings.NewReplacer(`,"sts:TagSession"`, "", `, "sts:TagSession"`, "").Replace(string(trust)))
+}
+
+func thePodIdentity() chapter {
+	on := map[string]string{"usePodIdentity": "true"}
+	trusting := func(name string, trust func(*rig.Rig) awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
+		return all(associated(name), func(t *testing.T, r *rig.Rig, _ *rig.Mount) {
+			t.Helper()
+			setRole(t, r, awssim.Role{Name: name, TrustPolicy: trust(r)})
+		})
+	}
+	return chapter{"EKS Pod Identity", []mistake{
+		{title: "Pod Identity: the ServiceAccount has no association", parameters: on},
+		{title: "Pod Identity: tokenRequests has the audience of STS only", parameters: on, mount: rig.Mount{Tokens: map[string]string{"sts.amazonaws.com": "a.b.c"}}},
+		{title: "Pod Identity: the token has expired", parameters: on, same: "The token has expired: the node's clock is ahead", given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, TTL: -time.Minute})}
+		}},
+		{title: "Pod Identity: the token is another pod's", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "other", PodUID: "uid-of-other"})}
+		}, house: &rig.Options{Now: time.Now}}, // where a pod's uid is the same in each run
+		{title: "Pod Identity: the token has the audience of STS", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount})}
+		}},
+		{title: "Pod Identity: the pod has no uid", parameters: on, attributes: func(a map[string]string) { delete(a, "csi.storage.k8s.io/pod.uid") }},
+		{title: "Pod Identity: the role trusts the cluster's issuer", parameters: on, given: trusting("issuer-role", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "issuer-role") })},
+		{title: "Pod Identity: the role does not trust for sts:TagSession", parameters: on, given: trusting("untagged", func(*rig.Rig) awssim.Document { return withoutTagSession(awssim.PodIdentityTrustPolicy) })},
+		{title: "Pod Identity: the role has no policy", parameters: on, given: associated("pod-no-policy")},
+		{title: "Pod Identity: the agent is not installed", parameters: on, house: &rig.Options{Agent: auth.Agent{IPv4: noAgent, IPv6: noAgent}}},
+		{title: "Pod Identity: ipv6 is preferred on a node without", parameters: map[string]string{"usePodIdentity": "true", "preferredAddressType": "ipv6"}, house: &rig.Options{Agent: auth.Agent{IPv6: noAgent}}},
+		{title: "Pod Identity: a NetworkPolicy stands before the agent", parameters: on, house: &rig.Options{Agent: auth.Agent{Timeout: 300 * time.Millisecond}}, given: inject(awssim.Fault{Service: "pod-identity", Hang: true})},
+		{title: "Pod Identity: EKS throttles", parameters: on, given: inject(awssim.Fault{Service: "pod-identity", Status: 429, Message: "Rate exceeded"})},
+		{title: "Pod Identity: EKS has an outage", parameters: on, given: inject(awssim.Fault{Service: "pod-identity", Status: 500, Code: "InternalServerException", Message: "Internal error"})},
+	}}
+}
+
+func theSecondRole() chapter {
+	vaulted := map[string]string{"assumeRoleArn": vaultARN, "externalId": "of-payments"}
+	podVaulted := map[string]string{"assumeRoleArn": vaultARN, "externalId": "of-payments", "usePodIdentity": "true"}
+	const role = "arn:aws:iam::123456789012:role/"
+	return chapter{"A second role, by assumeRoleArn", []mistake{
+		{title: "The first role may not assume the second", parameters: vaulted, given: all(account("chain-no-policy", nil, rig.ReadSecrets), vault(awssim.TrustOf(role+"chain-no-policy", "of-payments")))},
+		{title: "The second role trusts another role", parameters: vaulted, given: all(account("chain-no-trust", nil, goOn), vault(awssim.TrustOf(role+"payment-role", "of-payments")))},
+		{title: "The second role asks for another external id", parameters: vaulted, given: all(account("chain-other-id", nil, goOn), vault(awssim.TrustOf(role+"chain-other-id", "of-somebody")))},
+		{title: "The second role asks for an external id, and none is set", parameters: map[string]string{"assumeRoleArn": vaultARN}, given: all(account("chain-no-id", nil, goOn), vault(awssim.TrustOf(role+"chain-no-id", "of-payments")))},
+		{title: "The second role does not exist", parameters: map[string]string{"assumeRoleArn": vaultARN + "s"}, given: account("chain-no-role", nil, awssim.AllowPolicy("*", "sts:AssumeRole"))},
+		{title: "The second role may not read the secret", parameters: vaulted, given: all(account("chain-no-read", nil, goOn), vault(awssim.TrustOf(role+"chain-no-read", "of-payments")))},
+		{title: "The first role is refused already", parameters: vaulted, given: account("chain-no-first", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "somebody-else") })},
+		{title: "Pod Identity: the first role may not pass its tags on", parameters: podVaulted,
+			given: all(associated("pod-no-tags", awssim.AllowPolicy(vaultARN, "sts:AssumeRole")), vault(awssim.TrustOf(role+"pod-no-tags", "of-payments")))},
+		{title: "Pod Identity: the second role does not trust for sts:TagSession", parameters: podVaulted,
+			given: all(associated("pod-no-tag-trust", goOn), vault(withoutTagSession(awssim.TrustOf(role+"pod-no-tag-trust", "of-payments"))))},
+		{title: "STS has an outage for the second role", parameters: vaulted, given: all(account("chain-outage", nil, goOn), inject(awssim.Fault{Service: "sts", Operation: "AssumeRole", Status: 503, Message: "Service is unavailable"}))},
+	}}
+}
