@@ -43,7 +43,49 @@ var bothWorld = awssim.State{
 	Parameters: []awssim.Parameter{{Region: rig.Region, Name: "/prod/url", Value: "https://example.com"}},
 }
 
-var operations = []string{"sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue", "ssm:GetParameters"}
+var operations = []string{assume, getSecret, "ssm:GetParameters", askAgent, chain}
+
+// calling gives the parameters of a volume that calls the operation, besides reading bothObjects.
+func calling(operation string) map[string]string {
+	switch operation {
+	case askAgent:
+		return map[string]string{"region": rig.Region, "usePodIdentity": "true"}
+	case chain:
+		return map[string]string{"region": rig.Region, "assumeRoleArn": secondARN}
+	}
+	return inRegion()
+}
+
+// everyWay is a house where all of calling works; o.Policies are of each role.
+func everyWay(t *testing.T, o rig.Options) *rig.Rig {
+	t.Helper()
+	o.Policies = []awssim.Document{rig.ReadSecrets, rig.ReadParameters, awssim.AllowPolicy("*", "sts:AssumeRole", "sts:TagSession")}
+	o.Agent.IPv6 = noAgent // so that one attempt is one call
+	r := rig.New(t, o)
+	if err := r.AWS.AddPodIdentityAssociation(awssim.PodIdentityAssociation{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, RoleARN: podRoleARN}); err != nil {
+		t.Fatal(err)
+	}
+	setRole(t, r, awssim.Role{ARN: podRoleARN, TrustPolicy: awssim.PodIdentityTrustPolicy, Policies: o.Policies})
+	setRole(t, r, awssim.Role{ARN: secondARN, TrustPolicy: trustEverybody(r.Issuer), Policies: o.Policies})
+	return r
+}
+
+// Roles of everyWay: of the Pod Identity association, and to go on to from the ServiceAccount's.
+const (
+	podRoleARN = "arn:aws:iam::123456789012:role/pod-role"
+	secondARN  = "arn:aws:iam::123456789012:role/second-role"
+)
+
+// reads reports whether an operation reads an object, by credentials that another gave.
+func reads(operation string) bool { return operation == getSecret || operation == "ssm:GetParameters" }
+
+// place is the region as messages about an operation name it: the agent is the node's.
+func place(operation string) string {
+	if operation == askAgent {
+		return ""
+	}
+	return rig.Region
+}
 
 func fault(operation string, f awssim.Fault) awssim.Fault {
 	f.Service, f.Operation, _ = strings.Cut(operation, ":")
@@ -68,25 +110,26 @@ func TestContractA_Codes_WhateverAWSAnswers(t *testing.T) {
 	for _, operation := range operations {
 		t.Run(operation, func(t *testing.T) {
 			// One attempt, and a house of its own: the SDK slows down for all that follows a throttling.
-			r := rig.New(t, rig.Options{State: bothWorld, AWS: awsapi.Options{MaxAttempts: 1}})
+			r := everyWay(t, rig.Options{State: bothWorld, AWS: awsapi.Options{MaxAttempts: 1}})
+			mount := rig.Mount{Parameters: calling(operation), Objects: bothObjects}
 			for _, answer := range answers {
 				remove := r.AWS.Inject(fault(operation, answer))
 				before := r.AWS.Calls()[operation]
-				_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: bothObjects})
+				_, err := r.Mount(mount)
 				remove()
 				want := 1
-				if !strings.HasPrefix(operation, "sts:") && refusesCredentials[answer.Code] {
+				if reads(operation) && refusesCredentials[answer.Code] {
 					want = 2 // once more, with new credentials
 				}
 				if calls := r.AWS.Calls()[operation] - before; calls != want {
 					t.Errorf("%+v: %d calls, want %d", answer, calls, want)
 				}
 				wantFinal(t, err)
-				if err != nil && (!strings.Contains(err.Error(), answer.Code) || !strings.Contains(err.Error(), rig.Region)) {
+				if err != nil && (!strings.Contains(err.Error(), answer.Code) || !strings.Contains(err.Error(), place(operation))) {
 					t.Errorf("%+v: the message lacks AWS's code or the region: %v", answer, err)
 				}
 			}
-			if _, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: bothObjects}); err != nil {
+			if _, err := r.Mount(mount); err != nil {
 				t.Errorf("AWS is well again, and the mount fails: %v", err)
 			}
 		})
@@ -106,8 +149,8 @@ func TestContractA_Codes_ABlackHole(t *testing.T) {
 			"time-out of the attempts": {AWS: awsapi.Options{AttemptTimeout: time.Second, MaxAttempts: 2}},
 			"time-out of the mount":    {AWS: awsapi.Options{AttemptTimeout: time.Hour, MaxAttempts: 1}, MountTimeout: 3 * time.Second},
 		} {
-			o.State = bothWorld
-			h := house{rig.New(t, o), operation + ", " + name, operation, o.AWS.MaxAttempts}
+			o.State, o.Agent.Timeout = bothWorld, o.AWS.AttemptTimeout
+			h := house{everyWay(t, o), operation + ", " + name, operation, o.AWS.MaxAttempts}
 			h.AWS.Inject(fault(operation, awssim.Fault{Hang: true}))
 			houses = append(houses, h)
 		}
@@ -115,8 +158,8 @@ func TestContractA_Codes_ABlackHole(t *testing.T) {
 	var waiting sync.WaitGroup
 	for _, h := range houses {
 		waiting.Go(func() {
-			_, err := h.Mount(rig.Mount{Parameters: inRegion(), Objects: bothObjects})
-			wantStatus(t, err, codes.Internal, rig.Region, "no answer in time")
+			_, err := h.Mount(rig.Mount{Parameters: calling(h.operation), Objects: bothObjects})
+			wantStatus(t, err, codes.Internal, place(h.operation), "no answer in time")
 			if got := h.AWS.Calls()[h.operation]; got != h.calls {
 				t.Errorf("%s: %d calls, want %d", h.name, got, h.calls)
 			}

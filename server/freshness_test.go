@@ -21,6 +21,8 @@ import (
 const (
 	getSecret = "secretsmanager:GetSecretValue"
 	assume    = "sts:AssumeRoleWithWebIdentity"
+	chain     = "sts:AssumeRole"
+	askAgent  = "pod-identity:GetCredentials"
 	oneSecret = "- {objectName: prod/db, objectType: secretsmanager}\n"
 )
 
@@ -120,33 +122,56 @@ func TestPinnedVersionIsReadOnceForRepublishes(t *testing.T) {
 // CONTRACT and DESIGN: two identities never share a credential or a value, whatever else is equal.
 func TestIdentitiesNeverShare(t *testing.T) {
 	const otherARN = "arn:aws:iam::123456789012:role/other-role"
+	type parameters = map[string]string
+	both := map[string]int{getSecret: 2, assume: 2}
 	tests := []struct {
 		name  string
+		first parameters // of payment-sa
 		other rig.Mount
-		role  awssim.Role
+		calls map[string]int
 	}{
-		{"same role, another ServiceAccount", rig.Mount{ServiceAccount: "other-sa"}, awssim.Role{}},
-		{"same name, another namespace", rig.Mount{Namespace: "billing"}, awssim.Role{}},
-		{"same ServiceAccount, another role", rig.Mount{Parameters: map[string]string{"roleArn": otherARN}}, awssim.Role{Name: "other-role"}},
+		{"same role, another ServiceAccount", nil, rig.Mount{ServiceAccount: "other-sa"}, both},
+		{"same name, another namespace", nil, rig.Mount{Namespace: "billing"}, both},
+		{"same ServiceAccount, another role", nil, rig.Mount{Parameters: parameters{"roleArn": otherARN}}, both},
+		{"same role, and on to another", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN}}, map[string]int{getSecret: 2, assume: 2, chain: 1}},
+		{"same role, and on to itself", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": rig.RoleARN}}, map[string]int{getSecret: 2, assume: 2, chain: 1}},
+		{"same two roles, another ServiceAccount", parameters{"assumeRoleArn": otherARN}, rig.Mount{ServiceAccount: "other-sa", Parameters: parameters{"assumeRoleArn": otherARN}},
+			map[string]int{getSecret: 2, assume: 2, chain: 2}},
+		{"same two roles, with an external id", parameters{"assumeRoleArn": otherARN}, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN, "externalId": "one"}},
+			map[string]int{getSecret: 2, assume: 2, chain: 2}},
+		{"same two roles, another external id", parameters{"assumeRoleArn": otherARN, "externalId": "two"}, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN, "externalId": "one"}},
+			map[string]int{getSecret: 2, assume: 2, chain: 2}},
+		{"Pod Identity, another pod", parameters{"usePodIdentity": "true"}, rig.Mount{Parameters: parameters{"usePodIdentity": "true"}}, map[string]int{getSecret: 2, askAgent: 2}},
+		{"Pod Identity and on to one role, another pod", parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}, rig.Mount{Parameters: parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}},
+			map[string]int{getSecret: 2, askAgent: 2, chain: 2}},
+		{"Pod Identity, the same pod by web identity", parameters{"usePodIdentity": "true"}, rig.Mount{Pod: "a", Class: "another"}, map[string]int{getSecret: 2, askAgent: 1, assume: 1}},
+		{"Pod Identity, the same pod with another role", parameters{"usePodIdentity": "true"}, rig.Mount{Pod: "a", Parameters: parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}},
+			map[string]int{getSecret: 2, askAgent: 2, chain: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r, _ := freshRig(t, rig.Options{})
 			m := tt.other
-			m.Pod, m.Objects = "b", oneSecret
+			m.Pod, m.Objects = cmp.Or(m.Pod, "b"), oneSecret
 			namespace, account := cmp.Or(m.Namespace, rig.Namespace), cmp.Or(m.ServiceAccount, rig.ServiceAccount)
 			r.Kube.SetServiceAccount(namespace, account, map[string]string{rig.RoleAnnotation: rig.RoleARN})
-			tt.role.Name = cmp.Or(tt.role.Name, rig.RoleName)
-			trust := trustEverybody(r.Issuer) // so that what is shared would be served
-			if err := r.AWS.SetRole(awssim.Role{Name: rig.RoleName, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
+			// What is shared would be served: both roles let in everybody and may read the secret.
+			policies := []awssim.Document{rig.ReadSecrets, awssim.AllowPolicy("*", "sts:AssumeRole", "sts:TagSession")}
+			for _, role := range []string{rig.RoleARN, otherARN} {
+				if err := r.AWS.SetRole(awssim.Role{ARN: role, TrustPolicy: trustEverybody(r.Issuer), Policies: policies}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.AWS.AddPodIdentityAssociation(awssim.PodIdentityAssociation{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, RoleARN: rig.RoleARN}); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.AWS.SetRole(awssim.Role{Name: tt.role.Name, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
-				t.Fatal(err)
+			first := pod("a")
+			first.Parameters = tt.first
+			for range 2 { // what each has is its own, and is kept
+				wantFile(t, r, first, "one")
+				wantFile(t, r, m, "one")
 			}
-			wantFile(t, r, pod("a"), "one")
-			wantFile(t, r, m, "one")
-			wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
+			wantCallsOf(t, r, tt.calls)
 		})
 	}
 	t.Run("a ServiceAccount made anew under the same name", func(t *testing.T) {
@@ -162,10 +187,11 @@ func TestIdentitiesNeverShare(t *testing.T) {
 	})
 }
 
-// trustEverybody lets in every ServiceAccount of the issuer.
+// trustEverybody lets in every ServiceAccount of the issuer, every pod by Pod Identity and every role of the account.
 func trustEverybody(issuer *awssim.Issuer) awssim.Document {
-	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":%q},
-		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{%q:"sts.amazonaws.com"}}}]}`,
+	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"Federated":%q},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{%q:"sts.amazonaws.com"}}},
+		{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com","AWS":"arn:aws:iam::123456789012:root"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`,
 		issuer.ProviderARN(), issuer.ConditionKey("aud")))
 }
 

@@ -43,6 +43,7 @@ var canaries = map[string]string{
 	"deep in the JSON":      "canary-deep-5o6p",
 	"version of yesterday":  "canary-previous-7q8r",
 	"token that is rubbish": "canary-rubbish-token-9s0t",
+	"agent's broken answer": "canary-agent-answer-1u2v",
 }
 
 var canaryWorld = awssim.State{
@@ -89,7 +90,10 @@ func jmes(secret, path string) string {
 // No secret value, token or credential stands in any log or error, whatever happens to a mount.
 func TestNothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
-	r := rig.New(t, rig.Options{State: canaryWorld, Endpoint: wire.url, AWS: awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}})
+	r := everyWay(t, rig.Options{
+		State: canaryWorld, Endpoint: wire.url, AWS: awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
+		Agent: auth.Agent{IPv4: wire.agent, Timeout: 2 * time.Second},
+	})
 	wire.target.Store(r.AWS)
 	var (
 		said  strings.Builder // every error, in every form in which somebody might print it
@@ -108,27 +112,37 @@ func TestNothingSecretInLogsAndErrors(t *testing.T) {
 		}
 		return err
 	}
-	request := func(objects string) *v1alpha1.MountRequest {
-		req := r.Request(rig.Mount{Parameters: inRegion(), Objects: objects})
+	request := func(objects, operation string) *v1alpha1.MountRequest {
+		req := r.Request(rig.Mount{Parameters: calling(operation), Objects: objects})
 		req.Secrets = `{"password":"` + canaries["nodePublishSecretRef"] + `"}`
 		return req
 	}
 	for name, objects := range canaryObjects {
-		if err := mount(request(objects)); (err == nil) != (name == "everything" || name == "unknown fields") {
+		if err := mount(request(objects, getSecret)); (err == nil) != (name == "everything" || name == "unknown fields") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	everything := canaryObjects["everything"]
 	for _, operation := range operations {
+		if err := mount(request(everything, operation)); err != nil {
+			t.Errorf("with %s: %v", operation, err)
+		}
 		for _, f := range []awssim.Fault{{Code: "AccessDeniedException"}, {Code: "ValidationException"}, {Status: 500}, {Cut: true}, {Hang: true}} {
 			remove := r.AWS.Inject(fault(operation, f))
-			if mount(request(canaryObjects["everything"])) == nil {
+			if mount(request(everything, operation)) == nil {
 				t.Errorf("%s with %+v succeeded", operation, f)
 			}
 			remove()
 		}
 	}
+	for name, answer := range hostileAgents() {
+		wire.instead.Store(&answer)
+		if mount(request(everything, askAgent)) == nil {
+			t.Errorf("an agent that gives %s: the mount succeeded", name)
+		}
+	}
 	for name, spoil := range spoiledRequests(r) {
-		req := request(canaryObjects["everything"])
+		req := request(everything, getSecret)
 		spoil(req)
 		if mount(req) == nil {
 			t.Errorf("%s: the mount succeeded", name)
@@ -172,23 +186,67 @@ func TestNothingSecretInLogsAndErrors(t *testing.T) {
 	}
 }
 
-// wiretap stands between the provider and AWS and remembers the credentials that STS gives out.
+// hostileAgents answer with what they were sent, and with credentials in a shape that is not theirs.
+func hostileAgents() map[string]http.HandlerFunc {
+	canary := canaries["agent's broken answer"]
+	return map[string]http.HandlerFunc{
+		"the token back": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "no: "+r.Header.Get("Authorization"), http.StatusBadRequest)
+		},
+		"the token's parts back": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, strings.ReplaceAll(r.Header.Get("Authorization"), ".", "\n"), http.StatusInternalServerError)
+		},
+		"no JSON":      func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, canary) },
+		"another type": func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, `{"Expiration":%q}`, canary) },
+		"no end": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"AccessKeyId":%q,"SecretAccessKey":%q,"Token":%q}`, canary, canary, canary)
+		},
+	}
+}
+
+// wiretap stands between the provider and AWS, the Pod Identity agent included, and remembers the credentials
+// that are given out.
 type wiretap struct {
-	url    string
-	target atomic.Pointer[awssim.Sim]
+	url     string // of AWS
+	agent   string // of the agent
+	target  atomic.Pointer[awssim.Sim]
+	instead atomic.Pointer[http.HandlerFunc] // answers for the agent where it is set
 
 	mu   sync.Mutex
 	seen []string
 }
 
-var credentialElements = regexp.MustCompile(`<(?:AccessKeyId|SecretAccessKey|SessionToken)>([^<]+)<`)
+// credentialElements finds credentials in STS's XML and in the agent's JSON.
+var credentialElements = regexp.MustCompile(`[<"](?:AccessKeyId|SecretAccessKey|SessionToken|Token)(?:>|":")([^<"]+)[<"]`)
 
 func newWiretap(t *testing.T) *wiretap {
 	t.Helper()
 	w := &wiretap{}
-	proxy := httptest.NewServer(&httputil.ReverseProxy{
+	aws := w.tap(t, (*awssim.Sim).URL)
+	agent := w.tap(t, (*awssim.Sim).PodIdentityURL)
+	w.url = serveHTTP(t, aws)
+	w.agent = serveHTTP(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if instead := w.instead.Load(); instead != nil {
+			(*instead)(rw, r)
+			return
+		}
+		agent.ServeHTTP(rw, r)
+	}))
+	return w
+}
+
+func serveHTTP(t *testing.T, h http.Handler) (url string) {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// tap is a proxy to one address of the target that remembers.
+func (w *wiretap) tap(t *testing.T, address func(*awssim.Sim) string) http.Handler {
+	return &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			target, err := url.Parse(w.target.Load().URL())
+			target, err := url.Parse(address(w.target.Load()))
 			if err != nil {
 				t.Error(err)
 				return
@@ -207,10 +265,7 @@ func newWiretap(t *testing.T) *wiretap {
 			return err
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // cuts, as AWS did
-	})
-	t.Cleanup(proxy.Close)
-	w.url = proxy.URL
-	return w
+	}
 }
 
 func (w *wiretap) credentials() []string {
