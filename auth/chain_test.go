@@ -38,7 +38,7 @@ func startChain(t testing.TB, change ...func(*auth.Config)) *account {
 
 // trustBoth lets payment-role and pod-role in, with an external id where that is not empty.
 func trustBoth(externalID string) awssim.Document {
-	return awssim.Document(strings.Replace(string(awssim.TrustOf(roleARN, externalID)), `"`+roleARN+`"`, `["`+roleARN+`","`+podRole+`"]`, 1))
+	return awssim.TrustOf(externalID, roleARN, podRole)
 }
 
 func (a *account) setRole(r awssim.Role) {
@@ -174,7 +174,7 @@ func TestContractC1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 	}{
 		{"the first role has no policy for it", false, "of-payments", set(awssim.Role{Name: "payment-role"}), fault.Credentials,
 			byPayment + assume + check + withID},
-		{"the second role trusts somebody else", false, "of-payments", set(awssim.Role{ARN: vaultRole, TrustPolicy: awssim.TrustOf("arn:aws:iam::999999999999:root", "")}), fault.Credentials,
+		{"the second role trusts somebody else", false, "of-payments", set(awssim.Role{ARN: vaultRole, TrustPolicy: awssim.TrustOf("", "arn:aws:iam::999999999999:root")}), fault.Credentials,
 			byPayment + assume + check + withID},
 		{"another external id", false, "of-somebody", nil, fault.Credentials,
 			byPayment + assume + check + ` with sts:ExternalId = "of-somebody")`},

@@ -43,7 +43,7 @@ type agent struct {
 	now        func() time.Time
 
 	mu       sync.Mutex
-	answered string // the address that answered last, while it does: a node has one that never will
+	answered string // the address that answered last: a node may have one that never does
 }
 
 func newAgent(cfg Agent, retryer func() aws.Retryer, now func() time.Time) *agent {
@@ -85,8 +85,8 @@ func (g *agent) try(ctx context.Context, id Identity, token Token, addressType s
 	late := false
 	for _, address := range g.addresses(addressType) {
 		status, body, err := g.get(ctx, address, token)
-		g.remember(address, err == nil)
 		if err == nil {
+			g.remember(address)
 			return g.read(id, token, status, body)
 		}
 		reason := fault.NoAnswer(err)
@@ -122,16 +122,11 @@ func (g *agent) addresses(addressType string) []string {
 	return []string{g.ipv4, g.ipv6}
 }
 
-// remember notes whether an address has answered.
-func (g *agent) remember(address string, answered bool) {
+// remember notes that an address has answered.
+func (g *agent) remember(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case answered:
-		g.answered = address
-	case g.answered == address:
-		g.answered = ""
-	}
+	g.answered = address
 }
 
 // get makes one request and reads all of the answer.

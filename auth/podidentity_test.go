@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -447,7 +448,15 @@ func TestContractC1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 		{name: "no end", prepare: answer(map[string]string{"Expiration": ""}), kind: fault.Transient, want: lacks},
 		{name: "an end that is no time", prepare: answer(map[string]string{"Expiration": "canary-secret"}), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
 		{name: "expired", prepare: answer(map[string]string{"Expiration": "2020-01-01T00:00:00Z"}), kind: fault.Transient, want: useless + "its credentials have expired, by the clock of the node" + again},
-		{name: "an endless answer", prepare: answer(map[string]string{"Token": strings.Repeat("canary-token", 10000)}), kind: fault.Transient, want: useless + "it is longer than 64 KiB" + again},
+		{name: "an endless answer", prepare: func(_ *account, d *door) {
+			d.set(func(w http.ResponseWriter, _ *http.Request) {
+				for { // until the client leaves
+					if _, err := w.Write(bytes.Repeat([]byte("canary"), 1000)); err != nil {
+						return
+					}
+				}
+			})
+		}, kind: fault.Transient, want: useless + "it is longer than 64 KiB" + again},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ipv4 := openDoor(t, nil)

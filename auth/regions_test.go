@@ -59,12 +59,13 @@ func TestContractB_Failover_STS(t *testing.T) {
 				if tt.second != nil {
 					regions["b"], names = *tt.second, []string{"a", "b"}
 				}
-				asked := make(chan string, 2)
+				asked, ended := make(chan string, 2), make(chan string, 2)
 				started := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), maxExchange)
 				defer cancel()
 				c, from, err := inEither(ctx, names, func(ctx context.Context, region string) (aws.Credentials, error) {
 					asked <- region
+					defer func() { ended <- region }()
 					answer := regions[region]
 					if !pause(ctx, answer.after) {
 						return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: "x", Region: region, Why: fault.Late}
@@ -75,7 +76,10 @@ func TestContractB_Failover_STS(t *testing.T) {
 					return aws.Credentials{AccessKeyID: "of " + region}, nil
 				})
 				took := time.Since(started)
-				synctest.Wait() // whoever lost has ended, too
+				synctest.Wait()
+				if len(ended) != len(asked) {
+					t.Errorf("%d of %d calls have ended: whoever lost goes on", len(ended), len(asked))
+				}
 				close(asked)
 				var got []string
 				for region := range asked {

@@ -66,8 +66,8 @@ func TestContractC10_ANodeWithIPv6Alone(t *testing.T) {
 func TestAssumeRole_OneMoreCallForEachIdentity(t *testing.T) {
 	r, _ := freshRig(t, rig.Options{Policies: []awssim.Document{goOn}})
 	r.Associate("pod-sa", goOn)
-	trust := strings.Replace(string(awssim.TrustOf(rig.RoleARN, "of-payments")), `"`+rig.RoleARN+`"`, `["`+rig.RoleARN+`","arn:aws:iam::123456789012:role/pod-sa"]`, 1)
-	setRole(t, r, awssim.Role{ARN: vaultARN, TrustPolicy: awssim.Document(trust), Policies: []awssim.Document{rig.ReadSecrets}})
+	trust := awssim.TrustOf("of-payments", rig.RoleARN, "arn:aws:iam::123456789012:role/pod-sa")
+	setRole(t, r, awssim.Role{ARN: vaultARN, TrustPolicy: trust, Policies: []awssim.Document{rig.ReadSecrets}})
 	chained := func(m rig.Mount) rig.Mount {
 		m.Parameters = map[string]string{"assumeRoleArn": vaultARN, "externalId": "of-payments"}
 		return m

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // The flags of AWS's provider, whose DaemonSets our users have, in all the forms that Go's flag
@@ -124,6 +127,23 @@ func TestEachFlagFaultIsNamed(t *testing.T) {
 	for arg, want := range faults {
 		if _, err := run(t, arg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", arg, err, want)
+		}
+	}
+}
+
+// The time-out of AWS's provider's flag is what the agent is asked with; 0 is the agent's own.
+func TestContractB_PodIdentityHTTPTimeout(t *testing.T) {
+	for arg, want := range map[string]time.Duration{
+		"": 0, "--pod-identity-http-timeout=": 0, "--pod-identity-http-timeout=100ms": 100 * time.Millisecond, "--pod-identity-http-timeout=2s": 2 * time.Second,
+	} {
+		var o options
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		o.register(f)
+		if err := f.Parse(strings.Fields(arg)); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.check(); err != nil || o.agentTimeout != want {
+			t.Errorf("%q: time-out %v and error %v, want %v", arg, o.agentTimeout, err, want)
 		}
 	}
 }

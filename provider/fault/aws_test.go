@@ -258,3 +258,22 @@ func TestFromAWS_ResolverInTrouble(t *testing.T) {
 	err := fmt.Errorf("dial: %w", &net.DNSError{Name: "sts.eu-west-1.amazonaws.com", Err: "server misbehaving", IsTemporary: true})
 	wantAWS(t, err, fault.Transient, "cannot do it in eu-west-1: the host name sts.eu-west-1.amazonaws.com cannot be looked up: does DNS work on this node?")
 }
+
+// What another program has said is one bounded line that can be printed, without tokens.
+func TestForeign(t *testing.T) {
+	const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+	for text, want := range map[string]string{
+		"":                               "",
+		" two\r\n\tlines \n":             "two lines",
+		"you sent " + token + ", and":    "you sent [redacted], and",
+		"\x1b[31mred\x00 and \u202eback": "[31mred and back",
+		"bad \xff byte":                  "bad \uFFFD byte",
+		strings.Repeat("x", 401):         strings.Repeat("x", 397) + "…",
+		strings.Repeat("é", 300):         strings.Repeat("é", 198) + "…",
+		strings.Repeat("y", 380) + token: strings.Repeat("y", 380) + "[redacted]",
+	} {
+		if got := fault.Foreign(text); got != want {
+			t.Errorf("of %q: %q, want %q", text, got, want)
+		}
+	}
+}

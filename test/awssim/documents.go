@@ -14,12 +14,12 @@ const PodIdentityTrustPolicy Document = `{
   }]
 }`
 
-// TrustOf is a trust policy that lets a role, user or account (an ARN) assume the
+// TrustOf is a trust policy that lets roles, users or accounts (ARNs) assume the
 // role, with the session tags that come along, and where externalID is not empty
 // with it only.
-func TrustOf(principal, externalID string) Document {
+func TrustOf(externalID string, principals ...string) Document {
 	statement := map[string]any{
-		"Effect": "Allow", "Principal": map[string]string{"AWS": principal}, "Action": []string{"sts:AssumeRole", "sts:TagSession"},
+		"Effect": "Allow", "Principal": map[string]any{"AWS": principals}, "Action": []string{"sts:AssumeRole", "sts:TagSession"},
 	}
 	if externalID != "" {
 		statement["Condition"] = map[string]any{"StringEquals": map[string]string{"sts:ExternalId": externalID}}

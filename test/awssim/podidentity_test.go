@@ -132,7 +132,7 @@ func TestPodIdentityTagsAreTransitive(t *testing.T) {
 	const target = "arn:aws:iam::" + account + ":role/target"
 	assume := []string{"sts:AssumeRole"}
 	both := []string{"sts:AssumeRole", "sts:TagSession"}
-	trust := awssim.TrustOf("arn:aws:iam::"+account+":root", "")
+	trust := awssim.TrustOf("", "arn:aws:iam::"+account+":root")
 	withoutTags := awssim.Document(strings.Replace(string(trust), `,"sts:TagSession"`, "", 1))
 	tagged := permissionDoc(`{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalTag/kubernetes-pod-name": "api-0"}}}`)
 	for name, tc := range map[string]struct {
