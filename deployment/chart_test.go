@@ -366,8 +366,8 @@ func TestChart_DriverVersionIsThatOfTheModule(t *testing.T) {
 func TestChart_MemoryLimitOfGo(t *testing.T) {
 	dir := chart(t)
 	for limit, want := range map[string]string{
-		"128Mi": "115MiB", "1Gi": "921MiB", "100M": "85MiB", "0.5Gi": "460MiB", "134217728": "115MiB", `"134217728"`: "115MiB",
-		"65536Ki": "57MiB", "1k": "", "128m": "", "null": "",
+		"128Mi": "85MiB", "1Gi": "682MiB", "100M": "63MiB", "0.5Gi": "341MiB", "134217728": "85MiB", `"134217728"`: "85MiB",
+		"65536Ki": "42MiB", "1k": "", "128m": "", "null": "",
 	} {
 		rendered, err := render(t, dir, []byte("resources: {limits: {memory: "+limit+"}}"))
 		if err != nil {

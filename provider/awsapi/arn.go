@@ -1,15 +1,25 @@
 package awsapi
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // roleARNRE is the shape of an IAM role's ARN, of any partition and path
 // (IAM User Guide, "IAM identifiers").
-var roleARNRE = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\x21-\x7e]{1,576}$`)
+var roleARNRE = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\x21-\x7e]+$`)
+
+// maxRolePath is the most of a role's path and name together: 512 and 64 (IAM API reference, CreateRole). As a
+// bound in the expression it would take 350 KiB.
+const maxRolePath = 576
 
 // ValidRoleARN reports whether arn has the shape of an IAM role's ARN.
-func ValidRoleARN(arn string) bool { return roleARNRE.MatchString(arn) }
+func ValidRoleARN(arn string) bool {
+	_, path, _ := strings.Cut(arn, ":role/")
+	return len(path) <= maxRolePath && roleARNRE.MatchString(arn)
+}
 
-// externalIDRE are the characters of an external id (STS API reference, AssumeRole, ExternalId).
+// externalIDRE are the characters of an external id, 2 to 1224 of them (STS API reference, AssumeRole, ExternalId).
 var externalIDRE = regexp.MustCompile(`^[\w+=,.@:/-]*$`)
 
 // ValidExternalID reports whether STS takes id as an external id.

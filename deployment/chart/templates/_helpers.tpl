@@ -53,14 +53,14 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* Nine tenths of the limit of memory for GOMEMLIMIT, in whole MiB; nothing where the limit is not set or not in a common unit. */}}
+{{- /* Two thirds of the limit of memory for GOMEMLIMIT, in whole MiB; nothing where the limit is not set or not in a common unit. */}}
 {{- define "secrets-provider-aws.goMemoryLimit" -}}
 {{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString }}
 {{- if regexMatch "^[0-9.]+(e\\+?[0-9]+|k|M|G|Ki|Mi|Gi)?$" $limit }}
 {{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
 {{- $unit := regexFind "(k|M|G|Ki|Mi|Gi)$" $limit }}
 {{- $bytes := mulf (trimSuffix $unit $limit | float64) (get $units $unit | default 1) }}
-{{- $mebibytes := divf (mulf $bytes 0.9) 1048576 | floor | int64 }}
+{{- $mebibytes := divf $bytes 1572864 | floor | int64 }}
 {{- if gt $mebibytes 0 }}{{ $mebibytes }}MiB{{ end }}
 {{- end }}
 {{- end }}
