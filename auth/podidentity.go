@@ -142,7 +142,7 @@ func (g *agent) get(ctx context.Context, address string, token Token) (status in
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAgentAnswer+1))
 	return resp.StatusCode, body, err
 }

@@ -176,7 +176,7 @@ func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
 // preferredAddressType: ipv4, ipv6 in any case, else auto.
 func TestContractB_Parameters_PreferredAddressType(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "", "auto": "", "AUTO": "", "ipv4": "ipv4", "IPv4": "ipv4", "IPV6": "ipv6", "ipv6": "ipv6", "ipv5": "", " ipv4": "", "4": "",
+		"": "", "auto": "", "AUTO": "", "ipv4": "ipv4", "IPv4": "ipv4", "IPV6": "ipv6", "ipv6": "ipv6", "ipv5": "", "ipv4,ipv6": "", "4": "",
 	} {
 		c := parse(t, secret("a"), params{"preferredAddressType": text})
 		if c.AddressType != want {
