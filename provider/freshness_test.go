@@ -57,20 +57,24 @@ func TestFreshnessSpread(t *testing.T) {
 
 func TestFreshnessJoinsReadsUnderWay(t *testing.T) {
 	tests := []struct {
-		name  string
-		began time.Duration // before the request arrived
-		first bool
-		want  bool
+		name    string
+		began   time.Duration // before the request arrived
+		hurried bool
+		v       visit
+		want    bool
 	}{
-		{"first mount, begun just before", time.Second, true, true},
-		{"first mount, begun earlier: it may carry the value before the change", time.Second + 1, true, false},
-		{"republish, begun earlier", 30 * time.Second, false, true},
-		{"republish, begun more than an interval ago", 3 * time.Minute, false, false},
+		{"first mount, begun just before", time.Second, false, visit{first: true}, true},
+		{"first mount, begun earlier: it may carry the value before the change", time.Second + 1, false, visit{first: true}, false},
+		{"republish, begun earlier", 30 * time.Second, false, visit{}, true},
+		{"republish, begun more than an interval ago", 3 * time.Minute, false, visit{}, false},
+		{"hurried, for a volume with two regions", time.Second, true, visit{failover: true}, true},
+		{"hurried, for a volume with one: it gives up too early", time.Second, true, visit{}, false},
+		{"not hurried, for a volume with two regions", time.Second, false, visit{failover: true}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := visit{arrived: noon, first: tt.first, interval: 2 * time.Minute}
-			if got := joins(noon.Add(-tt.began), v); got != tt.want {
+			tt.v.arrived, tt.v.interval = noon, 2*time.Minute
+			if got := joins(noon.Add(-tt.began), tt.hurried, tt.v); got != tt.want {
 				t.Errorf("joins = %v, want %v", got, tt.want)
 			}
 		})

@@ -163,6 +163,7 @@ func New(t testing.TB, o Options) *Rig {
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	fetcher, err := provider.New(provider.Config{
 		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets, CacheMaxBytes: o.CacheMaxBytes,
+		RegionTimeout: o.AWS.AttemptTimeout,
 	})
 	r.must(err)
 	r.metrics = prometheus.NewRegistry()
