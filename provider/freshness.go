@@ -43,6 +43,7 @@ type record struct {
 	err      error     // of the last read, if that failed
 	failures int       // in a row
 	retry    time.Time // republishes answer err until then
+	refused  time.Time // when the last read that AWS refused was begun; zero after one that gave a value
 }
 
 // visit is one mount that wants a value.
@@ -87,9 +88,9 @@ func joins(started time.Time, hurried bool, v visit) bool {
 // failover region shows before that is needed. A republish turns to it only when the primary fails.
 func (v visit) asksBoth() bool { return v.first && v.failover }
 
-// passes reports whether err is a failure that the other region may stand in for. Everything else is an
+// transient reports whether err is a failure that the other region may stand in for. Everything else is an
 // answer: who is denied in one region is not served from the other.
-func passes(err error) bool { return err != nil && fault.KindOf(err) == fault.Transient }
+func transient(err error) bool { return err != nil && fault.KindOf(err) == fault.Transient }
 
 // choose says which region's answer a volume is given, or why none. failover is nil where it was not asked;
 // an answer that did not come in time is a transient failure.
@@ -99,12 +100,9 @@ func passes(err error) bool { return err != nil && fault.KindOf(err) == fault.Tr
 //   - Transient failures in both: both are named.
 func choose(primary, failover *answer) (*answer, []error) {
 	switch {
-	case failover == nil, primary.err != nil && !passes(primary.err):
-		if primary.err == nil {
-			return primary, nil
-		}
+	case primary.err != nil && (failover == nil || !transient(primary.err)):
 		return nil, []error{primary.err}
-	case failover.err != nil && !passes(failover.err):
+	case failover != nil && failover.err != nil && !transient(failover.err):
 		return nil, []error{primary.err, failover.err}
 	case primary.err == nil:
 		return primary, nil
@@ -114,6 +112,10 @@ func choose(primary, failover *answer) (*answer, []error) {
 		return nil, []error{primary.err, failover.err}
 	}
 }
+
+// outdates reports whether a value of the failover region may no longer be served from memory, as the primary
+// region, whose record r is, has refused a read since.
+func (r record) outdates(failover record) bool { return !r.refused.Before(failover.asked) }
 
 // backedOff reports whether a republish answers the last failure again rather than ask AWS again.
 // A first mount always asks: the kubelet spaces those itself.
@@ -125,12 +127,12 @@ func (r record) backedOff(v visit) bool {
 // the failure is transient and no denial, and the value is at most maxStale old.
 // A republish never is: its files stand already, and the failure has to be seen.
 func (r record) stale(v visit, err error, now time.Time, maxStale time.Duration) bool {
-	return v.first && passes(err) && !r.asked.IsZero() && now.Sub(r.asked) <= maxStale
+	return v.first && transient(err) && !r.asked.IsZero() && now.Sub(r.asked) <= maxStale
 }
 
 // succeeded is the record after a read, begun at asked, that gave got.
 func (r record) succeeded(got value, asked time.Time) record {
-	if asked.Before(r.asked) {
+	if asked.Before(r.asked) || asked.Before(r.refused) {
 		return r // a slower, older read: what is known is newer
 	}
 	return record{value: got, asked: asked, spread: spread()}
@@ -146,7 +148,8 @@ func (r record) failed(err error, asked, now time.Time) record {
 	r.failures++
 	wait := min(firstBackOff<<min(r.failures-1, 10), maxBackOff)
 	r.retry = now.Add(scale(wait, spread()))
-	if !passes(err) {
+	if !transient(err) {
+		r.refused = asked
 		return r.emptied()
 	}
 	return r

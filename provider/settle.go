@@ -30,17 +30,13 @@ func (f *Fetcher) settle(ctx context.Context, req Request, p fetchPlan, v visit)
 		taken, errs := choose(&primary[i], failover[i])
 		switch {
 		case taken == nil:
-			known, ok := f.lastKnown(ctx, p.keys(i), v, errs)
-			if ok {
-				values[i] = known
-				sources.Stale++
+			known, ok := f.lastKnown(ctx, p, i, v, fault.Join(errs))
+			if !ok {
+				failures = append(failures, errs...)
 				continue
 			}
-			failures = append(failures, errs...)
-			if p.failover != nil && !passes(primary[i].err) {
-				f.memory.empty(p.failover[i]) // nor is it served later what the primary region refuses
-			}
-			continue
+			taken = &answer{value: known}
+			sources.Stale++
 		case taken == failover[i]:
 			sources.Failover++
 			passed = primary[i].err
@@ -97,15 +93,16 @@ func (f *Fetcher) failover(ctx context.Context, req Request, p fetchPlan, primar
 	defer cancel()
 	for i, got := range primary {
 		switch {
-		case !v.asksBoth() && passes(got.err):
+		case !v.asksBoth() && transient(got.err):
 			turned, keys = append(turned, i), append(keys, p.failover[i])
-		case passes(got.err):
+		case transient(got.err):
 			turned, late = append(turned, i), append(late, wants[i])
 		case v.asksBoth() && got.err == nil:
 			answers[i] = new(wants[i].await(little))
 		}
 	}
 	if !v.asksBoth() {
+		f.forgetOutdated(p, turned)
 		late = f.claim(ctx, req, keys, v)
 	}
 	for n, got := range f.await(ctx, late, v) {
@@ -131,11 +128,22 @@ func inFailover(err error, region string, primary error) error {
 	return &marked
 }
 
-// lastKnown gives the newest value that a first mount may have although AWS failed with errs, of the first
-// key that has one.
-func (f *Fetcher) lastKnown(ctx context.Context, keys []key, v visit, errs []error) (value, bool) {
-	err := fault.Join(errs)
-	for _, k := range keys {
+// forgetOutdated drops what is known of the failover region and older than the primary's last refusal.
+func (f *Fetcher) forgetOutdated(p fetchPlan, values []int) {
+	for _, i := range values {
+		if f.memory.record(p.primary[i]).outdates(f.memory.record(p.failover[i])) {
+			f.memory.empty(p.failover[i])
+		}
+	}
+}
+
+// lastKnown gives what a first mount may have of value i although AWS failed with err: the primary region's
+// newest value, else the failover region's.
+func (f *Fetcher) lastKnown(ctx context.Context, p fetchPlan, i int, v visit, err error) (value, bool) {
+	if p.failover != nil {
+		f.forgetOutdated(p, []int{i})
+	}
+	for _, k := range p.keys(i) {
 		known := f.memory.record(k)
 		if ctx.Err() == nil && known.stale(v, err, f.now(), f.maxStale) {
 			f.log.LogAttrs(ctx, slog.LevelWarn, "AWS does not answer, served from memory", slog.String("object", k.name), slog.String("region", k.region),
