@@ -116,9 +116,10 @@ func (f *Fetcher) readIn(ctx context.Context, credentials aws.CredentialsProvide
 	places := readsPerVolume
 	if v.failover {
 		places /= 2
-		hurried, cancel := context.WithTimeout(ctx, f.patienceWith(region))
+		mount := ctx
+		hurried, cancel := context.WithTimeout(mount, f.patienceWith(region))
 		defer cancel()
-		defer func() { f.listen(region, hurried.Err() != nil && ctx.Err() == nil, flights) }()
+		defer func() { f.listen(region, hurried.Err() != nil && mount.Err() == nil, flights) }()
 		ctx = hurried
 	}
 	var group errgroup.Group

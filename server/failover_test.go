@@ -500,16 +500,6 @@ func TestContractB_Failover_LargeVolumeWithARegionThatHangs(t *testing.T) {
 	}
 }
 
-// A failover region that hangs does not keep a mount: it is waited for a second, not for as long as it may read.
-func TestContractB_Failover_SecondRegionThatHangsIsLeft(t *testing.T) {
-	r, _ := freshRig(t, rig.Options{AWS: awsapi.Options{AttemptTimeout: time.Minute}, MountTimeout: 40 * time.Second})
-	r.AWS.PutSecret(abroad, "prod/db", "one abroad")
-	defer r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: abroad, Hang: true})()
-	m := pod("a")
-	m.Parameters = map[string]string{"failoverRegion": abroad}
-	wantFile(t, r, m, "one")
-}
-
 // Volumes with one region and with two share reads, each with its own patience.
 func TestContractB_Failover_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
 	one := rig.Mount{Pod: "one", Objects: oneSecret}
