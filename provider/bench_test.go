@@ -42,7 +42,7 @@ func BenchmarkPlan(b *testing.B) {
 	class := benchClass(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = plan(class.Objects)
+		_ = plan("an identity", class)
 	}
 }
 
@@ -53,9 +53,9 @@ func BenchmarkFetchWarm(b *testing.B) {
 		b.Fatal(err)
 	}
 	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b)}
-	f.volumes.mounted(req.Volume)
-	for _, r := range plan(req.Class.Objects).reads {
-		f.memory.update(key{owner: req.Owner, region: req.Class.Region, read: r}, time.Hour, func(record) record {
+	f.volumes.add(req.Volume)
+	for _, k := range plan(req.Owner, req.Class).primary {
+		f.memory.update(k, time.Hour, func(record) record {
 			// From the future, so that it is fresh however long the benchmark runs.
 			return record{value: value{content: make([]byte, 64), version: "1"}, asked: time.Now().Add(time.Hour), spread: 1}
 		})

@@ -23,7 +23,7 @@ import (
 // checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
 type Class struct {
 	Region         string   // AWS region to read from; empty where only the node's label can tell
-	FailoverRegion string   // second region; empty for none
+	FailoverRegion string   // region to read from where Region does not answer, another one; empty for none
 	Objects        []Object // at least one
 
 	PodIdentity   bool   // EKS Pod Identity rather than web identity
@@ -35,6 +35,14 @@ type Class struct {
 	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
 	RefreshInterval time.Duration
 	Warnings        []string // what is odd and was overlooked, for the log
+}
+
+// Regions are those that the class reads from, the primary first: one or two.
+func (c Class) Regions() []string {
+	if c.FailoverRegion == "" {
+		return []string{c.Region}
+	}
+	return []string{c.Region, c.FailoverRegion}
 }
 
 // Parameter names of a SecretProviderClass (spec.parameters).
@@ -63,15 +71,19 @@ var knownParams = []string{
 func ParseClass(params map[string]string, defaultRegion string) (Class, error) {
 	r := &report{}
 	class := Class{
-		Region:          parseRegion(params[paramRegion], defaultRegion, r),
+		Region:          parseRegion(paramRegion, params[paramRegion], defaultRegion, r),
+		FailoverRegion:  parseRegion(paramFailoverRegion, params[paramFailoverRegion], "", r),
 		RefreshInterval: parseRefreshInterval(params[paramRefreshInterval], r),
 	}
 	parseIdentity(params, &class, r)
-	refuseUnserved(params, r)
 	translate := parseTranslation(params[paramPathTranslation], r)
 	class.Objects = parseObjects(params[paramObjects], translate, r)
-	if class.Region != "" {
-		checkARNRegions(class.Objects, class.Region, r)
+	class.checkRegion(r)
+	switch {
+	case class.FailoverRegion != "":
+		checkFailover(class.Objects, class.FailoverRegion, r)
+	case params[paramFailoverRegion] == "":
+		checkNoFailover(class.Objects, r)
 	}
 	checkCollisions(class.Objects, r)
 	for _, key := range slices.Sorted(maps.Keys(params)) {
@@ -84,31 +96,34 @@ func ParseClass(params map[string]string, defaultRegion string) (Class, error) {
 // InRegion completes a class whose region was not known when it was parsed.
 func (c Class) InRegion(region string) (Class, error) {
 	r := &report{}
-	c.Region = parseRegion(region, "", r)
-	checkARNRegions(c.Objects, c.Region, r)
+	c.Region = parseRegion(paramRegion, region, "", r)
+	c.checkRegion(r)
 	return c, r.err()
+}
+
+// checkRegion holds the class to its primary region, where that is known.
+func (c Class) checkRegion(r *report) {
+	switch c.Region {
+	case "":
+		return
+	case c.FailoverRegion:
+		r.fault(paramFailoverRegion, position{}, "%s is the region to read from already: name another one, or leave it out", fault.Quote(c.FailoverRegion))
+	}
+	checkARNRegions(c.Objects, c.Region, r)
 }
 
 // A region becomes a part of host names, so only what can stand there may pass.
 var regionRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-func parseRegion(region, defaultRegion string, r *report) string {
+func parseRegion(param, region, defaultRegion string, r *report) string {
 	if region == "" {
 		return defaultRegion
 	}
 	if !regionRE.MatchString(region) {
-		r.fault(paramRegion, position{}, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(region))
+		r.fault(param, position{}, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(region))
 		return ""
 	}
 	return region
-}
-
-// Regions are those to read from: the first, and the one that stands in for it if there is one.
-func (c Class) Regions() []string {
-	if c.FailoverRegion == "" {
-		return []string{c.Region}
-	}
-	return []string{c.Region, c.FailoverRegion}
 }
 
 // parseIdentity reads who asks AWS.
@@ -179,14 +194,6 @@ func parseRefreshInterval(text string, r *report) time.Duration {
 		return 0
 	}
 	return d
-}
-
-// refuseUnserved refuses what this version cannot do yet: a volume that silently lacks
-// its failover would be worse than one that does not mount.
-func refuseUnserved(params map[string]string, r *report) {
-	if params[paramFailoverRegion] != "" {
-		r.fault(paramFailoverRegion, position{}, "is not served by this version of the provider: remove it")
-	}
 }
 
 func parseTranslation(text string, r *report) translation {

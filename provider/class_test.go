@@ -214,12 +214,6 @@ func TestClass_Regions(t *testing.T) {
 	}
 }
 
-func TestContractB_Parameters_FailoverIsRefusedUntilServed(t *testing.T) {
-	wantFaults(t, faults(t, secret("a"), params{"failoverRegion": "eu-central-1"}),
-		provider.Fault{Field: "failoverRegion", Message: "is not served by this version of the provider: remove it"})
-	wantFaults(t, faults(t, secret("a"), params{"failoverRegion": ""}))
-}
-
 func TestContractB_Parameters_RoleARN(t *testing.T) {
 	for _, arn := range []string{
 		"", "arn:aws:iam::123456789012:role/payment-role", "arn:aws:iam::123456789012:role/team/a/b",

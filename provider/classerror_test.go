@@ -12,7 +12,7 @@ import (
 func TestContractC6_AllFaultsAtOnce(t *testing.T) {
 	p := params{
 		"region":          "Mumbai",
-		"failoverRegion":  "eu-west-1",
+		"failoverRegion":  "Ireland",
 		"usePodIdentity":  "maybe",
 		"pathTranslation": "True",
 		"roleArn":         "payment-role",
@@ -37,9 +37,9 @@ func TestContractC6_AllFaultsAtOnce(t *testing.T) {
 	}
 	wantFaults(t, faultsOf(t, p),
 		provider.Fault{Field: "region", Message: `"Mumbai" is not the name of an AWS region, such as eu-west-1`},
+		provider.Fault{Field: "failoverRegion", Message: `"Ireland" is not the name of an AWS region, such as eu-west-1`},
 		provider.Fault{Field: "usePodIdentity", Message: `"maybe" is neither true nor false`},
 		provider.Fault{Field: "roleArn", Message: `"payment-role" is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role`},
-		provider.Fault{Field: "failoverRegion", Message: "is not served by this version of the provider: remove it"},
 		provider.Fault{Field: "pathTranslation", Message: `"True" is neither False nor exactly one character`},
 		provider.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: `"ssm" is not one of secretsmanager, ssmparameter`},
 		provider.Fault{Field: "objects[0].filePermission", Line: 3, Column: 19, Message: `"4755" is not a permission of four octal digits from 0000 to 0777`},

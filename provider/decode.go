@@ -26,7 +26,8 @@ const (
 type entry struct {
 	name, kind, alias, version, label, permission scalar
 	jmesPath                                      []jmesEntry
-	misspelt                                      string // the field that stands for a missing objectName
+	failover                                      *failoverEntry // nil where there is none
+	misspelt                                      string         // the field that stands for a missing objectName
 
 	field string
 	at    position
@@ -122,12 +123,8 @@ func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 		"objectVersionLabel": &e.label, "filePermission": &e.permission,
 	}
 	ok := decodeMapping(field, node, scalars, map[string]func(string, *yaml.Node){
-		"jmesPath": func(field string, node *yaml.Node) { e.jmesPath = decodeJMESPath(field, node, r) },
-		"failoverObject": func(field string, node *yaml.Node) {
-			if !isNull(node) && (node.Kind != yaml.MappingNode || len(node.Content) > 0) {
-				r.fault(field, at(node), "is not served by this version of the provider: remove it")
-			}
-		},
+		"jmesPath":       func(field string, node *yaml.Node) { e.jmesPath = decodeJMESPath(field, node, r) },
+		"failoverObject": func(field string, node *yaml.Node) { e.failover = decodeFailover(field, node, r) },
 	}, r)
 	if ok && e.name.text == "" {
 		e.misspelt = likeName(node)

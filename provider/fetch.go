@@ -40,34 +40,32 @@ type Result struct {
 
 // Sources counts the values of a volume by where they came from.
 type Sources struct {
-	Read   int // from AWS, by this mount or one that ran at the same moment
-	Cached int // from memory, fresh
-	Stale  int // from memory, as AWS did not answer
+	Read     int // from AWS, by this mount or one that ran at the same moment
+	Cached   int // from memory, fresh
+	Failover int // of the failover region, read or from memory, as the primary did not answer
+	Stale    int // from memory, as AWS did not answer
 }
 
 // Fetch gives the files of req, in the order in which its class lists them. It is all or nothing: the
 // error is a *fault.Error that names every object that failed, not only the first.
 //
-// How old a value may be is said in freshness.go. Without batches it calls GetSecretValue and
-// GetParameters and nothing else.
+// How old a value may be, and of which region, is said in freshness.go. Without batches it calls
+// GetSecretValue and GetParameters and nothing else.
 func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
-	p := plan(req.Class.Objects)
-	v := visit{arrived: f.now(), first: !f.volumes.known(req.Volume), interval: cmp.Or(req.Class.RefreshInterval, f.interval)}
-	wants := f.claim(ctx, req, p.reads, v)
-	values := make([]value, len(wants))
-	errs := make([]error, len(wants))
-	var sources Sources
-	for i, w := range wants {
-		values[i], errs[i] = f.settle(ctx, w, v, &sources)
+	p := plan(req.Owner, req.Class)
+	v := visit{
+		arrived: f.now(), first: !f.volumes.knows(req.Volume), failover: req.Class.FailoverRegion != "",
+		interval: cmp.Or(req.Class.RefreshInterval, f.interval),
 	}
-	if err := fault.Join(errs); err != nil {
+	values, sources, err := f.settle(ctx, req, p, v)
+	if err != nil {
 		return Result{}, err
 	}
 	made, err := files(req.Class.Objects, p, values)
 	if err != nil {
 		return Result{}, err
 	}
-	f.volumes.mounted(req.Volume)
+	f.volumes.add(req.Volume)
 	f.metrics.count(sources)
 	return Result{Files: made, Sources: sources}, nil
 }
@@ -94,22 +92,43 @@ func (r read) what() string {
 	return s
 }
 
-// fetchPlan says which reads a volume takes.
+// fetchPlan says which values a volume takes.
 type fetchPlan struct {
-	reads []read
-	of    []int // object → its read
+	primary  []key // value → its read in the primary region
+	failover []key // value → its read in the failover region; nil where there is none
+	of       []int // object → its value
 }
 
-func plan(objects []Object) fetchPlan {
-	p := fetchPlan{of: make([]int, len(objects))}
-	seen := make(map[read]int, len(objects))
-	for i, o := range objects {
-		r := read{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}
-		at, ok := seen[r]
+// keys are those under which a value may be known, the primary region's first.
+func (p fetchPlan) keys(i int) []key {
+	if p.failover == nil {
+		return []key{p.primary[i]}
+	}
+	return []key{p.primary[i], p.failover[i]}
+}
+
+func plan(owner Owner, class Class) fetchPlan {
+	type pair struct{ primary, failover key }
+	p := fetchPlan{of: make([]int, len(class.Objects))}
+	seen := make(map[pair]int, len(class.Objects))
+	for i, o := range class.Objects {
+		var both pair
+		both.primary = key{owner: owner, region: class.Region, read: read{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}}
+		if class.FailoverRegion != "" {
+			both.failover = both.primary
+			both.failover.region = class.FailoverRegion
+			if other := o.Failover; other != nil {
+				both.failover.name, both.failover.version, both.failover.label = other.Name, other.Version, other.Label
+			}
+		}
+		at, ok := seen[both]
 		if !ok {
-			at = len(p.reads)
-			seen[r] = at
-			p.reads = append(p.reads, r)
+			at = len(p.primary)
+			seen[both] = at
+			p.primary = append(p.primary, both.primary)
+			if class.FailoverRegion != "" {
+				p.failover = append(p.failover, both.failover)
+			}
 		}
 		p.of[i] = at
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	RefreshInterval time.Duration    // how old a value may be at a republish; 0: 2 min
 	MaxStale        time.Duration    // how old a value may be at a first mount while AWS is away; 0: never
 	CacheMaxBytes   int              // for values in memory; 0: 64 MiB
+	RegionTimeout   time.Duration    // for the reads of a region where a volume has a second one; 0: 5 s
 	BatchSecrets    bool             // read secrets with BatchGetSecretValue, which takes a permission of its own
 	Now             func() time.Time // time.Now where nil
 }
@@ -33,9 +34,11 @@ type Fetcher struct {
 	now        func() time.Time
 	interval   time.Duration
 	maxStale   time.Duration
+	patience   time.Duration
 	batch      bool
 
-	volumes *volumes
+	volumes *recent // that were mounted
+	silent  *recent // regions that do not answer
 	memory  *memory
 	metrics *fetchMetrics
 
@@ -48,7 +51,7 @@ func New(cfg Config) (*Fetcher, error) {
 	switch {
 	case cfg.Log == nil:
 		return nil, errors.New("provider: no logger")
-	case cfg.RefreshInterval < 0 || cfg.MaxStale < 0 || cfg.CacheMaxBytes < 0:
+	case cfg.RefreshInterval < 0 || cfg.MaxStale < 0 || cfg.CacheMaxBytes < 0 || cfg.RegionTimeout < 0:
 		return nil, errors.New("provider: negative limit")
 	}
 	if cfg.Now == nil {
@@ -60,11 +63,18 @@ func New(cfg Config) (*Fetcher, error) {
 	if cfg.CacheMaxBytes == 0 {
 		cfg.CacheMaxBytes = 64 << 20
 	}
+	if cfg.RegionTimeout == 0 {
+		cfg.RegionTimeout = onePatience
+	}
 	memory, err := newMemory(cfg.CacheMaxBytes, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
 	volumes, err := newVolumes(cfg.Now)
+	if err != nil {
+		return nil, err
+	}
+	silent, err := newSilent(cfg.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +85,7 @@ func New(cfg Config) (*Fetcher, error) {
 		parameters: awsapi.NewRegional(func(region string) *ssm.Client {
 			return ssm.NewFromConfig(cfg.AWS, func(o *ssm.Options) { o.Region = region })
 		}),
-		log: cfg.Log, now: cfg.Now, interval: cfg.RefreshInterval, maxStale: cfg.MaxStale, batch: cfg.BatchSecrets,
-		volumes: volumes, memory: memory, metrics: newFetchMetrics(memory), flights: map[key]*flight{},
+		log: cfg.Log, now: cfg.Now, interval: cfg.RefreshInterval, maxStale: cfg.MaxStale, patience: cfg.RegionTimeout, batch: cfg.BatchSecrets,
+		volumes: volumes, silent: silent, memory: memory, metrics: newFetchMetrics(memory), flights: map[key]*flight{},
 	}, nil
 }

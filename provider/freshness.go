@@ -7,8 +7,8 @@ import (
 	"secrets-provider-aws/provider/fault"
 )
 
-// This file is the whole law of freshness. DESIGN.md says it in prose; every rule stands here once,
-// as a function of a record, a visit and the time, and touches nothing else.
+// This file is the whole law of freshness and of failover. DESIGN.md says it in prose; every rule stands
+// here once, as a function of records, answers, a visit and the time, and touches nothing else.
 
 // sameMoment is how old a value may be at a first mount. Pods of one rollout arrive together and share
 // a read; put-secret-value followed by a restart of the pods takes longer than this.
@@ -18,6 +18,19 @@ const sameMoment = time.Second
 const (
 	firstBackOff = 15 * time.Second
 	maxBackOff   = 10 * time.Minute
+)
+
+// Bounds on a region where a volume has two.
+const (
+	// onePatience is how long the reads of a region may take: one attempt's time-out, however many attempts
+	// fit into it. A volume with one region waits for all its attempts.
+	onePatience = 5 * time.Second
+	// grace is how much longer than the primary region the failover region may take at a first mount.
+	grace = time.Second
+	// A region that let its reads time out gets shortPatience for as long as silence, or until it answers:
+	// the pods of a node that starts would wait one after the other.
+	shortPatience = time.Second
+	silence       = 30 * time.Second
 )
 
 // record is what is known of one value for one owner.
@@ -30,12 +43,14 @@ type record struct {
 	err      error     // of the last read, if that failed
 	failures int       // in a row
 	retry    time.Time // republishes answer err until then
+	refused  time.Time // when the last read that AWS refused was begun; zero after one that gave a value
 }
 
 // visit is one mount that wants a value.
 type visit struct {
 	arrived  time.Time
 	first    bool // the volume was not mounted before
+	failover bool // the volume has a second region
 	interval time.Duration
 }
 
@@ -57,13 +72,50 @@ func (r record) serves(v visit, pinned bool) bool {
 	}
 }
 
-// joins reports whether a read that was begun at started and is still under way gives what v may have.
-func joins(started time.Time, v visit) bool {
+// joins reports whether a read that was begun at started and is still under way gives what v may have. One
+// that is hurried, because whoever began it has a second region, gives up too early for who has none.
+func joins(started time.Time, hurried bool, v visit) bool {
+	if hurried && !v.failover {
+		return false
+	}
 	if v.first {
 		return !started.Before(v.arrived.Add(-sameMoment))
 	}
 	return v.arrived.Sub(started) <= v.interval
 }
+
+// asksBoth reports whether both regions are read at once. A first mount does, so that what is wrong with the
+// failover region shows before that is needed. A republish turns to it only when the primary fails.
+func (v visit) asksBoth() bool { return v.first && v.failover }
+
+// transient reports whether err is a failure that the other region may stand in for. Everything else is an
+// answer: who is denied in one region is not served from the other.
+func transient(err error) bool { return err != nil && fault.KindOf(err) == fault.Transient }
+
+// choose says which region's answer a volume is given, or why none. failover is nil where it was not asked;
+// an answer that did not come in time is a transient failure.
+//
+//   - Any failure in either region that is not transient: refused.
+//   - The primary's value, else the failover region's.
+//   - Transient failures in both: both are named.
+func choose(primary, failover *answer) (*answer, []error) {
+	switch {
+	case primary.err != nil && (failover == nil || !transient(primary.err)):
+		return nil, []error{primary.err}
+	case failover != nil && failover.err != nil && !transient(failover.err):
+		return nil, []error{primary.err, failover.err}
+	case primary.err == nil:
+		return primary, nil
+	case failover.err == nil:
+		return failover, nil
+	default:
+		return nil, []error{primary.err, failover.err}
+	}
+}
+
+// outdates reports whether a value of the failover region may no longer be served from memory, as the primary
+// region, whose record r is, has refused a read since.
+func (r record) outdates(failover record) bool { return !r.refused.Before(failover.asked) }
 
 // backedOff reports whether a republish answers the last failure again rather than ask AWS again.
 // A first mount always asks: the kubelet spaces those itself.
@@ -75,12 +127,12 @@ func (r record) backedOff(v visit) bool {
 // the failure is transient and no denial, and the value is at most maxStale old.
 // A republish never is: its files stand already, and the failure has to be seen.
 func (r record) stale(v visit, err error, now time.Time, maxStale time.Duration) bool {
-	return v.first && fault.KindOf(err) == fault.Transient && !r.asked.IsZero() && now.Sub(r.asked) <= maxStale
+	return v.first && transient(err) && !r.asked.IsZero() && now.Sub(r.asked) <= maxStale
 }
 
 // succeeded is the record after a read, begun at asked, that gave got.
 func (r record) succeeded(got value, asked time.Time) record {
-	if asked.Before(r.asked) {
+	if asked.Before(r.asked) || asked.Before(r.refused) {
 		return r // a slower, older read: what is known is newer
 	}
 	return record{value: got, asked: asked, spread: spread()}
@@ -96,9 +148,16 @@ func (r record) failed(err error, asked, now time.Time) record {
 	r.failures++
 	wait := min(firstBackOff<<min(r.failures-1, 10), maxBackOff)
 	r.retry = now.Add(scale(wait, spread()))
-	if fault.KindOf(err) != fault.Transient {
-		r.value, r.asked = value{}, time.Time{}
+	if !transient(err) {
+		r.refused = asked
+		return r.emptied()
 	}
+	return r
+}
+
+// emptied is the record without its value, which may not be served any more.
+func (r record) emptied() record {
+	r.value, r.asked = value{}, time.Time{}
 	return r
 }
 

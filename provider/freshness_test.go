@@ -1,7 +1,10 @@
 package provider
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -57,24 +60,128 @@ func TestFreshnessSpread(t *testing.T) {
 
 func TestFreshnessJoinsReadsUnderWay(t *testing.T) {
 	tests := []struct {
-		name  string
-		began time.Duration // before the request arrived
-		first bool
-		want  bool
+		name    string
+		began   time.Duration // before the request arrived
+		hurried bool
+		v       visit
+		want    bool
 	}{
-		{"first mount, begun just before", time.Second, true, true},
-		{"first mount, begun earlier: it may carry the value before the change", time.Second + 1, true, false},
-		{"republish, begun earlier", 30 * time.Second, false, true},
-		{"republish, begun more than an interval ago", 3 * time.Minute, false, false},
+		{"first mount, begun just before", time.Second, false, visit{first: true}, true},
+		{"first mount, begun earlier: it may carry the value before the change", time.Second + 1, false, visit{first: true}, false},
+		{"republish, begun earlier", 30 * time.Second, false, visit{}, true},
+		{"republish, begun more than an interval ago", 3 * time.Minute, false, visit{}, false},
+		{"hurried, for a volume with two regions", time.Second, true, visit{failover: true}, true},
+		{"hurried, for a volume with one: it gives up too early", time.Second, true, visit{}, false},
+		{"not hurried, for a volume with two regions", time.Second, false, visit{failover: true}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := visit{arrived: noon, first: tt.first, interval: 2 * time.Minute}
-			if got := joins(noon.Add(-tt.began), v); got != tt.want {
+			tt.v.arrived, tt.v.interval = noon, 2*time.Minute
+			if got := joins(noon.Add(-tt.began), tt.hurried, tt.v); got != tt.want {
 				t.Errorf("joins = %v, want %v", got, tt.want)
 			}
 		})
 	}
+}
+
+// CONTRACT B, Failover, as a table of the two regions' answers.
+func TestFailoverChooses(t *testing.T) {
+	for _, primary := range append(fault.Kinds(), -1) { // -1: a value
+		for _, failover := range append(fault.Kinds(), -1, -2) { // -2: not asked
+			p, f := answerOf("primary", primary), answerOf("failover", failover)
+			if failover == -2 {
+				f = nil
+			}
+			got, errs := choose(p, f)
+			refuses := func(kind fault.Kind) bool { return kind >= 0 && kind != fault.Transient }
+			switch {
+			case refuses(primary):
+				if got != nil || len(errs) != 1 || errs[0] != p.err {
+					t.Errorf("%v and %v: %v, %v; want the primary's error alone", primary, failover, got, errs)
+				}
+			case refuses(failover):
+				if joined := fault.Join(errs); got != nil || fault.KindOf(joined) != failover || !errors.Is(joined, f.err) || p.err != nil && !errors.Is(joined, p.err) {
+					t.Errorf("%v and %v: %v, %v; want every error", primary, failover, got, errs)
+				}
+			case primary == -1:
+				if got != p || errs != nil {
+					t.Errorf("%v and %v: %v, %v; want the primary's value", primary, failover, got, errs)
+				}
+			case failover == -1:
+				if got != f || errs != nil {
+					t.Errorf("%v and %v: %v, %v; want the failover region's value", primary, failover, got, errs)
+				}
+			default:
+				if joined := fault.Join(errs); got != nil || fault.KindOf(joined) != fault.Transient || !errors.Is(joined, p.err) {
+					t.Errorf("%v and %v: %v, %v; want every error", primary, failover, got, errs)
+				}
+			}
+		}
+	}
+}
+
+func answerOf(region string, kind fault.Kind) *answer {
+	if kind < 0 {
+		return &answer{value: value{version: "1"}}
+	}
+	return &answer{err: &fault.Error{Kind: kind, Region: region}}
+}
+
+// What is known of the failover region is not served once the primary has refused a later read.
+func TestFailoverOutdates(t *testing.T) {
+	denied := &fault.Error{Kind: fault.Denied}
+	read := func(age time.Duration) record { return record{asked: noon.Add(-age)} }
+	refused := record{}.failed(denied, noon, noon)
+	for name, tt := range map[string]struct {
+		primary, failover record
+		want              bool
+	}{
+		"never refused":                          {record{}, read(time.Minute), false},
+		"refused after it was read":              {refused, read(time.Minute), true},
+		"refused as it was read":                 {refused, read(0), true},
+		"refused before it was read":             {refused, read(-time.Minute), false},
+		"refused, then failed":                   {refused.failed(&fault.Error{Kind: fault.Transient}, noon.Add(time.Second), noon), read(time.Minute), true},
+		"refused, then read":                     {refused.succeeded(value{}, noon.Add(time.Second)), read(time.Minute), false},
+		"refused, then a read that began before": {refused.succeeded(value{}, noon.Add(-time.Second)), read(time.Minute), true},
+	} {
+		if got := tt.primary.outdates(tt.failover); got != tt.want {
+			t.Errorf("%s: outdates = %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// A region that lets a mount's reads time out has little time from then on, until it answers or for half a minute.
+func TestFailoverSilence(t *testing.T) {
+	now := noon
+	f, err := New(Config{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &flight{err: fmt.Errorf("read: %w", context.DeadlineExceeded)}
+	refused := &flight{err: &fault.Error{Kind: fault.Denied}}
+	want := func(what string, d time.Duration) {
+		t.Helper()
+		if got := f.patienceWith("eu-west-1"); got != d {
+			t.Errorf("%s: patience of %v, want %v", what, got, d)
+		}
+	}
+	want("at first", 5*time.Second)
+	f.listen("eu-west-1", false, []*flight{late})
+	want("the mount's time was up", 5*time.Second)
+	f.listen("eu-west-1", true, []*flight{late, refused})
+	want("some reads were answered", 5*time.Second)
+	f.listen("eu-west-1", true, []*flight{late, late})
+	want("no read was answered", time.Second)
+	now = now.Add(29 * time.Second)
+	want("29 s later", time.Second)
+	now = now.Add(3 * time.Second)
+	want("32 s later", 5*time.Second)
+	f.listen("eu-west-1", true, []*flight{late})
+	f.listen("eu-west-1", false, []*flight{{}})
+	want("it has answered", 5*time.Second)
+	f.patience = 100 * time.Millisecond
+	f.listen("eu-west-1", true, []*flight{late})
+	want("never longer than otherwise", 100*time.Millisecond)
 }
 
 // DESIGN.md, Freshness: stale values, on transient failures only, on first mounts only, within --max-stale.

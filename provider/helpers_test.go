@@ -20,7 +20,7 @@ type params = map[string]string
 const region = "ap-south-1"
 
 // plain ignores what Class keeps for itself: places in the text, compiled expressions.
-var plain = cmpopts.IgnoreUnexported(provider.Object{}, provider.FileSpec{})
+var plain = cmpopts.IgnoreUnexported(provider.Object{}, provider.FileSpec{}, provider.Failover{})
 
 // lines is the text of `objects` of some lines.
 func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }

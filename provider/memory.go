@@ -60,47 +60,64 @@ func (m *memory) update(k key, interval time.Duration, change func(record) recor
 func (m *memory) forget(owner Owner) {
 	for k := range m.records.Keys() {
 		if k.owner == owner {
-			m.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) {
-				r.value, r.asked = value{}, time.Time{}
-				return r, otter.WriteOp
-			})
+			m.empty(k)
 		}
 	}
 }
 
-func (m *memory) bytes() float64 { return float64(m.records.WeightedSize()) }
-
-// volumes remembers which volumes were mounted, so that a republish can be told from a first mount.
-type volumes struct {
-	seen *otter.Cache[string, struct{}]
+// empty drops one value.
+func (m *memory) empty(k key) {
+	m.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) { return r.emptied(), otter.WriteOp })
 }
 
-// Of the volumes remembered: far more than a node has, and how long one may go without a republish,
-// which comes every one to two minutes. A volume that is forgotten is read afresh, that is all.
+func (m *memory) bytes() float64 { return float64(m.records.WeightedSize()) }
+
+// recent remembers names for a while, at most so many of them.
+type recent struct {
+	names *otter.Cache[string, struct{}]
+}
+
+// Of the volumes that were mounted, so that a republish can be told from a first mount: far more than a node
+// has, and how long one may go without a republish, which comes every one to two minutes. A volume that is
+// forgotten is read afresh, that is all.
 const (
 	maxVolumes   = 1 << 14
 	volumeMemory = time.Hour
 )
 
-func newVolumes(now func() time.Time) (*volumes, error) {
-	seen, err := otter.New(&otter.Options[string, struct{}]{
-		MaximumSize:      maxVolumes,
-		ExpiryCalculator: otter.ExpiryAccessing[string, struct{}](volumeMemory),
+// maxSilent is how many regions are remembered as silent: pod authors write what they like.
+const maxSilent = 64
+
+func newVolumes(now func() time.Time) (*recent, error) {
+	return newRecent(maxVolumes, otter.ExpiryAccessing[string, struct{}](volumeMemory), now)
+}
+
+// newSilent is for the regions that let their reads time out, see silence.
+func newSilent(now func() time.Time) (*recent, error) {
+	return newRecent(maxSilent, otter.ExpiryWriting[string, struct{}](silence), now)
+}
+
+func newRecent(most int, expiry otter.ExpiryCalculator[string, struct{}], now func() time.Time) (*recent, error) {
+	names, err := otter.New(&otter.Options[string, struct{}]{
+		MaximumSize:      most,
+		ExpiryCalculator: expiry,
 		Clock:            clock{now},
 		Executor:         func(task func()) { task() },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the volume memory: %w", err)
+		return nil, fmt.Errorf("make a memory of names: %w", err)
 	}
-	return &volumes{seen}, nil
+	return &recent{names}, nil
 }
 
-func (v *volumes) known(volume string) bool {
-	_, ok := v.seen.GetIfPresent(volume)
+func (r *recent) knows(name string) bool {
+	_, ok := r.names.GetIfPresent(name)
 	return ok
 }
 
-func (v *volumes) mounted(volume string) { v.seen.Set(volume, struct{}{}) }
+func (r *recent) add(name string) { r.names.Set(name, struct{}{}) }
+
+func (r *recent) remove(name string) { r.names.Invalidate(name) }
 
 // clock lets a test set the time of a cache.
 type clock struct{ now func() time.Time }

@@ -12,7 +12,7 @@ func newFetchMetrics(m *memory) *fetchMetrics {
 	metrics := &fetchMetrics{
 		values: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "secrets_provider_aws_values_total",
-			Help: "Values that went into volumes, by source: read from AWS, cached, or stale because AWS did not answer.",
+			Help: "Values that went into volumes, by source: read from AWS, cached, of the failover region because the primary did not answer, or stale because AWS did not.",
 		}, []string{"source"}),
 		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "secrets_provider_aws_cache_bytes",
@@ -26,6 +26,7 @@ func newFetchMetrics(m *memory) *fetchMetrics {
 func (m *fetchMetrics) count(s Sources) {
 	m.values.WithLabelValues("read").Add(float64(s.Read))
 	m.values.WithLabelValues("cached").Add(float64(s.Cached))
+	m.values.WithLabelValues("failover").Add(float64(s.Failover))
 	m.values.WithLabelValues("stale").Add(float64(s.Stale))
 }
 

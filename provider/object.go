@@ -37,6 +37,8 @@ type Object struct {
 	Version string     // VersionId of a secret or version number of a parameter; empty for the current one
 	Label   string     // staging label of a secret or label of a parameter; empty for the current one
 	Files   []FileSpec // the whole value first, then one for each jmesPath entry
+	// Failover is what to read in the failover region; nil for the same there.
+	Failover *Failover
 
 	field string   // its place, `objects[2]`
 	at    position // of its name
@@ -58,8 +60,9 @@ func (e *entry) object(translate translation, r *report) Object {
 	o := Object{Name: e.name.text, Version: e.version.text, Label: e.label.text, field: e.field, at: e.name.at}
 	o.Type = e.objectType(r)
 	if o.Type == SSMParameter {
-		e.checkParameter(r)
+		checkParameter(e.field, e.at, e.name, e.version.text != "" && e.label.text != "", r)
 	}
+	o.Failover = e.failover.failover(o, e.alias.text, r)
 	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
 	if e.alias.text != "" {
 		whole.field, whole.at = e.field+".objectAlias", e.alias.at
@@ -100,7 +103,7 @@ func (e *entry) objectType(r *report) Type {
 	}
 	inARN, ok := typeOfARN(e.name.text)
 	if !ok {
-		r.fault(e.field+".objectName", e.name.at, "%s is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME) or of a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)", fault.Quote(e.name.text))
+		r.fault(e.field+".objectName", e.name.at, "%s %s", fault.Quote(e.name.text), notAnARN)
 		return named
 	}
 	if named != "" && named != inARN {
@@ -108,6 +111,8 @@ func (e *entry) objectType(r *report) Type {
 	}
 	return inARN
 }
+
+const notAnARN = "is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME) or of a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)"
 
 func typeOfARN(name string) (Type, bool) {
 	a, err := arn.Parse(name)
@@ -123,13 +128,14 @@ func typeOfARN(name string) (Type, bool) {
 	}
 }
 
-func (e *entry) checkParameter(r *report) {
-	if e.version.text != "" && e.label.text != "" {
-		r.fault(e.field, e.at, "a parameter takes objectVersion or objectVersionLabel, not both")
+// checkParameter holds an entry for a parameter to one way of naming a version; both is whether it has two.
+func checkParameter(field string, at position, name scalar, both bool, r *report) {
+	if both {
+		r.fault(field, at, "a parameter takes objectVersion or objectVersionLabel, not both")
 	}
 	// A colon would select a version behind our back, and the answer could not be told from the parameter's own.
-	if strings.Contains(bareName(e.name.text), ":") {
-		r.fault(e.field+".objectName", e.name.at, "%s holds a colon: name a version with objectVersion or objectVersionLabel", fault.Quote(e.name.text))
+	if strings.Contains(bareName(name.text), ":") {
+		r.fault(field+".objectName", name.at, "%s holds a colon: name a version with objectVersion or objectVersionLabel", fault.Quote(name.text))
 	}
 }
 

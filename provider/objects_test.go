@@ -144,14 +144,6 @@ func TestContractB_Objects_NamesAreRequired(t *testing.T) {
 	)
 }
 
-func TestContractB_Objects_FailoverObjectIsRefusedUntilServed(t *testing.T) {
-	for _, text := range []string{"{objectName: b}", "b", "[b]"} {
-		wantFaults(t, faults(t, secret("a")+"  failoverObject: "+text+"\n", nil), provider.Fault{
-			Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "is not served by this version of the provider: remove it",
-		})
-	}
-}
-
 func TestContractB_Objects_BrokenYAMLNamesTheLine(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"tab as indent", "- objectName: a\n\tobjectType: secretsmanager\n", "line 2: found a tab character that violates indentation"},

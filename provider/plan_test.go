@@ -11,8 +11,20 @@ func parameter(name, version, label string) Object {
 	return Object{Type: SSMParameter, Name: name, Version: version, Label: label}
 }
 
+func planOf(objects []Object) fetchPlan {
+	return plan("owner", Class{Region: "ap-south-1", Objects: objects})
+}
+
+func readsOf(keys []key) []read {
+	reads := make([]read, len(keys))
+	for i, k := range keys {
+		reads[i] = k.read
+	}
+	return reads
+}
+
 func TestPlan_EqualReadsAreOne(t *testing.T) {
-	p := plan([]Object{
+	p := planOf([]Object{
 		{Type: SecretsManager, Name: "a"},
 		parameter("a", "", ""),
 		{Type: SecretsManager, Name: "a"}, // as 0
@@ -33,8 +45,27 @@ func TestPlan_EqualReadsAreOne(t *testing.T) {
 		{kind: SSMParameter, name: "a", version: "1"},
 		{kind: SecretsManager, name: "A"},
 	}
-	if diff := cmp.Diff(want, p.reads, cmp.AllowUnexported(read{})); diff != "" {
+	if diff := cmp.Diff(want, readsOf(p.primary), cmp.AllowUnexported(read{})); diff != "" {
 		t.Errorf("reads (-want +got):\n%s", diff)
+	}
+}
+
+func TestPlan_FailoverRegion(t *testing.T) {
+	other := &Failover{Name: "a-copy", Version: "1", Label: "L"}
+	p := plan("owner", Class{Region: "ap-south-1", FailoverRegion: "eu-west-1", Objects: []Object{
+		{Type: SecretsManager, Name: "a", Version: "1"},
+		{Type: SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the failover region's may differ
+		{Type: SecretsManager, Name: "a", Version: "1"},                  // as 0
+	}})
+	in := func(region string, r read) key { return key{owner: "owner", region: region, read: r} }
+	a, copied := read{kind: SecretsManager, name: "a", version: "1"}, read{kind: SecretsManager, name: "a-copy", version: "1", label: "L"}
+	want := fetchPlan{
+		primary:  []key{in("ap-south-1", a), in("ap-south-1", a)},
+		failover: []key{in("eu-west-1", a), in("eu-west-1", copied)},
+		of:       []int{0, 1, 0},
+	}
+	if diff := cmp.Diff(want, p, cmp.AllowUnexported(fetchPlan{}, key{}, read{})); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }
 
@@ -42,9 +73,9 @@ func TestPlan_EqualReadsAreOne(t *testing.T) {
 func batches(p fetchPlan) [][]int {
 	var flights []*flight
 	at := map[*flight]int{}
-	for i, r := range p.reads {
-		if r.kind == SSMParameter {
-			fl := &flight{key: key{read: r}}
+	for i, k := range p.primary {
+		if k.kind == SSMParameter {
+			fl := &flight{key: k}
 			flights = append(flights, fl)
 			at[fl] = i
 		}
@@ -69,7 +100,7 @@ func TestPlan_ParametersGoInTens(t *testing.T) {
 		for i := range n {
 			objects = append(objects, parameter(fmt.Sprintf("/p/%d", i), "", ""))
 		}
-		if diff := cmp.Diff(want, sizes(batches(plan(objects)))); diff != "" {
+		if diff := cmp.Diff(want, sizes(batches(planOf(objects)))); diff != "" {
 			t.Errorf("%d parameters: sizes of the batches (-want +got):\n%s", n, diff)
 		}
 	}
@@ -99,7 +130,7 @@ func TestPlan_AParameterStandsOnceInABatch(t *testing.T) {
 		{"names that share an end", []Object{parameter("/x/a", "", ""), parameter("/y/a", "", ""), parameter("a", "", "")}, [][]int{{0, 1, 2}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, batches(plan(tt.objects))); diff != "" {
+			if diff := cmp.Diff(tt.want, batches(planOf(tt.objects))); diff != "" {
 				t.Errorf("batches (-want +got):\n%s", diff)
 			}
 		})
@@ -113,7 +144,7 @@ func TestPlan_EveryReadIsInOneBatch(t *testing.T) {
 			objects = append(objects, parameter(fmt.Sprintf("/p/%d", i), version, ""))
 		}
 	}
-	p := plan(objects)
+	p := planOf(objects)
 	times := map[int]int{}
 	for _, batch := range batches(p) {
 		if len(batch) > 10 {
@@ -122,14 +153,14 @@ func TestPlan_EveryReadIsInOneBatch(t *testing.T) {
 		names := map[string]bool{}
 		for _, at := range batch {
 			times[at]++
-			if name := p.reads[at].name; names[name] {
+			if name := p.primary[at].name; names[name] {
 				t.Errorf("%s stands twice in one batch", name)
 			} else {
 				names[name] = true
 			}
 		}
 	}
-	for at := range p.reads {
+	for at := range p.primary {
 		if times[at] != 1 {
 			t.Errorf("read %d is in %d batches, want 1", at, times[at])
 		}

@@ -3,7 +3,7 @@ package provider
 import (
 	"cmp"
 	"context"
-	"log/slog"
+	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -15,13 +15,14 @@ import (
 )
 
 // readsPerVolume is how many calls for one volume run at a time: fewer than the process has places,
-// so that one volume cannot take them all.
+// so that one volume cannot take them all. Of two regions each has half, and does not wait for the other's.
 const readsPerVolume = 24
 
 // flight is a read under way. landed is closed when value and err are set.
 type flight struct {
 	key     key
 	started time.Time
+	hurried bool // it ends within the patience that one of two regions is given
 	landed  chan struct{}
 	value   value
 	err     error
@@ -41,26 +42,25 @@ type want struct {
 	flight *flight
 }
 
-// claim decides for each read, at one moment, whether memory serves it, whether a read under way does,
+// claim decides for each key, at one moment, whether memory serves it, whether a read under way does,
 // or whether this mount begins one. What it begins goes on when the mount gives up: others may wait for it.
-func (f *Fetcher) claim(ctx context.Context, req Request, reads []read, v visit) []want {
-	wants := make([]want, len(reads))
+func (f *Fetcher) claim(ctx context.Context, req Request, keys []key, v visit) []want {
+	wants := make([]want, len(keys))
 	var begun []*flight
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, r := range reads {
-		k := key{owner: req.Owner, region: req.Class.Region, read: r}
+	for i, k := range keys {
 		known := f.memory.record(k)
 		wants[i] = want{key: k, known: known}
 		under := f.flights[k]
 		switch {
-		case known.serves(v, r.pinned()):
+		case known.serves(v, k.pinned()):
 		case known.backedOff(v):
 			wants[i].err = known.err
-		case under != nil && joins(under.started, v):
+		case under != nil && joins(under.started, under.hurried, v):
 			wants[i].flight = under
 		default:
-			fl := &flight{key: k, started: f.now(), landed: make(chan struct{})}
+			fl := &flight{key: k, started: f.now(), hurried: v.failover, landed: make(chan struct{})}
 			f.flights[k] = fl
 			wants[i].flight = fl
 			begun = append(begun, fl)
@@ -98,13 +98,37 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 		return err
 	}
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil })
+	var regions errgroup.Group
+	for _, region := range req.Class.Regions() {
+		there := slices.DeleteFunc(slices.Clone(flights), func(fl *flight) bool { return fl.key.region != region })
+		if len(there) > 0 {
+			regions.Go(func() (panicked error) {
+				defer fault.Recover(&panicked)
+				return f.readIn(ctx, credentials, region, there, v)
+			})
+		}
+	}
+	return regions.Wait()
+}
+
+// readIn reads and lands flights to one region. Its error is a panic.
+func (f *Fetcher) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, flights []*flight, v visit) error {
+	places := readsPerVolume
+	if v.failover {
+		places /= 2
+		mount := ctx
+		hurried, cancel := context.WithTimeout(mount, f.patienceWith(region))
+		defer cancel()
+		defer func() { f.listen(region, hurried.Err() != nil && mount.Err() == nil, flights) }()
+		ctx = hurried
+	}
 	var group errgroup.Group
-	group.SetLimit(readsPerVolume)
+	group.SetLimit(places)
 	for _, together := range f.calls(flights) {
 		group.Go(func() (panicked error) {
 			growStack()
 			defer fault.Recover(&panicked)
-			for i, got := range f.ask(ctx, credentials, req.Class.Region, together) {
+			for i, got := range f.ask(ctx, credentials, region, together) {
 				if fl := together[i]; fault.KindOf(got.err) == fault.Credentials {
 					fl.err = got.err
 				} else {
@@ -115,6 +139,25 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 		})
 	}
 	return group.Wait()
+}
+
+// patienceWith is how long the reads of a region may take where the volume has a second one.
+func (f *Fetcher) patienceWith(region string) time.Duration {
+	if f.silent.knows(region) {
+		return min(f.patience, shortPatience)
+	}
+	return f.patience
+}
+
+// listen notes whether a region is silent: its time is up, and not one of flights came back with anything.
+func (f *Fetcher) listen(region string, timeUp bool, flights []*flight) {
+	answered := func(fl *flight) bool { return !errors.Is(fl.err, context.DeadlineExceeded) }
+	switch {
+	case slices.ContainsFunc(flights, answered):
+		f.silent.remove(region)
+	case timeUp:
+		f.silent.add(region)
+	}
 }
 
 // growStack makes the goroutine's stack as large as a call of the SDK takes, at once. Grown by the call it
@@ -196,33 +239,4 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithDeadline(free, deadline)
 	}
 	return context.WithCancel(free)
-}
-
-// settle waits for one value.
-func (f *Fetcher) settle(ctx context.Context, w want, v visit, sources *Sources) (value, error) {
-	switch {
-	case w.err != nil:
-		return value{}, w.err
-	case w.flight == nil:
-		sources.Cached++
-		return w.known.value, nil
-	}
-	select {
-	case <-w.flight.landed:
-	case <-ctx.Done():
-		return value{}, &fault.Error{Kind: fault.Transient, What: w.key.what(), Region: w.key.region, Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err()}
-	}
-	if w.flight.err == nil {
-		sources.Read++
-		return w.flight.value, nil
-	}
-	// A read that was begun earlier and landed meanwhile can have left a newer value than was known then.
-	known := f.memory.record(w.key)
-	if known.stale(v, w.flight.err, f.now(), f.maxStale) {
-		sources.Stale++
-		f.log.LogAttrs(ctx, slog.LevelWarn, "AWS does not answer, served from memory",
-			slog.String("object", w.key.name), slog.Duration("age", f.now().Sub(known.asked)), slog.String("error", w.flight.err.Error()))
-		return known.value, nil
-	}
-	return value{}, w.flight.err
 }

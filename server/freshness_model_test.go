@@ -44,6 +44,7 @@ type freshnessModel struct {
 	r       *rig.Rig
 	clock   *rig.Clock
 	secret  string
+	second  string // failover region; empty for none
 	history []held
 	holders []*holder
 	mode    string // up, outage, denied
@@ -98,6 +99,9 @@ func (m *freshnessModel) rotate(*rapid.T) {
 	m.serial++
 	value := fmt.Sprintf("value-%d", m.serial)
 	m.r.AWS.PutSecret(rig.Region, m.secret, value)
+	if m.second != "" {
+		m.r.AWS.PutSecret(m.second, m.secret, value)
+	}
 	m.history = append(m.history, held{value, m.clock.Now()})
 }
 
@@ -121,7 +125,8 @@ func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error
 	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, TTL: rig.LongTTL})
 	resp, err := m.r.Mount(rig.Mount{
 		Pod: pod, Tokens: map[string]string{"sts.amazonaws.com": token},
-		Objects: "- {objectName: " + m.secret + ", objectType: secretsmanager}\n",
+		Objects:    "- {objectName: " + m.secret + ", objectType: secretsmanager}\n",
+		Parameters: map[string]string{"failoverRegion": m.second},
 	})
 	if err != nil {
 		if code := status.Code(err); code != codes.Internal && code != codes.PermissionDenied {
@@ -209,4 +214,60 @@ func (m *freshnessModel) republish(t *rapid.T) {
 	case asked:
 		h.failing = now
 	}
+}
+
+// With a failover region nobody notices that one of the two is away: random sequences as above, in which no
+// first mount may fail, and a republish only within the back-off of both regions.
+func TestFailoverAgainstItsModel(t *testing.T) {
+	clock := rig.NewClock()
+	r := rig.New(t, rig.Options{
+		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: rig.NoStale,
+		AWS: awsapi.Options{MaxAttempts: 1},
+	})
+	runs := 0
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		m := &freshnessModel{r: r, clock: clock, secret: fmt.Sprintf("secret-%d", runs), second: abroad, mode: "up", restore: func() {}}
+		defer func() { m.restore() }()
+		h := &holder{uid: fmt.Sprintf("uid-%d", runs), mounted: map[string]time.Time{}}
+		lastOut := map[string]time.Time{}
+		out := func(region string) func(*rapid.T) {
+			return func(*rapid.T) {
+				m.turn(region, awssim.Fault{Service: "secretsmanager", Region: region, Status: 503})
+				lastOut[region] = clock.Now()
+			}
+		}
+		m.rotate(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"primary out": out(rig.Region), "failover region out": out(abroad), "rotate": m.rotate,
+			"well": func(*rapid.T) { m.turn("up", awssim.Fault{}) },
+			"time": func(t *rapid.T) {
+				m.step(t)
+				if m.mode != "up" {
+					lastOut[m.mode] = clock.Now()
+				}
+			},
+			"first mount": func(t *rapid.T) {
+				m.serial++
+				pod := fmt.Sprintf("pod-%d-of-%s", m.serial, h.uid)
+				if value, err := m.mount(t, h, pod); err != nil || !m.heldWithin(value, time.Second) {
+					t.Fatalf("first mount: got %q and %v, want what AWS holds", value, err)
+				}
+				h.pods = append(h.pods, pod)
+			},
+			"republish": func(t *rapid.T) {
+				if len(h.pods) == 0 {
+					t.Skip("no pod yet")
+				}
+				value, err := m.mount(t, h, rapid.SampledFrom(h.pods).Draw(t, "pod"))
+				backedOff := func(region string) bool { return clock.Now().Sub(lastOut[region]) <= 11*time.Minute }
+				switch {
+				case err == nil && !m.heldWithin(value, modelInterval*11/10):
+					t.Fatalf("republish: got %q, which AWS has not held for more than an interval", value)
+				case err != nil && !(backedOff(rig.Region) && backedOff(abroad)):
+					t.Fatalf("republish: %v", err)
+				}
+			},
+		})
+	})
 }

@@ -80,6 +80,7 @@ const (
 	keyObjects        = "objects"
 	keyRead           = "read"
 	keyCached         = "cached"
+	keyFailover       = "failover"
 	keyStale          = "stale"
 	keyDuration       = "duration"
 	keyCode           = "code"
@@ -116,6 +117,7 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.Int(keyObjects, len(l.class.Objects)),
 		slog.Int(keyRead, l.sources.Read),
 		slog.Int(keyCached, l.sources.Cached),
+		slog.Int(keyFailover, l.sources.Failover),
 		slog.Int(keyStale, l.sources.Stale),
 		slog.Duration(keyDuration, took.Round(time.Microsecond)),
 		slog.String(keyCode, status.Code(err).String()),

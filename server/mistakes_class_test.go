@@ -16,6 +16,9 @@ func with(fields string) string {
 	return "- {objectName: prod/db, objectType: secretsmanager, " + fields + "}"
 }
 
+// abroadToo asks for a failover region.
+var abroadToo = map[string]string{"failoverRegion": abroad}
+
 func theObjects() chapter {
 	const arn = "arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-AbCdEf"
 	return chapter{"SecretProviderClass: objects", []mistake{
@@ -41,7 +44,14 @@ func theObjects() chapter {
 		{title: "The ARN of something else", objects: secretNamed("arn:aws:s3:::my-bucket/key")},
 		{title: "A parameter's version and label at once", objects: "- {objectName: /prod/url, objectType: ssmparameter, objectVersion: 1, objectVersionLabel: live}"},
 		{title: "A parameter's version inside its name", objects: "- {objectName: \"/prod/url:1\", objectType: ssmparameter}"},
-		{title: "failoverObject", objects: with("objectAlias: db, failoverObject: {objectName: prod/db-copy}")},
+		{title: "failoverObject without failoverRegion", objects: with("objectAlias: db, failoverObject: {objectName: prod/db-copy}")},
+		{title: "failoverObject without objectAlias", objects: with("failoverObject: {objectName: prod/db-copy}"), parameters: abroadToo},
+		{title: "failoverObject is a name", objects: with("objectAlias: db, failoverObject: prod/db-copy"), parameters: abroadToo},
+		{title: "failoverObject has another version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy, objectVersion: "2"}`), parameters: abroadToo},
+		{title: "failoverObject lacks the object's version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy}`), parameters: abroadToo},
+		{title: "failoverObject's ARN is of the primary region", objects: with(fmt.Sprintf("objectAlias: db, failoverObject: {objectName: %q}", arn)), parameters: abroadToo},
+		{title: "failoverObject's ARN is of a parameter", objects: with(`objectAlias: db, failoverObject: {objectName: "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}`), parameters: abroadToo},
+		{title: "failoverRegion, an ARN and no failoverObject", objects: secretNamed(arn), parameters: abroadToo},
 		{title: "Four things at once", objects: "- {objectName: prod/db}\n- {objectType: secretsmanager}\n- {objectName: prod/text, objectType: secretsmanager, filePermission: 0999}\n- \n"},
 	}}
 }
@@ -87,7 +97,9 @@ func theParameters() chapter {
 		{title: "assumeRoleArn is a name", parameters: one("assumeRoleArn", "vault-role")},
 		{title: "externalId without assumeRoleArn", parameters: one("externalId", "of-payments")},
 		{title: "externalId has a space", parameters: map[string]string{"assumeRoleArn": vaultARN, "externalId": "of payments"}},
-		{title: "failoverRegion", parameters: one("failoverRegion", "eu-west-1")},
+		{title: "failoverRegion is no name of a region", parameters: one("failoverRegion", "Ireland")},
+		{title: "failoverRegion is the region", parameters: one("failoverRegion", rig.Region)},
+		{title: "failoverRegion is the node's region", parameters: map[string]string{"region": "", "failoverRegion": rig.Region}, house: &rig.Options{}, same: "failoverRegion is the region"},
 	}}
 }
 
@@ -96,6 +108,9 @@ func theValues() chapter {
 	return chapter{"Secrets and parameters in AWS", []mistake{
 		{title: "The secret does not exist", objects: secretNamed("prod/dbb")},
 		{title: "The secret is in another region", objects: secretNamed("prod/abroad")},
+		{title: "The secret is not in the failover region", objects: secretNamed("prod/text"), parameters: abroadToo},
+		{title: "The secret is in the failover region only", objects: secretNamed("prod/abroad"), parameters: abroadToo, same: "The secret is in another region"},
+		{title: "The parameter is not in the failover region", objects: parameter("objectName: /prod/url"), parameters: abroadToo},
 		{title: "The secret's ARN has another suffix", objects: secretNamed("arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-ZZZZZZ")},
 		{title: "The secret has no value", objects: secretNamed("prod/empty")},
 		{title: "The secret has no such version", objects: with("objectVersion: 33333333-3333-3333-3333-333333333333")},

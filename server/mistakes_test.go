@@ -168,7 +168,8 @@ func mistakesWorld() awssim.State {
 			}},
 			{Region: rig.Region, Name: "prod/text", Suffix: "AbCdEf", Value: "not JSON"},
 			{Region: rig.Region, Name: "prod/empty", Suffix: "AbCdEf"},
-			{Region: "eu-west-1", Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
+			{Region: abroad, Name: "prod/db", Suffix: "GhIjKl", Value: `{"user":"app","password":"hunter2"}`},
+			{Region: abroad, Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
 		},
 		Parameters: []awssim.Parameter{
 			{Region: rig.Region, Name: "/prod/url", Versions: []string{"https://old.example.com", "https://example.com"}, Labels: map[string]int64{"live": 1}},

@@ -27,7 +27,7 @@ import (
 type Options struct {
 	Version         string        // of the provider, for the user agent
 	EKSAddonVersion string        // of the EKS add-on, for the user agent; empty outside of one
-	MaxCalls        int64         // requests to AWS at a time for the whole process; 32
+	MaxCalls        int64         // requests to AWS at a time for the whole process, 7/8 of them to one region; 32
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
 	MaxAttempts     int           // attempts of one call; 4
 	Metrics         *Metrics      // counts every request; nil counts nowhere
@@ -81,7 +81,7 @@ func (o Options) withDefaults() Options {
 // nearly all the calls there may be. One in eight waits for another's: a node that starts has calls
 // to STS first and reads then, and a handshake costs more than that wait.
 func transport(o Options) *awshttp.BuildableClient {
-	perHost := max(int(o.MaxCalls)*7/8, 1)
+	perHost := int(most(o.MaxCalls))
 	return awshttp.NewBuildableClient().WithTimeout(o.AttemptTimeout).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = perHost
 		t.MaxConnsPerHost = perHost
@@ -99,17 +99,25 @@ func retryer(o Options) aws.Retryer {
 	})
 }
 
-// limitCalls bounds the attempts in flight. It stands behind the retry loop, so that a call
-// that waits for its next attempt holds no place.
-func limitCalls(most int64) func(*middleware.Stack) error {
-	places := semaphore.NewWeighted(most)
+// most of all the calls there may be is 7/8: what may go to one host, and to one region.
+func most(calls int64) int64 { return max(calls*7/8, 1) }
+
+// limitCalls bounds the attempts in flight: in all, and in one region, so that a region that hangs leaves
+// places to those that answer. It stands behind the retry loop, so that a call that waits for its next
+// attempt holds no place.
+func limitCalls(all int64) func(*middleware.Stack) error {
+	places := semaphore.NewWeighted(all)
+	regions := NewRegional(func(string) *semaphore.Weighted { return semaphore.NewWeighted(most(all)) })
 	limit := middleware.FinalizeMiddlewareFunc("LimitCalls", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 	) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
-		if err := places.Acquire(ctx, 1); err != nil {
-			return out, meta, err
+		// The region's place first: who waits for that holds none that another region could use.
+		for _, s := range []*semaphore.Weighted{regions.In(awsmiddleware.GetRegion(ctx)), places} {
+			if err := s.Acquire(ctx, 1); err != nil {
+				return out, meta, err
+			}
+			defer s.Release(1)
 		}
-		defer places.Release(1)
 		return next.HandleFinalize(ctx, in)
 	})
 	return func(stack *middleware.Stack) error {
@@ -117,10 +125,10 @@ func limitCalls(most int64) func(*middleware.Stack) error {
 	}
 }
 
-// maxRegions bounds the clients kept: the region comes from the pod author.
+// maxRegions bounds what is kept by region: its name comes from the pod author.
 const maxRegions = 64
 
-// Regional keeps one client of a service for each region.
+// Regional keeps one client of a service for each region, or whatever else a region has.
 type Regional[Client any] struct {
 	open    func(region string) Client
 	mu      sync.Mutex

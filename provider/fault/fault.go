@@ -54,6 +54,7 @@ type Error struct {
 	Kind      Kind
 	What      string // what was being done, for example `read secret "payments/db"`
 	Region    string // AWS region that answered or should have
+	Failover  bool   // Region is the volume's failover region
 	Why       string // the reason, in words of ours
 	Code      string // AWS's own error code
 	Message   string // AWS's own message
@@ -65,7 +66,10 @@ type Error struct {
 // Error composes the parts into one line: what in region: why: AWS's answer (hint).
 func (e *Error) Error() string {
 	what := e.What
-	if e.Region != "" {
+	switch {
+	case e.Region != "" && e.Failover:
+		what += " in the failover region " + e.Region
+	case e.Region != "":
 		what += " in " + e.Region
 	}
 	parts := make([]string, 0, 4)

@@ -29,6 +29,7 @@ func TestError_MessageIsOneLineOfItsParts(t *testing.T) {
 	}{
 		{"all parts", &full, `cannot read secret "db" in eu-west-1: no access: AccessDeniedException: User: x is not authorized [request id id-1] (allow it)`},
 		{"no region", without(func(e *fault.Error) { e.Region = "" }), `cannot read secret "db": no access: AccessDeniedException: User: x is not authorized [request id id-1] (allow it)`},
+		{"failover region", without(func(e *fault.Error) { e.Failover = true }), `cannot read secret "db" in the failover region eu-west-1: no access: AccessDeniedException: User: x is not authorized [request id id-1] (allow it)`},
 		{"no why", without(func(e *fault.Error) { e.Why = "" }), `cannot read secret "db" in eu-west-1: AccessDeniedException: User: x is not authorized [request id id-1] (allow it)`},
 		{"no message", without(func(e *fault.Error) { e.Message = "" }), `cannot read secret "db" in eu-west-1: no access: AccessDeniedException [request id id-1] (allow it)`},
 		{"no code", without(func(e *fault.Error) { e.Code = "" }), `cannot read secret "db" in eu-west-1: no access: User: x is not authorized [request id id-1] (allow it)`},

@@ -33,6 +33,7 @@ type secretSet struct {
 	Prefix string // secret number i is Prefix/i
 	Count  int
 	Bytes  int
+	Both   bool // failoverRegion has them too
 }
 
 func (s secretSet) name(i int) string { return fmt.Sprintf("%s/%d", s.Prefix, i) }
@@ -67,6 +68,9 @@ func runAWS(in io.Reader, out io.Writer) error {
 	for _, set := range cfg.Secrets {
 		for i := range set.Count {
 			sim.PutSecret(region, set.name(i), secretValue(set.Bytes))
+			if set.Both {
+				sim.PutSecret(failoverRegion, set.name(i), secretValue(set.Bytes))
+			}
 		}
 	}
 	if err := sim.WriteCA(cfg.CAFile); err != nil {

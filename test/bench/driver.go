@@ -31,9 +31,13 @@ func (w *world) requests(pods ...pod) ([]*v1alpha1.MountRequest, error) {
 		for _, name := range p.secrets {
 			fmt.Fprintf(&objects, "- objectName: %q\n  objectType: secretsmanager\n", name)
 		}
+		parameters := map[string]string{"region": region, "objects": objects.String()}
+		if w.failover {
+			parameters["failoverRegion"] = failoverRegion
+		}
 		out[i], err = csidriver.Volume{
 			Namespace: namespace, ServiceAccount: p.serviceAccount, Pod: p.name, PodUID: "uid-of-" + p.name, Class: "bench",
-			Parameters: map[string]string{"region": region, "objects": objects.String()},
+			Parameters: parameters,
 			Tokens:     map[string]string{audience: token},
 		}.Request()
 		if err != nil {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -62,29 +62,39 @@ func measureOutage(ctx context.Context, l *lab) ([]measurement, error) {
 	return out, err
 }
 
-// measureBlackHole has AWS accept calls and never answer them.
+// measureBlackHole has AWS accept calls and never answer them: everywhere, then in the primary region alone,
+// its STS included, where the class names a failover region.
 func measureBlackHole(ctx context.Context, l *lab) ([]measurement, error) {
-	set := secretSet{Prefix: "hole", Count: 1, Bytes: smallSecret}
-	m := measurement{What: "answer", Unit: "ms"}
-	err := l.inWorld(ctx, awsDelay, func(w *world) error {
+	refused, err := intoBlackHole(ctx, l, awssim.Fault{Hang: true}, false,
+		func(took time.Duration, err error) measurement {
+			return measurement{What: "answer", Unit: "ms"}.mustFail(took, err, "")
+		})
+	mounted, other := intoBlackHole(ctx, l, awssim.Fault{Hang: true, Region: region}, true,
+		measurement{What: "with failover region", Unit: "ms", Note: "STS of the primary region is given 1 s, its reads 5 s"}.mustMount)
+	return []measurement{refused, mounted}, errors.Join(err, other)
+}
+
+// intoBlackHole has a pod mount one secret, for the first time ever, while AWS fails.
+func intoBlackHole(ctx context.Context, l *lab, f awssim.Fault, failover bool, judge func(time.Duration, error) measurement) (m measurement, err error) {
+	set := secretSet{Prefix: "hole", Count: 1, Bytes: smallSecret, Both: true}
+	err = l.inWorld(ctx, awsDelay, func(w *world) error {
+		w.realHosts, w.failover = true, failover
 		reqs, err := w.requests(pod{"lost", "a", set.names(0, 1)})
 		if err != nil {
 			return err
 		}
-		if err := w.aws.inject(ctx, awssim.Fault{Hang: true}); err != nil {
+		if err := w.aws.inject(ctx, f); err != nil {
 			return err
 		}
 		return w.withProvider(ctx, func(p *provider) error {
 			ctx, cancel := context.WithTimeout(ctx, kubeletPatience)
 			defer cancel()
 			_, took, err := p.mount(ctx, reqs[0])
-			m = m.mustFail(took, err, "")
+			m = judge(took, err)
 			return nil
 		})
 	}, set)
-	return []measurement{m, {
-		What: "with failover region", Value: math.NaN(), Unit: "ms", Note: "this version of the provider serves no failover region",
-	}}, err
+	return m, err
 }
 
 // mustMount is m of a mount that had to succeed.

@@ -48,16 +48,15 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the provider has its own
-	stsURL, err := asHost(w.aws.url, "localhost")
+	hosts, err := w.awsHosts()
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{"--provider-volume=" + volume, "--kubeconfig=" + w.kubeconfig(), "--admin-address=", "--qps=1000", "--burst=1000"}, flags...)
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), w.provider, args...) // stop ends it
-	p.cmd.Env = []string{
-		"AWS_REGION=" + region, "AWS_ENDPOINT_URL=" + w.aws.url, "AWS_ENDPOINT_URL_STS=" + stsURL, "AWS_CA_BUNDLE=" + w.caFile(),
-		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "GOMEMLIMIT=" + w.memoryLimit,
-	}
+	p.cmd.Env = append(hosts,
+		"AWS_REGION="+region, "AWS_CA_BUNDLE="+w.caFile(),
+		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "GOMEMLIMIT="+w.memoryLimit)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	started := time.Now()
 	if err := p.cmd.Start(); err != nil {
@@ -69,6 +68,15 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 	}
 	p.served = time.Since(started)
 	return p, nil
+}
+
+// awsHosts are the variables that lead the provider to AWS.
+func (w *world) awsHosts() ([]string, error) {
+	if w.realHosts {
+		return []string{"HTTPS_PROXY=" + strings.Replace(w.aws.url, "https:", "http:", 1)}, nil // awssim.Sim.ProxyURL
+	}
+	stsURL, err := asHost(w.aws.url, "localhost")
+	return []string{"AWS_ENDPOINT_URL=" + w.aws.url, "AWS_ENDPOINT_URL_STS=" + stsURL}, err
 }
 
 // asHost is the URL with another name of the same machine.

@@ -14,11 +14,12 @@ import (
 
 // What all scenarios share.
 const (
-	region    = "eu-central-1"
-	namespace = "bench"
-	roleARN   = "arn:aws:iam::" + awssim.DefaultAccount + ":role/bench"
-	audience  = "sts.amazonaws.com"
-	nodeName  = "node-1"
+	region         = "eu-central-1"
+	failoverRegion = "eu-west-1"
+	namespace      = "bench"
+	roleARN        = "arn:aws:iam::" + awssim.DefaultAccount + ":role/bench"
+	audience       = "sts.amazonaws.com"
+	nodeName       = "node-1"
 
 	readSecrets = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":"*"}]}`
 
@@ -83,6 +84,9 @@ type world struct {
 	kube   *kubesim.Sim
 	tokens map[string]string // ServiceAccount → token
 	runs   int
+	// realHosts has the provider reach AWS by its real host names, so that STS has regions too.
+	realHosts bool
+	failover  bool // the pods' classes name failoverRegion
 }
 
 // newWorld starts AWS and Kubernetes.

@@ -70,6 +70,7 @@ type Options struct {
 	Now             func() time.Time
 	RefreshInterval time.Duration // of the provider
 	MaxStale        time.Duration // of the provider; 1 h where 0, never where NoStale
+	RegionTimeout   time.Duration // of the provider; AWS.AttemptTimeout where 0
 	BatchSecrets    bool          // of the provider
 	CacheMaxBytes   int           // of the provider
 }
@@ -166,6 +167,7 @@ func New(t testing.TB, o Options) *Rig {
 	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	fetcher, err := provider.New(provider.Config{
 		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets, CacheMaxBytes: o.CacheMaxBytes,
+		RegionTimeout: cmp.Or(o.RegionTimeout, o.AWS.AttemptTimeout),
 	})
 	r.must(err)
 	r.metrics = prometheus.NewRegistry()
@@ -339,6 +341,22 @@ func (r *Rig) Metric(name string) float64 {
 		}
 	}
 	r.t.Fatalf("rig: no metric %s", name)
+	return 0
+}
+
+// Values is how many values have gone into volumes from a source, as the metric counts them.
+func (r *Rig) Values(source string) float64 {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	r.must(err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "secrets_provider_aws_values_total" && m.GetLabel()[0].GetValue() == source {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	r.t.Fatalf("rig: no values of source %s", source)
 	return 0
 }
 

@@ -1,0 +1,543 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/rig"
+)
+
+// abroad is the failover region of these tests.
+const abroad = "eu-west-1"
+
+// state is how a region behaves.
+type state struct {
+	name  string
+	fault awssim.Fault // none of "ok"
+	code  codes.Code   // of what is no transient failure
+	says  string       // in the message
+}
+
+var (
+	regionOK  = state{name: "ok"}
+	transient = []state{
+		{name: "503", fault: awssim.Fault{Status: 503}, says: "ServiceUnavailable"},
+		{name: "throttled", fault: awssim.Fault{Code: "ThrottlingException"}, says: "ThrottlingException"},
+		{name: "cut", fault: awssim.Fault{Cut: true}, says: "the connection was closed before an answer"},
+		{name: "hangs", fault: awssim.Fault{Hang: true}, says: "no answer in time"},
+	}
+	refusing = []state{
+		{name: "not found", fault: awssim.Fault{Code: "ResourceNotFoundException"}, code: codes.NotFound, says: "ResourceNotFoundException"},
+		{name: "denied", fault: awssim.Fault{Code: "AccessDeniedException"}, code: codes.PermissionDenied, says: "AccessDeniedException"},
+	}
+)
+
+func (s state) refuses() bool { return s.code != codes.OK }
+func (s state) fails() bool   { return s.says != "" && !s.refuses() }
+
+// row is a secret in two regions that behave so.
+type row struct {
+	primary, failover state
+	secret            string
+}
+
+// everyRow is each way in which a region can behave, beside each of the other.
+func everyRow() []row {
+	states := slices.Concat([]state{regionOK}, transient, refusing)
+	var rows []row
+	for _, primary := range states {
+		for _, failover := range states {
+			rows = append(rows, row{primary, failover, fmt.Sprintf("prod/%d", len(rows))})
+		}
+	}
+	return rows
+}
+
+// houses shares rows out to houses. Those that throttle have one each: the SDK's client of a region slows down
+// after it was throttled, whatever it reads.
+func houses(rows []row) [][]row {
+	shared := [][]row{nil}
+	for _, w := range rows {
+		if w.primary.name == "throttled" || w.failover.name == "throttled" {
+			shared = append(shared, []row{w})
+		} else {
+			shared[0] = append(shared[0], w)
+		}
+	}
+	return shared
+}
+
+// twoRegions is a house with the rows' secrets. A region that hangs costs it little, and rows are mounted at
+// once, so that it costs that only once.
+func twoRegions(t *testing.T, o rig.Options, rows ...row) (*rig.Rig, *rig.Clock) {
+	t.Helper()
+	o.AWS = awsapi.Options{MaxAttempts: 1, AttemptTimeout: time.Second}
+	if len(rows) > 1 {
+		o.AWS.AttemptTimeout = 2 * time.Second
+	}
+	r, clock := freshRig(t, o)
+	for _, w := range rows {
+		r.AWS.PutSecret(rig.Region, w.secret, "one")
+		r.AWS.PutSecret(abroad, w.secret, "one abroad")
+	}
+	return r, clock
+}
+
+// begin has the regions of the row behave as it says, until end.
+func (w row) begin(r *rig.Rig) (end func()) {
+	var ends []func()
+	for region, s := range map[string]state{rig.Region: w.primary, abroad: w.failover} {
+		if f := s.fault; f != (awssim.Fault{}) {
+			f.Service, f.Region, f.Object = "secretsmanager", region, w.secret
+			ends = append(ends, r.AWS.Inject(f))
+		}
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+// mount is of a pod of the row's own, whose volume has one file.
+func (w row) mount() rig.Mount {
+	return rig.Mount{
+		Pod: "pod of " + w.secret, Objects: "- {objectName: " + w.secret + ", objectType: secretsmanager, objectAlias: file}\n",
+		Parameters: map[string]string{"failoverRegion": abroad},
+	}
+}
+
+// mountRows mounts the rows' pods at once, and gives the answers.
+func mountRows(t *testing.T, r *rig.Rig, rows []row) ([]*v1alpha1.MountResponse, []error) {
+	t.Helper()
+	responses, errs := make([]*v1alpha1.MountResponse, len(rows)), make([]error, len(rows))
+	var all sync.WaitGroup
+	for i, w := range rows {
+		req := r.Request(w.mount())
+		all.Go(func() { responses[i], errs[i] = r.Client.Mount(t.Context(), req) })
+	}
+	all.Wait()
+	return responses, errs
+}
+
+// reads counts the reads of the row's secret by region since the last ResetCalls. Any other call but that for
+// credentials fails the test: the role needs no permission for it.
+func (w row) reads(t *testing.T, r *rig.Rig) map[string]int {
+	t.Helper()
+	reads := map[string]int{}
+	for _, c := range r.AWS.CallLog() {
+		switch call := c.Service + ":" + c.Operation; {
+		case call == getSecret && c.Object == w.secret:
+			reads[c.Region]++
+		case call != getSecret && call != assume:
+			t.Errorf("call of %s", call)
+		}
+	}
+	return reads
+}
+
+// check holds an answer to what CONTRACT B says of two regions that behave so.
+func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
+	t.Helper()
+	message := status.Convert(err).Message()
+	names := func(s state, region string) bool {
+		return strings.Contains(message, fmt.Sprintf("cannot read secret %q in %s: ", w.secret, region)) && strings.Contains(message, s.says)
+	}
+	const second = "the failover region " + abroad
+	switch {
+	case w.primary.refuses():
+		if status.Code(err) != w.primary.code || !names(w.primary, rig.Region) {
+			t.Errorf("%v, want %v with region and cause of the primary", err, w.primary.code)
+		}
+	case w.failover.refuses():
+		if status.Code(err) != w.failover.code || !names(w.failover, second) {
+			t.Errorf("%v, want %v with region and cause of the failover region", err, w.failover.code)
+		}
+	case w.primary.fails() && w.failover.fails():
+		if status.Code(err) != codes.Internal || !names(w.primary, rig.Region) || !names(w.failover, second) {
+			t.Errorf("%v, want %v with both regions and causes", err, codes.Internal)
+		}
+	default:
+		if err != nil {
+			t.Fatalf("%v, want a mount", err)
+		}
+		want := "one"
+		if w.primary.fails() {
+			want = "one abroad"
+		}
+		if got := string(resp.GetFiles()[0].GetContents()); got != want {
+			t.Errorf("content %q, want %q", got, want)
+		}
+	}
+}
+
+func TestContractB_Failover_FirstMountAsksBoth(t *testing.T) {
+	for _, rows := range houses(everyRow()) {
+		r, _ := twoRegions(t, rig.Options{}, rows...)
+		for _, w := range rows {
+			w.begin(r)
+		}
+		responses, errs := mountRows(t, r, rows)
+		for i, w := range rows {
+			t.Run(w.primary.name+", "+w.failover.name, func(t *testing.T) {
+				w.check(t, responses[i], errs[i])
+				if diff := gocmp.Diff(map[string]int{rig.Region: 1, abroad: 1}, w.reads(t, r)); diff != "" {
+					t.Errorf("reads (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// On republish the failover region is asked only when the primary fails, and neither more than once: the second
+// and third come from memory or are backed off.
+func TestContractB_Failover_RepublishAsksTheSecondLazily(t *testing.T) {
+	for _, rows := range houses(everyRow()) {
+		r, clock := twoRegions(t, rig.Options{RefreshInterval: time.Minute}, rows...)
+		if _, errs := mountRows(t, r, rows); errors.Join(errs...) != nil {
+			t.Fatal(errors.Join(errs...))
+		}
+		for _, w := range rows {
+			w.begin(r)
+		}
+		clock.Advance(2 * time.Minute)
+		r.AWS.ResetCalls()
+		for range 3 {
+			responses, errs := mountRows(t, r, rows)
+			for i, w := range rows {
+				t.Run(w.primary.name+", "+w.failover.name, func(t *testing.T) {
+					want := map[string]int{rig.Region: 1}
+					if w.primary.fails() {
+						want[abroad] = 1
+					} else {
+						w.failover = regionOK // it is not asked
+					}
+					w.check(t, responses[i], errs[i])
+					if diff := gocmp.Diff(want, w.reads(t, r)); diff != "" {
+						t.Errorf("reads (-want +got):\n%s", diff)
+					}
+				})
+			}
+		}
+	}
+}
+
+// oneRow is a house with one secret in two well regions.
+func oneRow(t *testing.T, o rig.Options) (*rig.Rig, *rig.Clock, row) {
+	t.Helper()
+	w := row{secret: "prod/app", primary: regionOK, failover: regionOK}
+	r, clock := twoRegions(t, o, w)
+	return r, clock, w
+}
+
+// of is w in a world where the regions behave otherwise.
+func (w row) of(primary, failover state) row {
+	w.primary, w.failover = primary, failover
+	return w
+}
+
+var down, gone = transient[0], refusing[0]
+
+// AWS's provider reports the version of the failover region's value where it serves the primary's.
+func TestContractC3_Failover_TheVersionIsThatOfTheValue(t *testing.T) {
+	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
+	versions := map[string]string{"one": r.AWS.PutSecret(rig.Region, w.secret, "one"), "one abroad": r.AWS.PutSecret(abroad, w.secret, "one abroad")}
+	wantVersion := func(content string) {
+		t.Helper()
+		resp, err := r.Mount(w.mount())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(resp.GetFiles()[0].GetContents()); got != content {
+			t.Errorf("content %q, want %q", got, content)
+		}
+		if got := resp.GetObjectVersion()[0].GetVersion(); got != versions[content] {
+			t.Errorf("version %s of %q, want %s", got, content, versions[content])
+		}
+	}
+	wantVersion("one")
+	restore := r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Status: 503})
+	clock.Advance(2 * time.Minute)
+	wantVersion("one abroad")
+	restore()
+	clock.Advance(2 * time.Minute)
+	wantVersion("one")
+}
+
+// The failover region's value is seen in the log, once for a mount, and in a metric.
+func TestFailoverIsVisible(t *testing.T) {
+	r, _, w := oneRow(t, rig.Options{})
+	w.of(down, regionOK).begin(r)
+	m := w.mount()
+	m.Objects += "- {objectName: prod/db, objectType: secretsmanager}\n- {objectName: " + w.secret + ", objectType: secretsmanager, objectAlias: again, objectVersionLabel: AWSCURRENT}\n"
+	r.AWS.PutSecret(abroad, "prod/db", "unused")
+	r.Files(m)
+	logs := r.Logs()
+	const warning = `level=WARN msg="the primary region does not answer, served from the failover region" region=ap-south-1 failover_region=eu-west-1 values=2 error="cannot read secret \"prod/app\" `
+	if n := strings.Count(logs, warning); n != 1 || strings.Count(logs, "level=WARN") != 1 {
+		t.Errorf("%d warnings that begin with %s, want one and no other:\n%s", n, warning, logs)
+	}
+	if !strings.Contains(logs, " read=1 cached=0 failover=2 stale=0 ") {
+		t.Errorf("no sources in:\n%s", logs)
+	}
+	if got := r.Values("failover"); got != 2 {
+		t.Errorf("metric of source failover: %v, want 2", got)
+	}
+}
+
+// An outage of the primary costs one read of the failover region an interval, however many pods are republished.
+func TestContractB_Failover_OutageCostsOneReadAnInterval(t *testing.T) {
+	const pods, intervals = 5, 3
+	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
+	podOf := func(i int) rig.Mount {
+		m := w.mount()
+		m.Pod = fmt.Sprint("pod-", i)
+		return m
+	}
+	for i := range pods {
+		r.Files(podOf(i))
+	}
+	w.of(down, regionOK).begin(r)
+	r.AWS.ResetCalls()
+	for range intervals {
+		clock.Advance(67 * time.Second) // an interval and its spread
+		for i := range 3 * pods {
+			if got := r.Files(podOf(i % pods))["file"]; got != "one abroad" {
+				t.Errorf("content %q, want the failover region's", got)
+			}
+		}
+	}
+	if got := w.reads(t, r); got[abroad] != intervals || got[rig.Region] > intervals {
+		t.Errorf("reads %v, want %d abroad, and as many or fewer of the region that is backed off", got, intervals)
+	}
+}
+
+func TestContractB_Failover_PinnedVersionIsReadOnce(t *testing.T) {
+	const version = "33333333-3333-3333-3333-333333333333"
+	state := awssim.State{}
+	for _, region := range []string{rig.Region, abroad} {
+		state.Secrets = append(state.Secrets, awssim.Secret{Region: region, Name: "pinned", Versions: []awssim.SecretVersion{{ID: version, Value: "of " + region}}})
+	}
+	r, clock, _ := oneRow(t, rig.Options{State: state})
+	w := row{secret: "pinned"}
+	m := w.mount()
+	m.Objects = "- {objectName: pinned, objectType: secretsmanager, objectAlias: file, objectVersion: " + version + "}\n"
+	w.of(down, regionOK).begin(r)
+	for range 10 {
+		if got := r.Files(m)["file"]; got != "of "+abroad {
+			t.Errorf("content %q, want the failover region's", got)
+		}
+		clock.Advance(4 * time.Minute)
+	}
+	if got := w.reads(t, r); got[abroad] != 1 {
+		t.Errorf("reads %v, want one abroad: a version does not change", got)
+	}
+}
+
+// Where both regions fail a first mount may have what was known, the primary's before the other's.
+func TestContractB_Failover_BothDownServesTheLastKnownValue(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after row
+		want          string // empty: refused
+	}{
+		{"both known", row{}, row{primary: down, failover: down}, "one"},
+		{"the failover region's known", row{primary: down}, row{primary: down, failover: down}, "one abroad"},
+		{"a stranger", row{primary: down, failover: down}, row{primary: down, failover: down}, ""},
+		{"the failover region refuses", row{}, row{primary: down, failover: gone}, ""},
+		{"the primary refuses", row{}, row{primary: gone, failover: down}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, clock, w := oneRow(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
+			mount := func(pod string, world row) (*v1alpha1.MountResponse, error) {
+				defer w.of(world.primary, world.failover).begin(r)()
+				defer clock.Advance(time.Minute)
+				m := w.mount()
+				m.Pod = pod
+				return r.Mount(m)
+			}
+			_, _ = mount("a", tt.before)
+			resp, err := mount("b", tt.after)
+			switch {
+			case tt.want == "" && err == nil:
+				t.Errorf("mounted %s", resp)
+			case tt.want != "" && err != nil:
+				t.Errorf("%v, want %q", err, tt.want)
+			case tt.want != "" && string(resp.GetFiles()[0].GetContents()) != tt.want:
+				t.Errorf("mounted %s, want %q", resp.GetFiles()[0].GetContents(), tt.want)
+			}
+		})
+	}
+}
+
+// What the primary region has denied is not served later from what was known of the other.
+func TestContractC2_Failover_DenialIsNotServedStale(t *testing.T) {
+	r, clock, w := oneRow(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
+	for i, world := range []struct {
+		primary, failover state
+		code              codes.Code
+	}{{regionOK, regionOK, codes.OK}, {refusing[1], regionOK, codes.PermissionDenied}, {down, down, codes.Internal}} {
+		end := w.of(world.primary, world.failover).begin(r)
+		m := w.mount()
+		m.Pod = fmt.Sprint("pod-", i)
+		wantCode(t, r, m, world.code)
+		end()
+		clock.Advance(time.Minute)
+	}
+}
+
+// Credentials come once for both regions, and are asked for once more where AWS calls them expired.
+func TestContractB_Failover_CredentialsComeOnce(t *testing.T) {
+	for _, region := range []string{rig.Region, abroad, ""} {
+		t.Run("expired in "+region, func(t *testing.T) {
+			r, clock, w := oneRow(t, rig.Options{})
+			r.Files(w.mount())
+			r.AWS.ResetCalls()
+			hits := 1
+			if region == "" {
+				hits = 2
+			}
+			r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: region, Code: "ExpiredTokenException", Count: hits})
+			clock.Advance(2 * time.Second)
+			m := w.mount()
+			m.Pod = "another"
+			r.Files(m)
+			wantCallsOf(t, r, map[string]int{getSecret: 2 + hits, assume: 1})
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		r, _, w := oneRow(t, rig.Options{})
+		r.AWS.Inject(awssim.Fault{Service: "sts", Status: 503})
+		_, err := r.Mount(w.mount())
+		if got := status.Convert(err).Message(); strings.Count(got, "ServiceUnavailable") != 2 {
+			t.Errorf("message %q, want the cause of each region's STS once", got)
+		}
+		if got := w.reads(t, r); len(got) > 0 {
+			t.Errorf("reads %v without credentials", got)
+		}
+	})
+}
+
+// failoverObject names what is read in the failover region, of either service, in calls of its own.
+func TestContractB_Failover_ObjectIsReadInItsRegion(t *testing.T) {
+	const objects = `
+- {objectName: prod/app, objectType: secretsmanager, objectAlias: same}
+- {objectName: prod/app, objectType: secretsmanager, objectAlias: app, failoverObject: {objectName: prod/app-copy}}
+- {objectName: prod/app, objectType: secretsmanager, objectAlias: label, failoverObject: {objectName: prod/app-copy, objectVersionLabel: AWSPREVIOUS}}
+- {objectName: /level, objectType: ssmparameter, objectAlias: level}
+- {objectName: /url, objectType: ssmparameter, objectAlias: url, failoverObject: {objectName: /url-copy, objectVersionLabel: live}}
+`
+	for _, tt := range []struct {
+		name  string
+		fault awssim.Fault
+		want  map[string]string
+		batch bool
+		calls map[string]int
+	}{
+		{"primary", awssim.Fault{Service: "sts", Operation: "none"}, map[string]string{"same": "one", "app": "one", "label": "one", "level": "L", "url": "U"}, false,
+			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+		{"failover region", awssim.Fault{Region: rig.Region, Status: 503},
+			map[string]string{"same": "one abroad", "app": "copy", "label": "previous", "level": "L abroad", "url": "U abroad"}, false,
+			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+		{"one service of the failover region", awssim.Fault{Service: "ssm", Region: rig.Region, Status: 503},
+			map[string]string{"same": "one", "app": "one", "label": "one", "level": "L abroad", "url": "U abroad"}, false,
+			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+		{"failover region, in batches", awssim.Fault{Region: rig.Region, Status: 503},
+			map[string]string{"same": "one abroad", "app": "copy", "label": "previous", "level": "L abroad", "url": "U abroad"}, true,
+			map[string]int{assume: 1, "secretsmanager:BatchGetSecretValue": 1, getSecret: 2, "ssm:GetParameters": 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			policies := []awssim.Document{rig.ReadSecrets, rig.ReadParameters}
+			if tt.batch {
+				policies = append(policies, awssim.AllowPolicy("*", "secretsmanager:BatchGetSecretValue"))
+			}
+			state := awssim.State{Parameters: []awssim.Parameter{
+				{Region: rig.Region, Name: "/level", Value: "L"}, {Region: abroad, Name: "/level", Value: "L abroad"}, {Region: rig.Region, Name: "/url", Value: "U"},
+				{Region: abroad, Name: "/url-copy", Versions: []string{"U abroad", "newer"}, Labels: map[string]int64{"live": 1}},
+			}}
+			r, _, _ := oneRow(t, rig.Options{State: state, BatchSecrets: tt.batch, Policies: policies})
+			r.AWS.PutSecret(abroad, "prod/app-copy", "previous")
+			r.AWS.PutSecret(abroad, "prod/app-copy", "copy")
+			r.AWS.Inject(tt.fault)
+			got := r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": abroad}})
+			if diff := gocmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			wantCallsOf(t, r, tt.calls)
+		})
+	}
+}
+
+// A region that hangs keeps no place from the other, in a volume with more reads than one region has places.
+func TestContractB_Failover_LargeVolumeWithARegionThatHangs(t *testing.T) {
+	const secrets = 40
+	r, _, _ := oneRow(t, rig.Options{})
+	want := map[string]string{}
+	objects := ""
+	for i := range secrets {
+		name := fmt.Sprint("large-", i)
+		r.AWS.PutSecret(rig.Region, name, "at home")
+		want[name] = "value " + name
+		r.AWS.PutSecret(abroad, name, want[name])
+		objects += secretNamed(name) + "\n"
+	}
+	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Hang: true})
+	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": abroad}})); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// Volumes with one region and with two share reads, each with its own patience.
+func TestContractB_Failover_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
+	one := rig.Mount{Pod: "one", Objects: oneSecret}
+	two := rig.Mount{Pod: "two", Objects: oneSecret, Parameters: map[string]string{"failoverRegion": abroad}}
+	// begin mounts m, whose read of the primary region hangs, and gives its answer when it comes.
+	begin := func(ctx context.Context, t *testing.T, m rig.Mount) (*rig.Rig, <-chan error) {
+		t.Helper()
+		r, _ := freshRig(t, rig.Options{RegionTimeout: 200 * time.Millisecond, AWS: awsapi.Options{AttemptTimeout: time.Minute}})
+		r.AWS.PutSecret(abroad, "prod/db", "one abroad")
+		r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Hang: true, Count: 1})
+		done := make(chan error, 1)
+		req := r.Request(m)
+		go func() {
+			_, err := r.Client.Mount(ctx, req)
+			done <- err
+		}()
+		for len(row{secret: "prod/db"}.reads(t, r)) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		return r, done
+	}
+	t.Run("two joins one's", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, first := begin(ctx, t, one)
+		wantFile(t, r, two, "one abroad")
+		cancel()
+		if err := <-first; status.Code(err) != codes.Canceled {
+			t.Errorf("the volume with one region: %v, want it to wait to the end", err)
+		}
+		if diff := gocmp.Diff(map[string]int{rig.Region: 1, abroad: 1}, row{secret: "prod/db"}.reads(t, r)); diff != "" {
+			t.Errorf("reads (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("one does not join two's", func(t *testing.T) {
+		r, first := begin(t.Context(), t, two)
+		wantFile(t, r, one, "one")
+		if err := <-first; err != nil {
+			t.Errorf("the volume with two regions: %v", err)
+		}
+	})
+}
