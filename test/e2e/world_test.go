@@ -107,7 +107,7 @@ extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
 // upgrade installs the chart or upgrades it, waits until its pods are ready, and returns its notes.
 func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error) {
 	arguments = append([]string{
-		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "3m",
+		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "5m",
 	}, arguments...)
 	return w.Helm(ctx, arguments...)
 }
