@@ -17,7 +17,7 @@ import (
 // pod has the fields of the API's pods that cases look at.
 type pod struct {
 	Metadata struct{ Name, UID string }
-	Status   struct{ Phase, PodIP string }
+	Status   struct{ Phase, PodIP, HostIP string }
 }
 
 // podList is the API's answer about pods.

@@ -1,0 +1,83 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"secrets-provider-aws/test/awssim"
+)
+
+// failoverRegion is the second region of the classes that have one.
+const failoverRegion = "ap-southeast-1"
+
+// A region that is cut off, its STS with it, keeps no pod from starting and no file from being refreshed.
+func TestFailover_PrimaryRegionAway_PodsReadTheOther(t *testing.T) {
+	for name, fault := range map[string]awssim.Fault{
+		"cut":  {Region: region, Cut: true},
+		"hang": {Region: region, Hang: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTenant(t)
+			const primary, second, file = "correct-horse-primary", "correct-horse-second", "/mnt/secrets/password"
+			secret := c.namespace + "/password"
+			c.values = append(c.values, primary, second)
+			primaryVersion, secondVersion := c.aws.PutSecret(region, secret, primary), c.aws.PutSecret(failoverRegion, secret, second)
+			c.class("secrets", `[{objectName: `+secret+`, objectType: secretsmanager, objectAlias: password}]`, "    failoverRegion: "+failoverRegion)
+			// Nobody has asked for credentials of this one's role before the region goes.
+			c.setRole(c.namespace+"-newcomer", c.trust(c.namespace, "newcomer"))
+			c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: newcomer, namespace: %s, annotations: {eks.amazonaws.com/role-arn: %s-newcomer}}}",
+				c.namespace, c.roleARN()))
+
+			c.runPod("before", podSpec{classes: []string{"secrets"}})
+			c.checkServed("before", file, primary, primaryVersion)
+			if n := c.answered("GetSecretValue", secret, failoverRegion); n != 1 {
+				t.Errorf("a first mount read the second region %d times, want once", n)
+			}
+
+			remove := c.aws.Inject(fault)
+			defer remove()
+			outlastSharing()
+			start := time.Now()
+			c.runPod("during", podSpec{classes: []string{"secrets"}, serviceAccount: "newcomer"})
+			t.Logf("a pod without credentials is ready after %.1f s", time.Since(start).Seconds())
+			c.checkServed("during", file, second, secondVersion)
+			if n := c.answered("AssumeRoleWithWebIdentity", c.roleARN()+"-newcomer", failoverRegion); n != 1 {
+				t.Errorf("STS of the second region gave credentials %d times, want once", n)
+			}
+			c.untilRead("before", file, second)
+
+			remove()
+			start = time.Now()
+			c.untilRead("before", file, primary)
+			c.untilRead("during", file, primary)
+			t.Logf("the files are the primary's again after %.1f s", time.Since(start).Seconds())
+			c.runPod("after", podSpec{classes: []string{"secrets"}})
+			c.checkServed("after", file, primary, primaryVersion)
+		})
+	}
+}
+
+// checkServed checks what a container reads, and that the driver was told the version of just that.
+func (c *tenant) checkServed(pod, path, value, version string) {
+	c.t.Helper()
+	c.checkRead(pod, path, value)
+	c.untilIs(time.Minute, "the version that the driver knows of pod "+pod, version, func(ctx context.Context) (string, error) {
+		return c.Kubectl(ctx, "get", "secretproviderclasspodstatus", pod+"-"+c.namespace+"-secrets", "--namespace", c.namespace, "-o", "jsonpath={.status.objects[0].version}")
+	})
+}
+
+// answered counts the requests for one object in a region that AWS answered with what was asked for.
+func (c *tenant) answered(operation, object, region string) int {
+	count := 0
+	for _, call := range c.requests(operation, object) {
+		if call.Region == region && call.Status == http.StatusOK {
+			count++
+		}
+	}
+	return count
+}
