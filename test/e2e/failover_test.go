@@ -41,7 +41,6 @@ func TestFailover_PrimaryRegionAway_PodsReadTheOther(t *testing.T) {
 
 			remove := c.aws.Inject(fault)
 			defer remove()
-			outlastSharing()
 			start := time.Now()
 			c.runPod("during", podSpec{classes: []string{"secrets"}, serviceAccount: "newcomer"})
 			t.Logf("a pod without credentials is ready after %.1f s", time.Since(start).Seconds())
