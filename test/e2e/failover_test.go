@@ -35,8 +35,8 @@ func TestFailover_PrimaryRegionAway_PodsReadTheOther(t *testing.T) {
 
 			c.runPod("before", podSpec{classes: []string{"secrets"}})
 			c.checkServed("before", file, primary, primaryVersion)
-			if n := c.answered("GetSecretValue", secret, failoverRegion); n != 1 {
-				t.Errorf("a first mount read the second region %d times, want once", n)
+			if asked, _ := c.inRegion(failoverRegion, "GetSecretValue", secret); asked != 1 {
+				t.Errorf("a first mount read the second region %d times, want once", asked)
 			}
 
 			remove := c.aws.Inject(fault)
@@ -45,8 +45,8 @@ func TestFailover_PrimaryRegionAway_PodsReadTheOther(t *testing.T) {
 			c.runPod("during", podSpec{classes: []string{"secrets"}, serviceAccount: "newcomer"})
 			t.Logf("a pod without credentials is ready after %.1f s", time.Since(start).Seconds())
 			c.checkServed("during", file, second, secondVersion)
-			if n := c.answered("AssumeRoleWithWebIdentity", c.roleARN()+"-newcomer", failoverRegion); n != 1 {
-				t.Errorf("STS of the second region gave credentials %d times, want once", n)
+			if _, answered := c.inRegion(failoverRegion, "AssumeRoleWithWebIdentity", c.roleARN()+"-newcomer"); answered != 1 {
+				t.Errorf("STS of the second region gave credentials %d times, want once", answered)
 			}
 			c.untilRead("before", file, second)
 
@@ -70,13 +70,15 @@ func (c *tenant) checkServed(pod, path, value, version string) {
 	})
 }
 
-// answered counts the requests for one object in a region that AWS answered with what was asked for.
-func (c *tenant) answered(operation, object, region string) int {
-	count := 0
+// inRegion counts the requests for one object in a region, and those that AWS answered with what was asked for.
+func (c *tenant) inRegion(region, operation, object string) (asked, answered int) {
 	for _, call := range c.requests(operation, object) {
-		if call.Region == region && call.Status == http.StatusOK {
-			count++
+		if call.Region == region {
+			asked++
+			if call.Status == http.StatusOK {
+				answered++
+			}
 		}
 	}
-	return count
+	return asked, answered
 }
