@@ -45,7 +45,7 @@ func TestCrossAccount_PodsReadWithTheOtherAccountsRole(t *testing.T) {
 		c.must(err)
 		c.t.Log(event)
 		for _, want := range []string{
-			"ServiceAccount " + c.namespace + "/visitor cannot assume role " + shared + " from " + own, "sts:ExternalId", "guessed",
+			"ServiceAccount " + c.namespace + "/visitor cannot assume role " + shared + " from role " + own, "sts:ExternalId", "guessed",
 			"SecretProviderClass " + c.namespace + "/wrong",
 		} {
 			if !strings.Contains(event.Message, want) {

@@ -16,7 +16,7 @@ import (
 const failoverRegion = "ap-southeast-1"
 
 // A region that is cut off, its STS with it, keeps no pod from starting and no file from being refreshed.
-func TestFailover_PrimaryRegionAway_PodsReadTheOther(t *testing.T) {
+func TestFailover_PrimaryAway(t *testing.T) {
 	for name, fault := range map[string]awssim.Fault{
 		"cut":  {Region: region, Cut: true},
 		"hang": {Region: region, Hang: true},
