@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func TestFailover_PrimaryAway(t *testing.T) {
 			defer remove()
 			start := time.Now()
 			c.runPod("during", podSpec{classes: []string{"secrets"}, serviceAccount: "newcomer"})
-			t.Logf("a pod without credentials is ready after %.1f s", time.Since(start).Seconds())
+			t.Logf("a pod without credentials is ready after %.1f s; the provider says of its mounts:\n%s", time.Since(start).Seconds(), c.mountLog("during"))
 			c.checkServed("during", file, second, secondVersion)
 			if _, answered := c.inRegion(failoverRegion, "AssumeRoleWithWebIdentity", c.roleARN()+"-newcomer"); answered != 1 {
 				t.Errorf("STS of the second region gave credentials %d times, want once", answered)
@@ -68,6 +69,20 @@ func (c *tenant) checkServed(pod, path, value, version string) {
 	c.untilIs(time.Minute, "the version that the driver knows of pod "+pod, version, func(ctx context.Context) (string, error) {
 		return c.Kubectl(ctx, "get", "secretproviderclasspodstatus", pod+"-"+c.namespace+"-secrets", "--namespace", c.namespace, "-o", "jsonpath={.status.objects[0].version}")
 	})
+}
+
+// mountLog is what the provider logged of a pod's mounts.
+func (c *tenant) mountLog(pod string) string {
+	c.t.Helper()
+	text, err := c.Kubectl(c.ctx, "logs", "--namespace", releaseNamespace, "--selector", providerLabels, "--tail=-1")
+	c.must(err)
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "msg=mount ") && strings.Contains(line, " namespace="+c.namespace+" pod="+pod+" ") {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
 }
 
 // inRegion counts the requests for one object in a region, and those that AWS answered with what was asked for.
