@@ -24,6 +24,9 @@ func compare(t *testing.T, cfg node.Config, before map[string]string) {
 	}
 }
 
+// engines are the folders in which other container engines of the host mount: whoever builds an image meanwhile does.
+var engines = []string{"/var/lib/containers/", "/var/lib/docker/", "/run/containers/", "/run/docker/", "/run/user/"}
+
 // host is everything that the node could have changed. What other nodes on this machine have is left out: they come and go as they like.
 func host(t *testing.T, cfg node.Config) map[string]string {
 	t.Helper()
@@ -39,13 +42,23 @@ func host(t *testing.T, cfg node.Config) map[string]string {
 	for _, file := range []string{
 		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops",
 		"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes",
-		"/proc/sys/net/ipv4/ip_forward", "/proc/self/mounts",
+		"/proc/sys/net/ipv4/ip_forward",
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		state[file] = string(text)
+	}
+	mounts, err := node.ReadMounts("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		engine := func(folder string) bool { return strings.HasPrefix(m.Target, folder) }
+		if !slices.ContainsFunc(engines, engine) {
+			state["mounts"] += fmt.Sprintf("%+v\n", m)
+		}
 	}
 	routes, err := os.ReadFile("/proc/net/route")
 	if err != nil {
