@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -222,6 +223,18 @@ type object struct {
 		RequiresRepublish bool                            `yaml:"requiresRepublish"`
 		Template          struct{ Spec podSpec }          `yaml:"template"`
 		UpdateStrategy    struct{ RollingUpdate rolling } `yaml:"updateStrategy"`
+		Egress            []egressRule
+	}
+}
+
+// egressRule is one of a NetworkPolicy.
+type egressRule struct {
+	To []struct {
+		IPBlock struct{ CIDR string } `yaml:"ipBlock"`
+	}
+	Ports []struct {
+		Protocol string
+		Port     any
 	}
 }
 
@@ -336,6 +349,29 @@ func TestChart_DriverComesWithTokensAndRefresh(t *testing.T) {
 		return
 	}
 	t.Error("no CSIDriver was rendered")
+}
+
+// The addresses are fixed in EKS (User Guide, "Set up the Amazon EKS Pod Identity Agent").
+func TestChart_NetworkPolicyLetsTheProviderReachThePodIdentityAgent(t *testing.T) {
+	rendered, err := render(t, chart(t), []byte("networkPolicy: {enabled: true}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reached := map[string]bool{}
+	for _, o := range objects(t, ours(rendered)) {
+		for _, rule := range o.Spec.Egress {
+			for _, port := range rule.Ports {
+				for _, to := range rule.To {
+					reached[fmt.Sprint(to.IPBlock.CIDR, " ", port.Protocol, " ", port.Port)] = true
+				}
+			}
+		}
+	}
+	for _, want := range []string{"169.254.170.23/32 TCP 80", "fd00:ec2::23/128 TCP 80"} {
+		if !reached[want] {
+			t.Errorf("no egress to %s, only to %v", want, reached)
+		}
+	}
 }
 
 func TestChart_DriverIsOffByDefault(t *testing.T) {

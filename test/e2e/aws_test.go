@@ -26,7 +26,7 @@ var administrator = awssim.User{
 	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*")},
 }
 
-// startAWS starts a simulator that the node reaches.
+// startAWS starts a simulator that the node reaches, with a Pod Identity agent where EKS has it.
 func (w *world) startAWS() error {
 	ca, err := w.CACertificate()
 	if err != nil {
@@ -37,7 +37,7 @@ func (w *world) startAWS() error {
 	}
 	w.aws, err = awssim.Start(awssim.Config{
 		State:  awssim.State{OIDCProviders: []awssim.OIDCProvider{w.issuer()}, Users: []awssim.User{administrator}},
-		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: "-",
+		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: net.JoinHostPort(w.PodIdentityAddress(), "80"),
 	})
 	return err
 }
@@ -71,6 +71,11 @@ func (w *world) awsConfig() aws.Config {
 
 // trust is the usual trust policy of a role for one ServiceAccount of the cluster.
 func (w *world) trust(namespace, serviceAccount string) awssim.Document {
+	return w.trustIn(account, namespace, serviceAccount)
+}
+
+// trustIn is that of a role in an account, in which the cluster's issuer is an OIDC provider too.
+func (w *world) trustIn(account, namespace, serviceAccount string) awssim.Document {
 	issuer := strings.TrimPrefix(w.Issuer(), "https://")
 	return awssim.Document(fmt.Sprintf(`{
 		"Version": "2012-10-17",

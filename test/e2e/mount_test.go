@@ -59,7 +59,8 @@ func TestMount_AsksTheRegionsOwnEndpointsAsThePod(t *testing.T) {
 	session := "arn:aws:sts::" + account + ":assumed-role/" + c.namespace + "/" + c.namespace + "-" + serviceAccount
 	for _, operation := range []string{"GetSecretValue", "GetParameters"} {
 		for _, call := range c.requests(operation, c.namespace) {
-			if call.Principal != session || call.Code != "" {
+			answered := call.Status != 0 // a refresh may be under way
+			if answered && (call.Principal != session || call.Code != "") {
 				t.Errorf("%s was asked by %s (%s), want %s", operation, call.Principal, call.Code, session)
 			}
 		}
@@ -77,8 +78,8 @@ func TestMount_ThirtyPodsCostOneExchange(t *testing.T) {
 	start := time.Now()
 	c.deploy("many", 30, podSpec{classes: []string{"secrets"}})
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", 30))
-	took := time.Since(start)
 	exchanges, reads := c.exchanges(), c.reads(name)
+	took := time.Since(start) // after the count, which may only be of less
 	t.Logf("30 pods ready in %.1f s, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
 	if exchanges != 1 {
 		t.Errorf("%d requests to STS, want 1", exchanges)
@@ -105,7 +106,8 @@ func TestMount_RunningPodsCostOneReadAnInterval(t *testing.T) {
 		}
 		return nil
 	})
-	took, reads := time.Since(start), c.reads(name)-before
+	reads := c.reads(name) - before
+	took := time.Since(start) // after the count, which may only be of less
 	t.Logf("50 republishes in %.1f s, %d reads", took.Seconds(), reads)
 	if most := int(took.Seconds()/(15*0.9)) + 1; reads > most {
 		t.Errorf("%d reads in %s, want at most %d: one each 15 s", reads, took, most)
@@ -125,21 +127,22 @@ func TestDeletedPods_LeaveNoMounts(t *testing.T) {
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=running", 10))
 	_, err := c.WaitPodEvent(c.ctx, c.namespace, "waiting", "FailedMount", "ResourceNotFoundException")
 	c.must(err)
-	if n := c.volumes(); n != 20 {
+	// Not those of the pod that waits: the driver mounts its volume for the time of each try.
+	if n := c.volumes("app=running"); n != 20 {
 		t.Errorf("%d volumes are mounted, want 2 of each of 10 pods", n)
 	}
 	c.deletePods(c.ctx)
-	if n := c.volumes(); n != 0 {
+	if n := c.volumes(""); n != 0 {
 		t.Errorf("%d volumes are still mounted", n)
 	}
 }
 
-// volumes counts the driver's mounts of pods of this tenant that exist, and of pods that do not exist any more.
-func (c *tenant) volumes() int {
+// volumes counts the driver's mounts of pods of this tenant that exist and have the label, and of pods that do not exist any more.
+func (c *tenant) volumes(label string) int {
 	c.t.Helper()
 	var all, own podList
 	c.must(c.Get(c.ctx, "/api/v1/pods", &all))
-	c.must(c.Get(c.ctx, "/api/v1/namespaces/"+c.namespace+"/pods", &own))
+	c.must(c.Get(c.ctx, "/api/v1/namespaces/"+c.namespace+"/pods?labelSelector="+label, &own))
 	mounts, err := c.Mounts()
 	c.must(err)
 	count := 0

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,15 +17,16 @@ import (
 // pod has the fields of the API's pods that cases look at.
 type pod struct {
 	Metadata struct{ Name, UID string }
-	Status   struct{ Phase, PodIP string }
+	Status   struct{ Phase, PodIP, HostIP string }
 }
 
 // podList is the API's answer about pods.
 type podList struct{ Items []pod }
 
-// provider returns the only provider pod.
+// provider returns the only provider pod, when it is ready and another one that it may have replaced is gone.
 func (c *tenant) provider() pod {
 	c.t.Helper()
+	c.must(c.WaitPodsReady(c.ctx, releaseNamespace, providerLabels, 1))
 	var pods podList
 	c.must(c.Get(c.ctx, "/api/v1/namespaces/"+releaseNamespace+"/pods?labelSelector="+providerLabels, &pods))
 	if len(pods.Items) != 1 {
@@ -34,7 +37,7 @@ func (c *tenant) provider() pod {
 
 // get asks a provider pod's admin port, from the host.
 func (c *tenant) get(p pod, path string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(c.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(p.Status.PodIP, "8989")+path, nil)
 	if err != nil {
@@ -84,13 +87,18 @@ func (c *tenant) untilRead(pod, path, want string) {
 	})
 }
 
-// files are what a container saw last below its folders: path to mode and content.
+// files are what a container saw last below its folders: path to mode and content. It waits for a container that is running
+// and has not looked yet.
 func (c *tenant) files(pod string) map[string]string {
 	c.t.Helper()
-	sights := sightsOf(c.kubectl("logs", pod))
-	if len(sights) == 0 {
-		c.t.Fatalf("pod %s saw nothing", pod)
-	}
+	var sights []map[string]string
+	c.until(time.Minute, "what pod "+pod+" sees", func(ctx context.Context) error {
+		log, err := c.Kubectl(ctx, "logs", "--namespace", c.namespace, pod)
+		if sights = sightsOf(log); err == nil && len(sights) == 0 {
+			err = errors.New("it has printed nothing")
+		}
+		return err
+	})
 	return sights[len(sights)-1]
 }
 
@@ -98,35 +106,52 @@ func (c *tenant) files(pod string) map[string]string {
 // without its secrets and get them later.
 func (c *tenant) checkFirstSight(deployment string, count int, path, want string) {
 	c.t.Helper()
-	logs := map[string]string{}
-	for line := range strings.Lines(c.kubectl("logs", "--selector=app="+deployment, "--prefix", "--tail=-1", "--max-log-requests=100")) {
-		pod, text, _ := strings.Cut(line, " ")
-		logs[pod] += text
-	}
-	if len(logs) != count {
-		c.t.Errorf("%d pods have a log, want %d", len(logs), count)
-	}
-	for pod, log := range logs {
-		if sights := sightsOf(log); len(sights) == 0 || sights[0][path] != want {
-			c.t.Errorf("%s started with %v, want %s there", pod, sights, path)
+	first := map[string]map[string]string{}
+	c.until(time.Minute, fmt.Sprintf("what %d pods of %s saw first", count, deployment), func(ctx context.Context) error {
+		text, err := c.Kubectl(ctx, "logs", "--namespace", c.namespace, "--selector=app="+deployment, "--prefix", "--tail=-1", "--max-log-requests=100")
+		if err != nil {
+			return err
+		}
+		logs := map[string]string{}
+		for line := range strings.Lines(text) {
+			pod, rest, _ := strings.Cut(line, " ")
+			logs[pod] += rest
+		}
+		clear(first)
+		for pod, log := range logs {
+			if sights := sightsOf(log); len(sights) > 0 {
+				first[pod] = sights[0]
+			}
+		}
+		if len(first) != count {
+			return fmt.Errorf("%d pods have printed what they saw", len(first))
+		}
+		return nil
+	})
+	for pod, sight := range first {
+		if sight[path] != want {
+			c.t.Errorf("%s started with %v, want %s there", pod, sight, path)
 		}
 	}
 }
 
-// sightsOf reads the log of the test workload: a line with the time, and after it one for each file, whenever something changed.
+// sightsOf reads the log of the test workload: whenever something changed, a line with the time, one for each file, and "end".
+// A sight that has no end yet is left out.
 func sightsOf(log string) []map[string]string {
 	var sights []map[string]string
+	sight := map[string]string{}
 	for line := range strings.Lines(log) {
 		fields := strings.SplitN(strings.TrimSpace(line), " ", 3)
 		switch {
-		case len(fields) == 1:
-			sights = append(sights, map[string]string{})
-		case len(fields) == 3 && len(sights) > 0:
+		case fields[0] == "end":
+			sights = append(sights, sight)
+			sight = map[string]string{}
+		case len(fields) == 3:
 			content, err := strconv.Unquote(fields[2])
 			if err != nil {
 				content = line // an error that it met
 			}
-			sights[len(sights)-1][fields[1]] = fields[0] + " " + content
+			sight[fields[1]] = fields[0] + " " + content
 		}
 	}
 	return sights

@@ -32,9 +32,12 @@ func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
 	remove := c.slow(2 * time.Second)
 	defer remove()
+	provider := c.provider()
+	pid, err := c.ContainerPID(c.ctx, releaseNamespace, provider.Metadata.Name, "provider")
+	c.must(err)
 	const pods = 20
 	c.deploy("many", pods, podSpec{classes: []string{"secrets"}})
-	c.until(time.Minute, "a mount under way", func(context.Context) error {
+	c.until(3*time.Minute, "a mount under way", func(context.Context) error {
 		for _, call := range c.requests("GetSecretValue", name) {
 			if call.Status == 0 {
 				return nil
@@ -42,19 +45,19 @@ func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
 		}
 		return errors.New("no request waits for its answer")
 	})
-	provider := c.provider()
-	pid, err := c.ContainerPID(c.ctx, releaseNamespace, provider.Metadata.Name, "provider")
-	c.must(err)
 	c.must(syscall.Kill(pid, syscall.SIGKILL))
 	start := time.Now()
 	remove()
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
 	t.Logf("all pods ready %.1f s after the kill, with %d failed mounts", time.Since(start).Seconds(), c.failedMounts())
 	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-killed")
-	restarts, err := c.Kubectl(c.ctx, "get", "pod", provider.Metadata.Name, "--namespace", releaseNamespace, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
-	if err != nil || restarts == "0" {
-		t.Errorf("the provider was restarted %q times, %v", restarts, err)
-	}
+	c.until(time.Minute, "the provider's restart in its pod's status", func(ctx context.Context) error {
+		restarts, err := c.Kubectl(ctx, "get", "pod", provider.Metadata.Name, "--namespace", releaseNamespace, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+		if restarts == "0" {
+			err = errors.New("it was never restarted")
+		}
+		return err
+	})
 }
 
 // helm upgrade rolls the DaemonSet while pods come without pause, with reads of their secret under way at any time. The driver tries
@@ -153,8 +156,8 @@ func TestReboot_ThirtyPodsAreReadyAgain(t *testing.T) {
 	c.must(c.Reboot(c.ctx))
 	t.Logf("the driver runs %.1f s after the loss of power", time.Since(start).Seconds())
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
-	took := time.Since(start)
 	exchanges, reads := c.exchanges(), c.reads(name)
+	took := time.Since(start) // after the count, which may only be of less
 	t.Logf("30 pods ready %.1f s after the loss of power, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
 	if exchanges != 1 {
 		t.Errorf("%d requests to STS, want 1", exchanges)

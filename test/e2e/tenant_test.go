@@ -31,7 +31,7 @@ func newTenant(t *testing.T) *tenant {
 func newTenantIn(t *testing.T, namespace string) *tenant {
 	t.Helper()
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	t.Cleanup(cancel)
 	c := &tenant{world: shared, t: t, ctx: ctx, namespace: namespace}
 	t.Cleanup(func() {
@@ -59,7 +59,7 @@ func namespaceOf(test string) string {
 
 // end collects what explains a failure, and checks what holds at the end of every case.
 func (c *tenant) end() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Minute)
 	defer cancel()
 	if c.t.Failed() {
 		c.explain(ctx)
@@ -134,9 +134,12 @@ func (c *tenant) deletePods(ctx context.Context) {
 		c.t.Error(err)
 		return
 	}
-	if _, err := c.Kubectl(ctx, "delete", "deployments,pods", "--all", "--namespace", c.namespace, "--timeout=3m"); err != nil {
-		c.t.Error(err)
-		return
+	// First the Deployments with all that is theirs, which would otherwise put new pods in the places of those that go.
+	for _, arguments := range []string{"delete deployments --all --cascade=foreground --timeout=3m", "delete pods --all --timeout=3m"} {
+		if _, err := c.Kubectl(ctx, append(strings.Fields(arguments), "--namespace", c.namespace)...); err != nil {
+			c.t.Error(err)
+			return
+		}
 	}
 	mounts, err := c.Mounts()
 	if err != nil {

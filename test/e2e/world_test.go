@@ -26,6 +26,7 @@ const (
 	releaseNamespace = "kube-system"
 	providerLabels   = "app.kubernetes.io/name=secrets-provider-aws"
 	audience         = "sts.amazonaws.com"
+	agentTimeout     = "3s"                                        // for the Pod Identity agent
 	socket           = "/run/secrets-store-csi-providers/aws.sock" // in the node, where /var/run is a link
 
 	// refreshInterval is the provider's --refresh-interval: cases wait for it.
@@ -90,13 +91,14 @@ func (w *world) install(ctx context.Context) error {
 image: {repository: %q, tag: %q, pullPolicy: Never}
 extraArgs: [--refresh-interval=%s]
 logVerbosity: 9 # the most: no secret may be in the log even so
+podIdentityHttpTimeout: %s
 extraEnv:
   - {name: HTTPS_PROXY, value: %q}
   - {name: NO_PROXY, value: 10.96.0.0/16} # Services, the Kubernetes API's among them
   - {name: AWS_CA_BUNDLE, value: /etc/aws-ca/ca.crt}
 extraVolumes: [{name: aws-ca, configMap: {name: aws-ca}}]
 extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
-`, repository, tag, refreshInterval, w.aws.ProxyURL())
+`, repository, tag, refreshInterval, agentTimeout, w.aws.ProxyURL())
 	if err := os.WriteFile(w.values(), []byte(values), 0o600); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
 // upgrade installs the chart or upgrades it, waits until its pods are ready, and returns its notes.
 func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error) {
 	arguments = append([]string{
-		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "3m",
+		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "5m",
 	}, arguments...)
 	return w.Helm(ctx, arguments...)
 }

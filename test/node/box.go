@@ -46,7 +46,7 @@ func (n *Node) openBox(ctx context.Context) error {
 		return err
 	}
 	// The process has its namespaces before it becomes sleep.
-	err = n.Until(ctx, 10*time.Second, "the node's namespaces", func(context.Context) (bool, error) {
+	err = n.Until(ctx, time.Minute, "the node's namespaces", func(context.Context) (bool, error) {
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", holder.PID))
 		return strings.TrimSpace(string(comm)) == "sleep", err
 	})

@@ -88,7 +88,7 @@ func (n *Node) startContainerd(ctx context.Context) error {
 	if err := n.start("containerd", "containerd", "--config="+config); err != nil {
 		return err
 	}
-	return n.Until(ctx, 30*time.Second, "containerd", func(ctx context.Context) (bool, error) {
+	return n.Until(ctx, 2*time.Minute, "containerd", func(ctx context.Context) (bool, error) {
 		err := n.enter(ctx, "ctr", "version")
 		return err == nil, err
 	})
@@ -112,12 +112,20 @@ func (n *Node) StopAPIServer(ctx context.Context) error {
 	return n.stop(ctx, "kube-apiserver")
 }
 
-// StartAPIServer ends the outage and returns when the API server is ready.
+// StartAPIServer ends the outage and returns when the API server is ready, the driver's types with it. Whatever watches the API
+// comes back to it in its own time: client-go waits up to a minute between two tries, and only then the scheduler, the kubelet and
+// the driver learn of what is new.
 func (n *Node) StartAPIServer(ctx context.Context) error {
 	if err := n.startAPIServer(); err != nil {
 		return err
 	}
-	return n.waitAPIServer(ctx)
+	if err := n.waitAPIServer(ctx); err != nil {
+		return err
+	}
+	return n.Until(ctx, 2*time.Minute, "the SecretProviderClass type", func(ctx context.Context) (bool, error) {
+		err := n.Get(ctx, classesPath, nil)
+		return err == nil, err
+	})
 }
 
 func (n *Node) waitAPIServer(ctx context.Context) error {
@@ -137,7 +145,7 @@ func (n *Node) stop(ctx context.Context, name string) error {
 	if err := errors.Join(err, p.kill()); err != nil {
 		return err
 	}
-	return n.Until(ctx, 10*time.Second, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
+	return n.Until(ctx, time.Minute, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
 }
 
 // HostAddress is where pods and the node itself reach a server that listens on the host, at this address or at all.

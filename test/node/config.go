@@ -79,6 +79,8 @@ const (
 	driverName         = "secrets-store.csi.k8s.io"
 	containerdSocket   = "/run/containerd/containerd.sock"
 	podIdentityAddress = "169.254.170.23" // of EKS's Pod Identity agent, fixed in every AWS SDK
+	cgroupPrefix       = "secrets-provider-node-"
+	linkPrefix         = "spn"
 )
 
 // id tells nodes of different homes on one host apart: what one cleans up is never another's.
@@ -90,9 +92,9 @@ func (l layout) id() string {
 // number chooses the node's networks. Two homes may meet in one; the second is then refused.
 func (l layout) number() byte { return sha256.Sum256([]byte(l))[0] }
 
-func (l layout) cgroup() string      { return "secrets-provider-node-" + l.id() }
-func (l layout) hostLink() string    { return "spn" + l.id() + "h" } // a name has at most 15 characters
-func (l layout) boxLink() string     { return "spn" + l.id() + "n" }
+func (l layout) cgroup() string      { return cgroupPrefix + l.id() }
+func (l layout) hostLink() string    { return linkPrefix + l.id() + "h" } // a name has at most 15 characters
+func (l layout) boxLink() string     { return linkPrefix + l.id() + "n" }
 func (l layout) hostAddress() string { return fmt.Sprintf("10.98.%d.1", l.number()) }
 func (l layout) nodeAddress() string { return fmt.Sprintf("10.98.%d.2", l.number()) }
 func (l layout) podCIDR() string     { return fmt.Sprintf("10.244.%d.0/24", l.number()) }

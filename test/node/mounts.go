@@ -9,6 +9,8 @@ import (
 
 // Mount is one line of a mountinfo file (proc_pid_mountinfo(5)).
 type Mount struct {
+	Device  string // of the file system, major:minor
+	Root    string // what of the file system is mounted: a path in it
 	Target  string // the mount point
 	FSType  string // for instance "tmpfs"
 	Source  string // the device, or whatever stands for it
@@ -33,7 +35,7 @@ func readMounts(path string) ([]Mount, error) {
 		if !ok || len(l) < 6 || len(r) < 3 {
 			return nil, fmt.Errorf("%s: cannot read %q", path, line)
 		}
-		mounts = append(mounts, Mount{Target: unescape(l[4]), FSType: r[0], Source: unescape(r[1]), Options: r[2]})
+		mounts = append(mounts, Mount{Device: l[2], Root: unescape(l[3]), Target: unescape(l[4]), FSType: r[0], Source: unescape(r[1]), Options: r[2]})
 	}
 	return mounts, nil
 }

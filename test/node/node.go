@@ -234,7 +234,7 @@ func (n *Node) Reboot(ctx context.Context) error {
 
 // installDriver applies the driver's own CRDs and RBAC, and the rest of config.
 func (n *Node) installDriver(ctx context.Context) error {
-	err := n.Until(ctx, 30*time.Second, "the namespace kube-system", func(ctx context.Context) (bool, error) {
+	err := n.Until(ctx, 2*time.Minute, "the namespace kube-system", func(ctx context.Context) (bool, error) {
 		err := n.Get(ctx, "/api/v1/namespaces/kube-system", nil)
 		return err == nil, err
 	})
@@ -260,6 +260,9 @@ func (n *Node) installDriver(ctx context.Context) error {
 	return err
 }
 
+// classesPath is there when the API server knows the driver's types.
+const classesPath = "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses"
+
 // waitNode waits for what a pod with a volume needs: a node that is Ready, the driver on it, the SecretProviderClass
 // and a ServiceAccount.
 func (n *Node) waitNode(ctx context.Context) error {
@@ -269,7 +272,7 @@ func (n *Node) waitNode(ctx context.Context) error {
 	}{
 		{"the node", "/api/v1/nodes/" + nodeName, func(o object) bool { return o.Status.condition("Ready") }},
 		{"the driver's registration", "/apis/storage.k8s.io/v1/csinodes/" + nodeName, func(o object) bool { return o.hasDriver(driverName) }},
-		{"the SecretProviderClass type", "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses", func(object) bool { return true }},
+		{"the SecretProviderClass type", classesPath, func(object) bool { return true }},
 		{"the ServiceAccount default", "/api/v1/namespaces/default/serviceaccounts/default", func(object) bool { return true }},
 		{"the ConfigMap kube-root-ca.crt", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", func(object) bool { return true }},
 	} {

@@ -7,29 +7,42 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/test/node"
 )
 
 // compare fails the test if the host is not what it was before.
-func compare(t *testing.T, before map[string]string) {
+func compare(t *testing.T, cfg node.Config, before map[string]string) {
 	t.Helper()
-	if diff := cmp.Diff(before, host(t)); diff != "" {
+	if diff := cmp.Diff(before, host(t, cfg)); diff != "" {
 		t.Errorf("the node left something on the host (- before, + after):\n%s", diff)
 	}
 }
 
-// host is everything that the node could have changed.
-func host(t *testing.T) map[string]string {
+// engines are the folders in which other container engines of the host mount: whoever builds an image meanwhile does.
+var engines = []string{"/var/lib/containers/", "/var/lib/docker/", "/run/containers/", "/run/docker/", "/run/user/"}
+
+// host is everything that the node could have changed. What other nodes on this machine have is left out: they come and go as they like.
+func host(t *testing.T, cfg node.Config) map[string]string {
 	t.Helper()
+	folder, own, all, err := node.HostNames(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := func(name string) bool {
+		begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		return slices.ContainsFunc(all, begins) && !slices.Contains(own, name)
+	}
 	state := map[string]string{}
 	for _, file := range []string{
 		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/panic_on_oops",
 		"/proc/sys/kernel/keys/root_maxkeys", "/proc/sys/kernel/keys/root_maxbytes",
-		"/proc/sys/net/ipv4/ip_forward", "/proc/net/route", "/proc/self/mounts",
+		"/proc/sys/net/ipv4/ip_forward",
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -37,35 +50,72 @@ func host(t *testing.T) map[string]string {
 		}
 		state[file] = string(text)
 	}
+	mounts, err := node.ReadMounts("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		engine := func(folder string) bool { return strings.HasPrefix(m.Target, folder) }
+		if !slices.ContainsFunc(engines, engine) {
+			state["mounts"] += fmt.Sprintf("%+v\n", m)
+		}
+	}
+	routes, err := os.ReadFile("/proc/net/route")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(routes)) {
+		if !others(strings.Fields(line)[0]) {
+			state["/proc/net/route"] += line
+		}
+	}
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range interfaces {
-		addresses, _ := i.Addrs()
-		state["interface "+i.Name] = fmt.Sprint(i.Flags, addresses)
+		if !others(i.Name) {
+			addresses, _ := i.Addrs()
+			state["interface "+i.Name] = fmt.Sprint(i.Flags, addresses)
+		}
 	}
 	for _, pattern := range []string{
 		"/sys/fs/cgroup/*", "/sys/fs/cgroup/*/*node*", "/sys/fs/cgroup/*/kubepods*", "/run/*", "/var/lib/*", "/var/log/*", "/opt/*", "/etc/cni*", "/var/run/netns/*",
 		"/usr/libexec/*",
 	} {
 		paths, _ := filepath.Glob(pattern)
+		paths = slices.DeleteFunc(paths, func(path string) bool { return others(filepath.Base(path)) })
 		state[pattern] = strings.Join(paths, " ")
 	}
-	// All processes of a node have mounts of their own.
-	var processes []string
-	own, err := os.Readlink("/proc/self/ns/mnt")
+	state["processes"] = strings.Join(processes(t, folder), "\n")
+	return state
+}
+
+// processes are the command lines of a node's processes, wherever they are: each sees the node's folder among its mounts, in
+// the box as the node's own folders, and in a container as the files that the kubelet brings into it.
+func processes(t *testing.T, folder string) []string {
+	t.Helper()
+	mounts, err := node.ReadMounts("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	namespaces, _ := filepath.Glob("/proc/[0-9]*/ns/mnt")
-	for _, file := range namespaces {
-		if namespace, err := os.Readlink(file); err == nil && namespace != own {
-			command, _ := os.ReadFile(strings.TrimSuffix(file, "ns/mnt") + "cmdline")
-			processes = append(processes, strings.ReplaceAll(string(command), "\x00", " "))
+	// The folder's place in its file system, which is the same in all namespaces.
+	var device, root, target string
+	for _, m := range mounts {
+		if rest, ok := strings.CutPrefix(folder, strings.TrimSuffix(m.Target, "/")+"/"); ok && len(m.Target) >= len(target) {
+			device, root, target = m.Device, filepath.Join(m.Root, rest)+"/", m.Target
 		}
 	}
-	sort.Strings(processes)
-	state["processes"] = strings.Join(processes, "\n")
-	return state
+	var commands []string
+	files, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, file := range files {
+		mounts, err := node.ReadMounts(file)
+		inside := func(m node.Mount) bool { return m.Device == device && strings.HasPrefix(m.Root, root) }
+		if err == nil && slices.ContainsFunc(mounts, inside) { // an error is of a process that ended
+			command, _ := os.ReadFile(strings.TrimSuffix(file, "mountinfo") + "cmdline")
+			commands = append(commands, strings.ReplaceAll(string(command), "\x00", " "))
+		}
+	}
+	slices.Sort(commands)
+	return commands
 }

@@ -82,7 +82,7 @@ func mount(ctx context.Context, t *testing.T, n *node.Node) {
 		start := time.Now()
 		var got string
 		var err error
-		for time.Since(start) < time.Minute {
+		for time.Since(start) < 2*time.Minute {
 			if got, err = ask(); err == nil && got == want {
 				t.Logf("%s is %s after %s", what, want, time.Since(start).Round(time.Millisecond))
 				return

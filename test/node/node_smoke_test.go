@@ -31,7 +31,7 @@ import (
 // TestNode brings a node up, uses each part of it once, takes it down and compares the host with what it was before.
 func TestNode(t *testing.T) {
 	ctx, cfg := prepare(t)
-	before := host(t)
+	before := host(t, cfg)
 	n, err := node.Up(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -46,12 +46,22 @@ func TestNode(t *testing.T) {
 	if second, err := node.Up(ctx, cfg); !errors.Is(err, node.ErrInUse) {
 		t.Errorf("a second Up returned %v, %v", second, err)
 	}
+	folder, _, _, err := node.HostNames(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := strings.Join(processes(t, folder), "\n")
+	for _, want := range []string{"kubelet ", "containerd-shim", "/pause", "/secrets-store-csi-driver "} {
+		if !strings.Contains(running, want) {
+			t.Errorf("%q is not seen among the node's processes, so it would not be missed after its end:\n%s", want, running)
+		}
+	}
 	start := time.Now()
 	if err := n.Down(ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("down in %s", time.Since(start))
-	compare(t, before)
+	compare(t, cfg, before)
 }
 
 // TestKilledRun kills a run on its way up, at several points, and expects the next one to clean up after it.
@@ -61,7 +71,7 @@ func TestKilledRun(t *testing.T) {
 		t.Fatalf("not killed: %v, %v", n, err)
 	}
 	ctx, cfg := prepare(t)
-	before := host(t)
+	before := host(t, cfg)
 	for _, last := range []string{"the box is open", "containerd has its images", "the API server is ready"} {
 		cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledRun$")
 		cmd.Env = append(os.Environ(), "NODE_TEST_UP=1")
@@ -91,7 +101,7 @@ func TestKilledRun(t *testing.T) {
 	if err := n.Down(ctx); err != nil {
 		t.Fatal(err)
 	}
-	compare(t, before)
+	compare(t, cfg, before)
 }
 
 // prepare builds, and ends what a run before this one left: neither is this one's to restore.
@@ -217,9 +227,10 @@ func use(ctx context.Context, t *testing.T, n *node.Node) {
 			t.Errorf("%s: %v, %q; want %q in it", c.command, err, out, c.want)
 		}
 	}
-	if log, err := n.Logs(ctx, "default", pod, ""); err != nil || !strings.Contains(log, `/config/greeting "hello"`) {
-		t.Errorf("Logs: %v, %q", err, log)
-	}
+	must(n.Until(ctx, time.Minute, "the greeting in the container's log", func(ctx context.Context) (bool, error) {
+		log, err := n.Logs(ctx, "default", pod, "")
+		return strings.Contains(log, `/config/greeting "hello"`), err
+	}))
 	pid, err := n.ContainerPID(ctx, "default", pod, "app")
 	must(err)
 	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || string(comm) != "testapp\n" {

@@ -78,7 +78,7 @@ func podPath(namespace, pod string) string {
 }
 
 // podTimeout bounds every wait for pods. It is longer than the kubelet's two minutes for one mount. A shorter deadline of the context's own goes first.
-const podTimeout = 3 * time.Minute
+const podTimeout = 5 * time.Minute
 
 // WaitPodReady returns when the pod is Ready. The error of one that is not tells its phase, its containers' states and its events.
 func (n *Node) WaitPodReady(ctx context.Context, namespace, pod string) error {

@@ -55,12 +55,12 @@ func run(ctx context.Context, out io.Writer, name string, arguments []string) er
 	return watch(ctx, out, arguments)
 }
 
-// watch prints the files whenever they differ from what it printed last.
+// watch prints the files whenever they differ from what it printed last: a line with the time, one for each file, and "end".
 func watch(ctx context.Context, out io.Writer, folders []string) error {
 	last := ""
 	for {
 		if now := snapshot(folders); now != last {
-			fmt.Fprintf(out, "%s\n%s", time.Now().UTC().Format(time.RFC3339Nano), now)
+			fmt.Fprintf(out, "%s\n%send\n", time.Now().UTC().Format(time.RFC3339Nano), now)
 			last = now
 		}
 		select {
