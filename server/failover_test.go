@@ -290,7 +290,7 @@ func TestFailoverIsVisible(t *testing.T) {
 	if n := strings.Count(logs, warning); n != 1 || strings.Count(logs, "level=WARN") != 1 {
 		t.Errorf("%d warnings that begin with %s, want one and no other:\n%s", n, warning, logs)
 	}
-	if !strings.Contains(logs, " read=1 cached=0 failover=2 stale=0 ") {
+	if !strings.Contains(logs, " read=1 cached=0 stale=0 failover=2 ") {
 		t.Errorf("no sources in:\n%s", logs)
 	}
 	if got := r.Values("failover"); got != 2 {
