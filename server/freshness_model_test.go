@@ -264,7 +264,7 @@ func TestFailoverAgainstItsModel(t *testing.T) {
 				switch {
 				case err == nil && !m.heldWithin(value, modelInterval*11/10):
 					t.Fatalf("republish: got %q, which AWS has not held for more than an interval", value)
-				case err != nil && !(backedOff(rig.Region) && backedOff(abroad)):
+				case err != nil && (!backedOff(rig.Region) || !backedOff(abroad)):
 					t.Fatalf("republish: %v", err)
 				}
 			},

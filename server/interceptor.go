@@ -80,8 +80,8 @@ const (
 	keyObjects        = "objects"
 	keyRead           = "read"
 	keyCached         = "cached"
-	keyFailover       = "failover"
 	keyStale          = "stale"
+	keyFailover       = "failover"
 	keyDuration       = "duration"
 	keyCode           = "code"
 	keyError          = "error"
@@ -117,8 +117,8 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.Int(keyObjects, len(l.class.Objects)),
 		slog.Int(keyRead, l.sources.Read),
 		slog.Int(keyCached, l.sources.Cached),
-		slog.Int(keyFailover, l.sources.Failover),
 		slog.Int(keyStale, l.sources.Stale),
+		slog.Int(keyFailover, l.sources.Failover),
 		slog.Duration(keyDuration, took.Round(time.Microsecond)),
 		slog.String(keyCode, status.Code(err).String()),
 	}

@@ -112,12 +112,15 @@ func limitCalls(all int64) func(*middleware.Stack) error {
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 	) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
 		// The region's place first: who waits for that holds none that another region could use.
-		for _, s := range []*semaphore.Weighted{regions.In(awsmiddleware.GetRegion(ctx)), places} {
-			if err := s.Acquire(ctx, 1); err != nil {
-				return out, meta, err
-			}
-			defer s.Release(1)
+		there := regions.In(awsmiddleware.GetRegion(ctx))
+		if err := there.Acquire(ctx, 1); err != nil {
+			return out, meta, err
 		}
+		defer there.Release(1)
+		if err := places.Acquire(ctx, 1); err != nil {
+			return out, meta, err
+		}
+		defer places.Release(1)
 		return next.HandleFinalize(ctx, in)
 	})
 	return func(stack *middleware.Stack) error {

@@ -48,15 +48,15 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the provider has its own
-	hosts, err := w.awsHosts()
+	env, err := w.awsHosts()
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{"--provider-volume=" + volume, "--kubeconfig=" + w.kubeconfig(), "--admin-address=", "--qps=1000", "--burst=1000"}, flags...)
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), w.provider, args...) // stop ends it
-	p.cmd.Env = append(hosts,
-		"AWS_REGION="+region, "AWS_CA_BUNDLE="+w.caFile(),
+	env = append(env, "AWS_REGION="+region, "AWS_CA_BUNDLE="+w.caFile(),
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "GOMEMLIMIT="+w.memoryLimit)
+	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	started := time.Now()
 	if err := p.cmd.Start(); err != nil {
