@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -17,6 +18,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
@@ -309,4 +313,62 @@ func shortDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// awsProvider serves aws.sock in dir as AWS's provider does (main.go there): it removes what it finds there
+// when it begins, and whatever is there when it ends. It knows no call.
+func awsProvider(t *testing.T, dir string) (end func()) {
+	t.Helper()
+	path := filepath.Join(dir, server.SocketName)
+	var l net.Listener
+	err := errors.New("not yet")
+	for err != nil && t.Context().Err() == nil { // between the two calls the socket can come back: the kubelet would start it anew
+		_ = os.Remove(path)
+		l, err = net.Listen("unix", path)
+	}
+	g := grpc.NewServer()
+	v1alpha1.RegisterCSIDriverProviderServer(g, v1alpha1.UnimplementedCSIDriverProviderServer{})
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(l) }()
+	return func() {
+		t.Helper()
+		g.GracefulStop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		_ = os.Remove(path)
+	}
+}
+
+// Whoever comes from AWS's provider has both on a node for a moment. However that one begins and ends, this one
+// serves the node in the end, and a driver that has been connected to the other all along.
+func TestContractA_Transport_OutlivesAWSsProvider(t *testing.T) {
+	r := rig.New(t, rig.Options{})
+	answers := func(client v1alpha1.CSIDriverProviderClient, want codes.Code) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := client.Version(ctx, &v1alpha1.VersionRequest{}); status.Code(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	const ours, theirs = codes.OK, codes.Unimplemented
+
+	end := awsProvider(t, r.Dir) // takes the socket of the one that runs
+	client := r.Dial()
+	answers(client, theirs)
+	r.Running().Terminate() // as whoever goes back to AWS's provider does
+	if err := r.Running().Wait(); err != nil {
+		t.Error(err)
+	}
+	answers(r.Dial(), theirs)
+	r.Serve()
+	answers(r.Dial(), ours)
+	answers(client, theirs) // its connection lasts
+	end()                   // removes a socket that is not its own
+	answers(client, ours)
+	answers(r.Dial(), ours)
+	if !strings.Contains(r.Logs(), "the socket was removed") {
+		t.Errorf("the log does not say that the socket was put back: %s", r.Logs())
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,7 +19,7 @@ import (
 const cancelTimeout = 5 * time.Second
 
 // Serve answers on socket until ctx ends, then stops accepting, lets running mounts finish for a
-// bounded time, and removes the socket if it is still this one.
+// bounded time, and removes the socket if it is still this one. Until then it keeps the socket there.
 func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -31,6 +32,10 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	healthy := health.NewServer()
 	healthpb.RegisterHealthServer(g, healthy)
 
+	keeping, release := context.WithCancel(ctx)
+	defer release()
+	var keeper sync.WaitGroup
+	keeper.Go(func() { socket.Keep(keeping, s.log) })
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(socket) }()
 	select {
@@ -38,6 +43,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		return fmt.Errorf("serve %s: %w", socket.Path(), err)
 	case <-ctx.Done():
 	}
+	keeper.Wait() // or it would put back what is removed below
 	healthy.Shutdown()
 	drained := make(chan struct{})
 	go func() {

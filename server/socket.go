@@ -1,14 +1,18 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 )
 
 // SocketName is the file that the driver dials for SecretProviderClasses with `provider: aws`.
@@ -17,11 +21,13 @@ const SocketName = "aws.sock"
 // maxSocketPath is the most that a socket's address takes (unix(7), sun_path without its NUL).
 const maxSocketPath = 107 // bytes
 
-// Socket listens on <dir>/aws.sock.
+// Socket listens on <dir>/aws.sock. It is a net.Listener.
 type Socket struct {
-	*net.UnixListener
 	path string
-	file os.FileInfo // the socket's own, to tell it from a successor's
+
+	mu       sync.Mutex
+	listener *net.UnixListener
+	file     os.FileInfo // the socket's own, to tell it from a successor's
 }
 
 // Listen binds a new socket and renames it over dir/aws.sock, so that there is never a moment without
@@ -31,41 +37,103 @@ func Listen(dir string) (*Socket, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
 		return nil, fmt.Errorf("make the provider volume: %w", err)
 	}
-	path := filepath.Join(dir, SocketName)
-	suffix := make([]byte, 4)
-	if _, err := rand.Read(suffix); err != nil {
+	s := &Socket{path: filepath.Join(dir, SocketName)}
+	if err := s.bind(); err != nil {
 		return nil, err
-	}
-	temporary := filepath.Join(dir, ".aws."+hex.EncodeToString(suffix))
-	if len(temporary) > maxSocketPath {
-		return nil, fmt.Errorf("the provider volume's path is too long for a Unix socket: with the socket's name it may have %d bytes, and %s has %d",
-			maxSocketPath, temporary, len(temporary))
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("listen in the provider volume: %w", err)
-	}
-	l.SetUnlinkOnClose(false)
-	s := &Socket{UnixListener: l, path: path}
-	if err := s.moveInto(temporary); err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(temporary))
 	}
 	return s, nil
 }
 
-func (s *Socket) moveInto(temporary string) error {
+// bind puts a listener of its own in place, in that of the one it has.
+func (s *Socket) bind() error {
+	suffix := make([]byte, 4)
+	if _, err := rand.Read(suffix); err != nil {
+		return err
+	}
+	temporary := filepath.Join(filepath.Dir(s.path), ".aws."+hex.EncodeToString(suffix))
+	if len(temporary) > maxSocketPath {
+		return fmt.Errorf("the provider volume's path is too long for a Unix socket: with the socket's name it may have %d bytes, and %s has %d",
+			maxSocketPath, temporary, len(temporary))
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("listen in the provider volume: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	file, err := moveInto(s.path, temporary)
+	if err != nil {
+		return errors.Join(err, l.Close(), os.Remove(temporary))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		_ = s.listener.Close() // nobody finds it any more
+	}
+	s.listener, s.file = l, file
+	return nil
+}
+
+func moveInto(path, temporary string) (os.FileInfo, error) {
 	if err := os.Chmod(temporary, 0o600); err != nil {
-		return fmt.Errorf("protect the socket: %w", err)
+		return nil, fmt.Errorf("protect the socket: %w", err)
 	}
 	file, err := os.Lstat(temporary)
 	if err != nil {
-		return fmt.Errorf("look at the socket: %w", err)
+		return nil, fmt.Errorf("look at the socket: %w", err)
 	}
-	s.file = file
-	if err := os.Rename(temporary, s.path); err != nil {
-		return fmt.Errorf("put the socket in place: %w", err)
+	if err := os.Rename(temporary, path); err != nil {
+		return nil, fmt.Errorf("put the socket in place: %w", err)
 	}
-	return nil
+	return file, nil
+}
+
+func (s *Socket) current() *net.UnixListener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listener
+}
+
+// Accept implements net.Listener.
+func (s *Socket) Accept() (net.Conn, error) {
+	for {
+		l := s.current()
+		conn, err := l.Accept()
+		if err == nil || l == s.current() { // another listener took the place of one that was closed
+			return conn, err
+		}
+	}
+}
+
+// Close implements net.Listener. The file stays.
+func (s *Socket) Close() error { return s.current().Close() }
+
+// Addr implements net.Listener.
+func (s *Socket) Addr() net.Addr { return s.current().Addr() }
+
+// keepEvery is how soon a socket that was removed is back.
+const keepEvery = 200 * time.Millisecond
+
+// Keep puts the socket back until ctx ends, whenever its file is gone. AWS's provider removes aws.sock as it
+// ends, whoever listens there: without this a node would be left without a provider by the change from that
+// one to this one, and nothing would show it. A successor's socket is left alone.
+func (s *Socket) Keep(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := s.bind(); err != nil {
+			log.Error("the socket was removed and cannot be put back", keyError, err.Error())
+			continue
+		}
+		log.Warn("the socket was removed, as AWS's provider does when it ends, and is back")
+	}
 }
 
 // Path is where the driver finds the socket.
@@ -73,6 +141,8 @@ func (s *Socket) Path() string { return s.path }
 
 // Remove deletes the socket's file unless another process has put its own there since.
 func (s *Socket) Remove() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	file, err := os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
