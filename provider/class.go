@@ -34,7 +34,7 @@ type Class struct {
 
 	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
 	RefreshInterval time.Duration
-	Warnings        []string // what is odd and was overlooked, for the log
+	Warnings        []Warning // what is odd and was overlooked, for the log
 }
 
 // Regions are those that the class reads from, the primary first: one or two.
@@ -164,7 +164,7 @@ func parseAddressType(text string, r *report) string {
 		return t
 	case "", "auto":
 	default:
-		r.warn("parameter %s: %s is none of ipv4, ipv6 and auto, and was ignored", paramAddressType, fault.Quote(text))
+		r.warn(Warning{Harmless: true, Fault: Fault{Field: paramAddressType, Message: fault.Quote(text) + " is none of ipv4, ipv6 and auto, and was read as auto"}})
 	}
 	return ""
 }
@@ -215,7 +215,7 @@ func warnUnknownParam(key string, r *report) {
 	if slices.Contains(knownParams, key) || key == "secretProviderClass" || strings.Contains(key, "/") {
 		return
 	}
-	r.warn("parameter %s is not known and was ignored%s", fault.Quote(key), didYouMean(key, knownParams))
+	r.odd(key, position{}, "is not a known parameter and was ignored%s", DidYouMean(key, knownParams))
 }
 
 // ClassError lists every fault of a SecretProviderClass.
@@ -231,10 +231,30 @@ type Fault struct {
 
 // String is the fault as one clause.
 func (f Fault) String() string {
-	if f.Line > 0 {
-		return fmt.Sprintf("%s (line %d): %s", f.Field, f.Line, f.Message)
+	field := f.Field
+	if !fieldRE.MatchString(field) { // the name of a parameter that is not known can be any text
+		field = fault.Quote(field)
 	}
-	return f.Field + ": " + f.Message
+	if f.Line > 0 {
+		return fmt.Sprintf("%s (line %d): %s", field, f.Line, f.Message)
+	}
+	return field + ": " + f.Message
+}
+
+var fieldRE = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,120}$`)
+
+// Parameter is the parameter that the fault is in: `objects` of `objects[2].filePermission`.
+func (f Fault) Parameter() string {
+	if rest, ok := strings.CutPrefix(f.Field, paramObjects); ok && strings.HasPrefix(rest, "[") {
+		return paramObjects
+	}
+	return f.Field
+}
+
+// Warning is one thing that is odd in a SecretProviderClass and was overlooked.
+type Warning struct {
+	Fault
+	Harmless bool // it was read as it was meant; otherwise it has no effect, or AWS will refuse it
 }
 
 // Error lists the faults in the order in which they stand.
@@ -264,7 +284,7 @@ type position struct{ line, column int }
 // report collects what is wrong and what is odd.
 type report struct {
 	faults   []Fault
-	warnings []string
+	warnings []Warning
 }
 
 func (r *report) fault(field string, at position, format string, args ...any) {
@@ -274,10 +294,15 @@ func (r *report) fault(field string, at position, format string, args ...any) {
 // maxWarnings keeps a pod author's text from flooding the log.
 const maxWarnings = 50
 
-func (r *report) warn(format string, args ...any) {
+func (r *report) warn(w Warning) {
 	if len(r.warnings) < maxWarnings {
-		r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+		r.warnings = append(r.warnings, w)
 	}
+}
+
+// odd warns of what has no effect, or what AWS will refuse.
+func (r *report) odd(field string, at position, format string, args ...any) {
+	r.warn(Warning{Fault: Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)}})
 }
 
 func (r *report) err() error {

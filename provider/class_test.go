@@ -240,13 +240,13 @@ func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
 		parameter string
 		want      []string
 	}{
-		{"regoin", []string{`parameter "regoin" is not known and was ignored (did you mean region?)`}},
-		{"Region", []string{`parameter "Region" is not known and was ignored (did you mean region?)`}},
-		{"rolearn", []string{`parameter "rolearn" is not known and was ignored (did you mean roleArn?)`}},
-		{"object", []string{`parameter "object" is not known and was ignored (did you mean objects?)`}},
-		{"usePodIdentities", []string{`parameter "usePodIdentities" is not known and was ignored (did you mean usePodIdentity?)`}},
-		{"colour", []string{`parameter "colour" is not known and was ignored`}},
-		{"a\nb", []string{`parameter "a\nb" is not known and was ignored`}},
+		{"regoin", []string{`regoin: is not a known parameter and was ignored (did you mean region?)`}},
+		{"Region", []string{`Region: is not a known parameter and was ignored (did you mean region?)`}},
+		{"rolearn", []string{`rolearn: is not a known parameter and was ignored (did you mean roleArn?)`}},
+		{"object", []string{`object: is not a known parameter and was ignored (did you mean objects?)`}},
+		{"usePodIdentities", []string{`usePodIdentities: is not a known parameter and was ignored (did you mean usePodIdentity?)`}},
+		{"colour", []string{`colour: is not a known parameter and was ignored`}},
+		{"a\nb", []string{`"a\nb": is not a known parameter and was ignored`}},
 		// What Kubernetes and the driver add is nobody's mistake.
 		{"csi.storage.k8s.io/pod.name", nil},
 		{"csi.storage.k8s.io/ephemeral", nil},
@@ -255,7 +255,7 @@ func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
 		{"pathTranslation", nil},
 	} {
 		t.Run(tt.parameter, func(t *testing.T) {
-			got := parse(t, secret("a"), params{tt.parameter: "x"}).Warnings
+			got := warnings(parse(t, secret("a"), params{tt.parameter: "x"}))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}

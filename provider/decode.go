@@ -88,7 +88,8 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 		r.fault(paramObjects, position{}, "is missing or empty: list at least one object with objectName and objectType")
 		return nil
 	case err != nil:
-		r.fault(paramObjects, position{}, "is not valid YAML: %s", yamlReason(err))
+		line, reason := fault.YAML(err)
+		r.fault(paramObjects, position{line: line}, "is not valid YAML: %s", reason)
 		return nil
 	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
 		r.fault(paramObjects, position{}, "holds more than one YAML document: write one list")
@@ -104,16 +105,6 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 		return nil
 	}
 	return root.Content
-}
-
-// yamlReason is the parser's reason, which may repeat a piece of the text but nothing else.
-func yamlReason(err error) string {
-	const most = 200 // bytes
-	reason := fault.OneLine(strings.TrimPrefix(err.Error(), "yaml: "))
-	if len(reason) > most {
-		reason = strings.ToValidUTF8(reason[:most], "") + "…"
-	}
-	return reason
 }
 
 func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
@@ -192,7 +183,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		key, value := follow(node.Content[i]), follow(node.Content[i+1])
 		name := key.Value
 		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 && name != known[i] {
-			r.warn("%s.%s was read as %s", field, fault.Quote(name), known[i])
+			r.warn(Warning{Harmless: true, Fault: Fault{Field: field, Line: key.Line, Column: key.Column, Message: fmt.Sprintf("%s was read as %s", fault.Quote(name), known[i])}})
 			name = known[i]
 		}
 		target, isScalar := scalars[name]
@@ -207,7 +198,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		case isOther:
 			decode(field+"."+name, value)
 		default:
-			r.warn("%s.%s is not a known field and was ignored%s", field, fault.Quote(name), didYouMean(name, known))
+			r.odd(field, at(key), "%s is not a known field and was ignored%s", fault.Quote(name), DidYouMean(name, known))
 		}
 		seen[name] = true
 	}

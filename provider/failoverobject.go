@@ -112,7 +112,7 @@ func checkNoFailover(objects []Object, r *report) {
 		case o.Failover.named:
 			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: say in which region it is")
 		default:
-			r.warn("%s is not used, as there is no failoverRegion", o.Failover.field)
+			r.odd(o.Failover.field, o.Failover.at, "is not used, as there is no failoverRegion")
 		}
 	}
 }

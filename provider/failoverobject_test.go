@@ -142,14 +142,14 @@ func TestContractC9_Failover_Warnings(t *testing.T) {
 		want       []string
 	}{
 		{"a label and no region", secret("db") + "  failoverObject: {objectVersionLabel: L}\n", nil,
-			[]string{"objects[0].failoverObject is not used, as there is no failoverRegion"}},
+			[]string{"objects[0].failoverObject (line 3): is not used, as there is no failoverRegion"}},
 		{"an unknown field", secret("db") + "  objectAlias: db\n  failoverObject: {objectName: copy, objectVersionLable: L}\n", withSecond,
-			[]string{`objects[0].failoverObject."objectVersionLable" is not a known field and was ignored (did you mean objectVersionLabel?)`}},
+			[]string{`objects[0].failoverObject (line 4): "objectVersionLable" is not a known field and was ignored (did you mean objectVersionLabel?)`}},
 		{"a misspelt failoverObject", secret("db") + "  failoverObjekt: {objectName: copy}\n", withSecond,
-			[]string{`objects[0]."failoverObjekt" is not a known field and was ignored (did you mean failoverObject?)`}},
+			[]string{`objects[0] (line 3): "failoverObjekt" is not a known field and was ignored (did you mean failoverObject?)`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, parse(t, tt.text, tt.more).Warnings); diff != "" {
+			if diff := cmp.Diff(tt.want, warnings(parse(t, tt.text, tt.more))); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})

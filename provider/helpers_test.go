@@ -35,6 +35,15 @@ func parse(t testing.TB, objects string, more params) provider.Class {
 	return class
 }
 
+// warnings are the texts of a class's warnings.
+func warnings(class provider.Class) []string {
+	var texts []string
+	for _, w := range class.Warnings {
+		texts = append(texts, w.String())
+	}
+	return texts
+}
+
 // faults parses objects, with further parameters, and lists what is wrong with them.
 func faults(t testing.TB, objects string, more params) []provider.Fault {
 	t.Helper()

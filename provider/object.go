@@ -63,6 +63,7 @@ func (e *entry) object(translate translation, r *report) Object {
 		checkParameter(e.field, e.at, e.name, e.version.text != "" && e.label.text != "", r)
 	}
 	o.Failover = e.failover.failover(o, e.alias.text, r)
+	e.warnOfRefusal(o.Type, r)
 	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
 	if e.alias.text != "" {
 		whole.field, whole.at = e.field+".objectAlias", e.alias.at
@@ -85,7 +86,7 @@ func (e *entry) objectType(r *report) Type {
 	case "", SecretsManager, SSMParameter:
 	default:
 		r.fault(e.field+".objectType", e.kind.at, "%s is not one of secretsmanager, ssmparameter%s",
-			fault.Quote(e.kind.text), didYouMean(e.kind.text, []string{string(SecretsManager), string(SSMParameter)}))
+			fault.Quote(e.kind.text), DidYouMean(e.kind.text, []string{string(SecretsManager), string(SSMParameter)}))
 		return named
 	}
 	switch {

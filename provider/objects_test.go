@@ -145,21 +145,25 @@ func TestContractB_Objects_NamesAreRequired(t *testing.T) {
 }
 
 func TestContractB_Objects_BrokenYAMLNamesTheLine(t *testing.T) {
-	for _, tt := range []struct{ name, text, want string }{
-		{"tab as indent", "- objectName: a\n\tobjectType: secretsmanager\n", "line 2: found a tab character that violates indentation"},
-		{"open quote", "- objectName: \"a\n  objectType: secretsmanager\n", "line 3: found unexpected end of stream"},
-		{"indent", "- objectName: a\n objectType: secretsmanager\n", "line 1: did not find expected '-' indicator"},
-		{"colon in a name", "- objectName: a: b\n", "mapping values are not allowed in this context"},
-		{"unknown anchor", "- *nobody\n", "unknown anchor 'nobody' referenced"},
-		{"open bracket", "[{objectName: a}", "line 1: did not find expected ',' or ']'"},
-		{"NUL", "- objectName: a\x00b\n", "control characters are not allowed"},
-		{"Latin-1", "- objectName: caf\xe9\n", "incomplete UTF-8 octet sequence"},
-		{"endless anchor", "- *" + strings.Repeat("a", 5000) + "\n", "unknown anchor '" + strings.Repeat("a", 184) + "…"},
+	for _, tt := range []struct {
+		name, text string
+		line       int // 0 where the YAML parser names none
+		want       string
+	}{
+		{"tab as indent", "- objectName: a\n\tobjectType: secretsmanager\n", 2, "found a tab character that violates indentation"},
+		{"open quote", "- objectName: \"a\n  objectType: secretsmanager\n", 3, "found unexpected end of stream"},
+		{"indent", "- objectName: a\n objectType: secretsmanager\n", 1, "did not find expected '-' indicator"},
+		{"colon in a name", "- objectName: a: b\n", 0, "mapping values are not allowed in this context"},
+		{"unknown anchor", "- *nobody\n", 0, "unknown anchor 'nobody' referenced"},
+		{"open bracket", "[{objectName: a}", 1, "did not find expected ',' or ']'"},
+		{"NUL", "- objectName: a\x00b\n", 0, "control characters are not allowed"},
+		{"Latin-1", "- objectName: caf\xe9\n", 0, "incomplete UTF-8 octet sequence"},
+		{"endless anchor", "- *" + strings.Repeat("a", 5000) + "\n", 0, "unknown anchor '" + strings.Repeat("a", 184) + "…"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := faults(t, tt.text, nil)
-			if len(got) != 1 || got[0].Field != "objects" || !strings.HasPrefix(got[0].Message, "is not valid YAML: ") || !strings.Contains(got[0].Message, tt.want) {
-				t.Errorf("faults %+v, want one of `objects`: is not valid YAML: … %s", got, tt.want)
+			if len(got) != 1 || got[0].Field != "objects" || got[0].Line != tt.line || !strings.HasPrefix(got[0].Message, "is not valid YAML: ") || !strings.Contains(got[0].Message, tt.want) {
+				t.Errorf("faults %+v, want one of `objects`, line %d: is not valid YAML: … %s", got, tt.line, tt.want)
 			}
 		})
 	}
@@ -180,14 +184,14 @@ func TestContractB_Objects_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
 	), nil)
 	wantFiles(t, class, "b", "c < x")
 	want := []string{
-		`objects[0]."ObjectName" was read as objectName`,
-		`objects[0]."objecttype" was read as objectType`,
-		`objects[0]."OBJECTALIAS" was read as objectAlias`,
-		`objects[0]."JmesPath" was read as jmesPath`,
-		`objects[0].jmesPath[0]."Path" was read as path`,
-		`objects[0].jmesPath[0]."objectalias" was read as objectAlias`,
+		`objects[0] (line 1): "ObjectName" was read as objectName`,
+		`objects[0] (line 2): "objecttype" was read as objectType`,
+		`objects[0] (line 3): "OBJECTALIAS" was read as objectAlias`,
+		`objects[0] (line 4): "JmesPath" was read as jmesPath`,
+		`objects[0].jmesPath[0] (line 4): "Path" was read as path`,
+		`objects[0].jmesPath[0] (line 4): "objectalias" was read as objectAlias`,
 	}
-	if diff := cmp.Diff(want, class.Warnings); diff != "" {
+	if diff := cmp.Diff(want, warnings(class)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -204,13 +208,13 @@ func TestContractC9_UnknownFieldsAreWarnedOf(t *testing.T) {
 	), nil)
 	wantFiles(t, class, "a", "c < x")
 	want := []string{
-		`objects[0]."objectAlas" is not a known field and was ignored (did you mean objectAlias?)`,
-		`objects[0]."colour" is not a known field and was ignored`,
-		`objects[0].jmesPath[0]."mode" is not a known field and was ignored`,
-		`objects[0].jmesPath[0]."object_alias" is not a known field and was ignored (did you mean objectAlias?)`,
-		`objects[0]."" is not a known field and was ignored`,
+		`objects[0] (line 3): "objectAlas" is not a known field and was ignored (did you mean objectAlias?)`,
+		`objects[0] (line 4): "colour" is not a known field and was ignored`,
+		`objects[0].jmesPath[0] (line 5): "mode" is not a known field and was ignored`,
+		`objects[0].jmesPath[0] (line 5): "object_alias" is not a known field and was ignored (did you mean objectAlias?)`,
+		`objects[0] (line 6): "" is not a known field and was ignored`,
 	}
-	if diff := cmp.Diff(want, class.Warnings); diff != "" {
+	if diff := cmp.Diff(want, warnings(class)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -239,7 +243,7 @@ func TestContractB_Objects_MergeKeysAreRefused(t *testing.T) {
 	wantFaults(t, got, provider.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<): write its fields out"})
 
 	class := parse(t, secret("a")+"  '<<': x\n", nil) // quoted it is an ordinary, unknown field
-	if diff := cmp.Diff([]string{`objects[0]."<<" is not a known field and was ignored`}, class.Warnings); diff != "" {
+	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(class)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }

@@ -116,6 +116,8 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 				if diff := cmp.Diff(tt.from, from); diff != "" {
 					t.Errorf("regions that served (-want +got):\n%s", diff)
 				}
+				world.mu.Lock()
+				defer world.mu.Unlock()
 				if n := len(tt.mounts) * tt.objects; world.calls[region] > n || world.calls[second] > n {
 					t.Errorf("calls %v, want at most %d to either", world.calls, n)
 				}

@@ -2,9 +2,9 @@ package provider
 
 import "strings"
 
-// didYouMean names the known word nearest to a mistyped one, as the end of a message,
+// DidYouMean names the known word nearest to a mistyped one, as the end of a message,
 // or nothing where none is near.
-func didYouMean(word string, known []string) string {
+func DidYouMean(word string, known []string) string {
 	best, distance := "", 4 // more than three edits apart is another word
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(k), distance); d < distance {

@@ -85,7 +85,7 @@ func FuzzDecode(f *testing.F) {
 		class, err := provider.ParseClass(v.parameters, "eu-west-1")
 		checkError(t, err)
 		for _, warning := range class.Warnings {
-			checkText(t, warning)
+			checkText(t, warning.String())
 		}
 		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.Wish{PodIdentity: class.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
 		checkError(t, err)

@@ -37,7 +37,7 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 			err = toStatus(err, line.volume.classRef())
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
 			for _, warning := range line.class.Warnings {
-				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning))
+				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning.String()))
 			}
 		}
 		if err != nil {

@@ -58,7 +58,7 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 		}
 	}
 	const who = "namespace=payments pod=payment-7d4b9 service_account=payment-sa class=payment-secrets role=" + rig.RoleARN + " region=" + rig.Region + " objects=1 "
-	wantLines(t, mounts, []string{"level=INFO", who, " read=1 cached=0 stale=0 ", " duration=", "code=OK"}, []string{"level=WARN", who, " read=0 ", " duration=", "code=NotFound", "ResourceNotFoundException"})
+	wantLines(t, mounts, []string{"level=INFO", who, " read=1 cached=0 stale=0 failover=0 ", " duration=", "code=OK"}, []string{"level=WARN", who, " read=0 ", " duration=", "code=NotFound", "ResourceNotFoundException"})
 	wantLines(t, warnings,
 		[]string{"level=WARN", "class=payments/payment-secrets", "objectalias"},
 		[]string{"level=WARN", "class=payments/payment-secrets", "comment"},

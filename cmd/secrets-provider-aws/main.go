@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,7 +23,11 @@ func main() {
 	root := newCommand()
 	root.SetArgs(withDoubleDashes(os.Args[1:], root.Flags()))
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "secrets-provider-aws:", err)
-		os.Exit(1) //nolint:gocritic // the signal handler has nothing to undo
+		exit := exitError{code: 1, cause: err}
+		errors.As(err, &exit)
+		if exit.cause != nil {
+			fmt.Fprintln(os.Stderr, "secrets-provider-aws:", err)
+		}
+		os.Exit(exit.code) //nolint:gocritic // the signal handler has nothing to undo
 	}
 }

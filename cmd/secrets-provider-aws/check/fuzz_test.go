@@ -1,0 +1,53 @@
+package check_test
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+
+	"secrets-provider-aws/cmd/secrets-provider-aws/check"
+)
+
+// FuzzManifests holds that any text gets a report, whose findings stand in the text, and whose policies are JSON.
+func FuzzManifests(f *testing.F) {
+	// Short, since every new input is minimised, which takes long where it is long.
+	const head = "{apiVersion: secrets-store.csi.x-k8s.io/v1, kind: SecretProviderClass, metadata: {name: c}, spec: {provider: aws, parameters: {objects: "
+	for _, text := range []string{
+		"", head + "\"[{objectName: a, objectType: ssm}]\"}}}",
+		head + "'[{objectName: ''a'',\n\n objectType: secretsmanager}]', usePodIdentity: 'true'}}}",
+		head + "\"[{\\x6fbjectName: a, \\\n objectType: b}]\", regoin: no}, secretObjects: [{data: [{}]}]}}",
+		"kind: SecretProviderClass\nspec:\n provider: aws\n parameters:\n  objects: >-\n   - objectName: a\n\n     objectType: b\n",
+		"kind: SecretProviderClass\nspec:\n provider: aws\n parameters: &p\n  <<: [*p, {region: x}]\n  objects: |2\n    - {}\n",
+		"kind: List\nitems: [{kind: Pod, spec: {volumes: [{csi: {driver: secrets-store.csi.k8s.io, volumeAttributes: {secretProviderClass: c, region: X}}}]}}]\n",
+		"kind: ServiceAccount\napiVersion: v1\nmetadata: {name: a, annotations: {eks.amazonaws.com/role-arn: b}}\n---\nkind: [\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		report, err := check.Manifests([]string{check.Stdin}, strings.NewReader(text), check.Options{Region: "eu-west-1", Strict: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 1
+		for _, finding := range report.Findings {
+			if finding.File != "" && (finding.Line < 1 || finding.Line > lines+1 || finding.Column < 1) {
+				t.Errorf("a place outside of the text: %s", finding)
+			}
+			if strings.ContainsAny(finding.String(), "\n\r\x1b") {
+				t.Errorf("not one line: %q", finding.String())
+			}
+		}
+		for _, role := range report.Roles {
+			if !json.Valid([]byte(role.PermissionPolicy.String())) || !json.Valid([]byte(role.TrustPolicy.String())) {
+				t.Errorf("a policy is no JSON: %s %s", role.PermissionPolicy, role.TrustPolicy)
+			}
+		}
+		if err := report.WriteText(io.Discard); err != nil {
+			t.Error(err)
+		}
+		if err := report.WriteJSON(io.Discard); err != nil {
+			t.Error(err)
+		}
+	})
+}

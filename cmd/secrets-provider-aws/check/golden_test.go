@@ -1,0 +1,47 @@
+package check_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/cmd/secrets-provider-aws/check"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files of testdata with what is printed now")
+
+// What helm template prints, through standard input, as people and programs get it.
+func TestGoldenOutput(t *testing.T) {
+	input, err := os.ReadFile(filepath.Join("testdata", "payments.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := judged(t, check.Options{}, string(input))
+	var text, json bytes.Buffer
+	if err := report.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.WriteJSON(&json); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{"payments.txt": text.String(), "payments.json": json.String()} {
+		path := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+			t.Errorf("%s (-want +got; if it is better: go test ./cmd/secrets-provider-aws/check -run Golden -update):\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package check
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteJSON writes the report as one JSON object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
+
+// WriteText writes the report for people: what is wrong first, in lines that editors jump to.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintln(&b, f)
+	}
+	if len(r.Findings) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, c := range r.Classes {
+		c.print(&b)
+	}
+	for _, w := range r.Workloads {
+		w.print(&b)
+	}
+	for _, role := range r.Roles {
+		role.print(&b)
+	}
+	if len(r.Roles) > 0 {
+		b.WriteString("What has a KMS key of your own takes kms:Decrypt on that key too.\n\n")
+	}
+	fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Summary.Errors, "error"), count(r.Summary.Warnings, "warning"), count(r.Summary.Notes, "note"))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+func (c Class) print(b *strings.Builder) {
+	fmt.Fprintf(b, "SecretProviderClass %s (%s:%d)", qualified(c.Namespace, c.Name), c.Origin, c.Line)
+	switch {
+	case !c.Valid:
+		b.WriteString(": cannot be mounted\n\n")
+		return
+	case c.FailoverRegion != "":
+		fmt.Fprintf(b, ", from %s or %s", orNodes(c.Region), c.FailoverRegion)
+	default:
+		fmt.Fprintf(b, ", from %s", orNodes(c.Region))
+	}
+	b.WriteByte('\n')
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, f := range c.Files {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", plain(f.Path), f.Mode, f.source())
+	}
+	_ = table.Flush() // into memory
+	b.WriteByte('\n')
+}
+
+func orNodes(region string) string {
+	if region == "" {
+		return "the node's region"
+	}
+	return region
+}
+
+// source is what the file is made of.
+func (f File) source() string {
+	s := "parameter "
+	if f.Type == "secretsmanager" {
+		s = "secret "
+	}
+	s += plain(f.Object)
+	for _, part := range []struct{ name, value string }{{"version", f.Version}, {"label", f.Label}, {"jmesPath", f.JMESPath}} {
+		if part.value != "" {
+			s += ", " + part.name + " " + plain(part.value)
+		}
+	}
+	return s
+}
+
+func (w Workload) print(b *strings.Builder) {
+	fmt.Fprintf(b, "%s %s (%s:%d), ServiceAccount %s\n", plain(w.Kind), qualified(w.Namespace, w.Name), w.Origin, w.Line, plain(w.ServiceAccount))
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, v := range w.Volumes {
+		for _, line := range v.lines() {
+			fmt.Fprintf(table, "  %s\n", line)
+		}
+	}
+	_ = table.Flush() // into memory
+	b.WriteByte('\n')
+}
+
+// lines are the files as containers see them, each once.
+func (v Volume) lines() []string {
+	if len(v.Files) == 0 {
+		return []string{"volume " + plain(v.Name) + ": SecretProviderClass " + plain(v.Class) + ", not checked"}
+	}
+	if len(v.Mounts) == 0 {
+		return []string{"volume " + plain(v.Name) + ": no container mounts it"}
+	}
+	var list []string
+	seen := map[string]bool{}
+	for _, m := range v.Mounts {
+		for _, f := range v.Files {
+			at := path.Join(m.Path, f.Path)
+			if m.SubPath != "" {
+				rest, within := strings.CutPrefix(f.Path+"/", m.SubPath+"/")
+				if !within {
+					continue
+				}
+				at = path.Join(m.Path, rest)
+			}
+			if line := plain(at) + "\t" + f.Mode + "\t" + plain(v.Class); !seen[line] {
+				seen[line] = true
+				list = append(list, line)
+			}
+		}
+	}
+	return list
+}
+
+// flags that name what policies have placeholders for.
+var flags = []struct{ placeholder, flag string }{{unknownRegion, "--region"}, {unknownAccount, "--account"}, {unknownIssuer, "--oidc-issuer"}}
+
+func (r Role) print(b *strings.Builder) {
+	name := r.ARN
+	if name == "" {
+		name = "not named"
+	}
+	fmt.Fprintf(b, "IAM role %s, %s\n", name, r.how())
+	if len(r.Placeholders) > 0 {
+		var known []string
+		for _, f := range flags {
+			if slices.Contains(r.Placeholders, f.placeholder) {
+				known = append(known, f.flag)
+			}
+		}
+		fmt.Fprintf(b, "Replace %s in it", strings.Join(r.Placeholders, ", "))
+		if known != nil {
+			fmt.Fprintf(b, ", or set %s", strings.Join(known, ", "))
+		}
+		b.WriteString(".\n")
+	}
+	fmt.Fprintf(b, "Permission policy:\n%s\nTrust policy:\n%s\n\n", r.PermissionPolicy, r.TrustPolicy)
+}
+
+func (r Role) how() string {
+	of := "of ServiceAccount " + strings.Join(r.ServiceAccounts, ", ")
+	if len(r.ServiceAccounts) == 0 {
+		of = "of SecretProviderClass " + strings.Join(r.Classes, ", ")
+	}
+	switch r.Mode {
+	case PodIdentity:
+		return "for the Pod Identity association " + of
+	case Assumed:
+		return "assumed for pods " + of
+	default:
+		return of
+	}
+}

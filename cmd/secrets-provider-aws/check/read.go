@@ -1,0 +1,199 @@
+package check
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+// Bounds on the input, far above the largest chart: hostile manifests must not keep a CI machine busy.
+const (
+	maxInput     = 64 << 20 // bytes of all files together
+	maxDocuments = 20_000
+)
+
+// Stdin is the path that stands for standard input, and stdinName how its places are written.
+const (
+	Stdin     = "-"
+	stdinName = "<stdin>"
+)
+
+// document is one YAML document of a file.
+type document struct {
+	file  string
+	text  string // from its first line on
+	first int    // number of that line in the file
+	root  *yaml.Node
+}
+
+// place is where something stands: a line and column from 1, 0 where there is none.
+type place struct {
+	file         string
+	line, column int
+}
+
+func (d *document) at(node *yaml.Node) place {
+	if node == nil {
+		return place{file: d.file, line: d.first, column: 1}
+	}
+	return place{file: d.file, line: d.first - 1 + node.Line, column: node.Column}
+}
+
+// reader collects the documents of files.
+type reader struct {
+	documents []*document
+	files     []string                                   // in their order
+	broken    func(at place, format string, args ...any) // is told of documents that are no YAML
+	left      int64                                      // bytes
+}
+
+// read reads a file, standard input or, recursively, the manifests of a directory.
+func (r *reader) read(path string, stdin io.Reader) error {
+	if path == Stdin {
+		return r.stream(stdinName, stdin)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return r.file(path)
+	}
+	return filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != path && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir
+		case entry.Type().IsRegular() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name)):
+			return r.file(name)
+		}
+		return nil
+	})
+}
+
+func (r *reader) file(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return r.stream(path, f)
+}
+
+func (r *reader) stream(name string, from io.Reader) error {
+	r.files = append(r.files, name)
+	text, err := io.ReadAll(io.LimitReader(from, r.left+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	r.left -= int64(len(text))
+	if r.left < 0 {
+		return fmt.Errorf("read %s: the manifests are larger than %d MiB together: check fewer at once", name, maxInput>>20)
+	}
+	return r.split(name, string(bytes.TrimPrefix(text, []byte("\ufeff"))))
+}
+
+// split parses the documents of a file one by one, so that one that is broken does not hide the rest.
+// A line that begins with --- separates documents in every style of scalar.
+func (r *reader) split(file, text string) error {
+	start, line, first, content := 0, 0, 1, false
+	for offset := 0; offset < len(text); {
+		line++
+		end := len(text)
+		if n := strings.IndexByte(text[offset:], '\n'); n >= 0 {
+			end = offset + n + 1
+		}
+		switch l := strings.TrimRight(text[offset:end], "\r\n"); {
+		case l == "---" || strings.HasPrefix(l, "--- ") || strings.HasPrefix(l, "---\t"):
+			if content {
+				if err := r.parse(file, text[start:offset], first); err != nil {
+					return err
+				}
+				start, first, content = offset, line, false
+			}
+			content = content || len(l) > len("--- ")
+		case strings.TrimSpace(l) != "" && l[0] != '#' && l[0] != '%':
+			content = true
+		}
+		offset = end
+	}
+	return r.parse(file, text[start:], first)
+}
+
+func (r *reader) parse(file, text string, first int) error {
+	decoder := yaml.NewDecoder(bufio.NewReader(strings.NewReader(text)))
+	for {
+		var node yaml.Node
+		err := decoder.Decode(&node)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			line, reason := fault.YAML(err)
+			hint := ""
+			if strings.Contains(text, "{{") {
+				hint = " (is it a template? check what helm template makes of it)"
+			}
+			r.broken(place{file: file, line: first - 1 + max(line, 1), column: 1}, "is not valid YAML: %s%s", reason, hint)
+			return nil
+		}
+		if len(node.Content) == 0 {
+			continue
+		}
+		if len(r.documents) == maxDocuments {
+			return fmt.Errorf("read %s: more than %d documents together: check fewer at once", file, maxDocuments)
+		}
+		if size := (sizes{}); size.of(&node, true) > maxExpansion*size.of(&node, false)+maxAliased {
+			r.broken(place{file: file, line: first - 1 + node.Content[0].Line, column: node.Content[0].Column}, "repeats too much by YAML aliases")
+			continue
+		}
+		r.documents = append(r.documents, &document{file: file, text: text, first: first, root: node.Content[0]})
+	}
+}
+
+// A document whose aliases stand for much more than it writes is hostile: it may be maxExpansion times itself, and
+// maxAliased more.
+const (
+	maxExpansion = 10
+	maxAliased   = 1 << 20
+)
+
+// sizes are what is known of the nodes of a document; a node that is being measured counts as endless.
+type sizes map[*yaml.Node]int
+
+// of measures a node and what is below it, in nodes and pieces of 16 bytes, with what aliases stand for or without.
+func (s sizes) of(node *yaml.Node, aliases bool) int {
+	const endless = 1 << 40
+	if node.Kind == yaml.AliasNode {
+		if !aliases {
+			return 1
+		}
+		node = node.Alias
+		if n, known := s[node]; known {
+			return n
+		}
+	}
+	if aliases {
+		s[node] = endless
+	}
+	n := 1 + len(node.Value)/16
+	for _, child := range node.Content {
+		n = min(n+s.of(child, aliases), endless)
+	}
+	if aliases {
+		s[node] = n
+	}
+	return n
+}

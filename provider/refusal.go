@@ -1,0 +1,43 @@
+package provider
+
+import (
+	"regexp"
+	"strings"
+
+	"secrets-provider-aws/provider/fault"
+)
+
+var (
+	// secretNameRE: Secrets Manager API reference, CreateSecret, Name.
+	secretNameRE = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+	// parameterNameRE: Systems Manager API reference, PutParameter, Name.
+	parameterNameRE = regexp.MustCompile(`^[A-Za-z0-9_.:/-]+$`)
+)
+
+// The length of a VersionId (Secrets Manager API reference, GetSecretValue).
+const (
+	minVersionID = 32
+	maxVersionID = 64
+)
+
+// warnOfRefusal says of an object what AWS will not take. That is only a warning, as AWS has the last word on what its
+// names look like.
+func (e *entry) warnOfRefusal(kind Type, r *report) {
+	name := e.name.text
+	odd := func(format string, args ...any) {
+		r.odd(e.field+".objectName", e.name.at, "%s "+format, append([]any{fault.Quote(name)}, args...)...)
+	}
+	version := e.version.text
+	if kind == SecretsManager && version != "" && (len(version) < minVersionID || len(version) > maxVersionID) {
+		r.odd(e.field+".objectVersion", e.version.at, "%s is not the VersionId of a secret, of %d to %d characters: describe-secret shows them", fault.Quote(version), minVersionID, maxVersionID)
+	}
+	switch {
+	case name == "" || strings.HasPrefix(name, "arn:"):
+	case kind == SecretsManager && !secretNameRE.MatchString(name):
+		odd("cannot be the name of a secret: it takes letters, digits and /_+=.@!-")
+	case kind == SSMParameter && !parameterNameRE.MatchString(name):
+		odd("cannot be the name of a parameter: it takes letters, digits and _.-/")
+	case kind == SSMParameter && strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
+		odd("cannot be the name of a parameter: one with slashes begins with one, /%s", name)
+	}
+}

@@ -1,0 +1,178 @@
+package server_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"secrets-provider-aws/cmd/secrets-provider-aws/check"
+	"secrets-provider-aws/provider"
+	"secrets-provider-aws/test/rig"
+)
+
+// theOffline are the mistakes in the values that can be seen without AWS, with the field that holds them.
+var theOffline = map[string]string{
+	"The secret's version is a number":       "objects[0].objectVersion",
+	"The secret's name has a space":          "objects[0].objectName",
+	"The parameter's name lacks its slash":   "objects[0].objectName",
+	"The parameter's name has a space":       "objects[0].objectName",
+	"The ServiceAccount has no annotation":   "",
+	"The annotation is a role's name":        rig.RoleAnnotation,
+	"The annotation has a placeholder":       rig.RoleAnnotation,
+	"The pod runs as ServiceAccount default": "",
+}
+
+// `check` finds each mistake in a SecretProviderClass before it is made: in the words of the provider, in the line
+// that they speak of.
+func TestCheckFindsTheMistakesOfClasses(t *testing.T) {
+	golden, err := os.ReadFile(goldenFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []chapter{theObjects(), theFiles(), theParameters()} {
+		for _, m := range c.mistakes {
+			if !strings.Contains(string(golden), "\n### "+m.title+"\nInvalidArgument: ") {
+				continue // it is AWS that refuses it
+			}
+			t.Run(m.title, func(t *testing.T) {
+				parameters := m.parametersOfClass()
+				manifest, line := manifestOf(parameters)
+				_, err := provider.ParseClass(parameters, rig.Region)
+				var want *provider.ClassError
+				if !errors.As(err, &want) {
+					t.Fatalf("the class is right: %v", err)
+				}
+				if answer := "SecretProviderClass payments/payment-secrets: " + err.Error() + "\n"; !strings.Contains(string(golden), answer) {
+					t.Fatalf("the provider says something else than %s", answer)
+				}
+				var texts []string
+				for _, f := range want.Faults {
+					texts = append(texts, fmt.Sprintf("%d: %s: %s", lineOfFault(f, parameters, line), f.Field, f.Message))
+				}
+				var got []string
+				for _, f := range findings(t, manifest) {
+					if f.Severity == check.Error {
+						got = append(got, fmt.Sprintf("%d: %s: %s", f.Line, f.Field, f.Message))
+					}
+				}
+				slices.Sort(texts)
+				slices.Sort(got)
+				missing := slices.DeleteFunc(slices.Clone(texts), func(s string) bool { return slices.Contains(got, s) })
+				if len(missing) > 0 {
+					t.Errorf("check does not say %q, but %q, of\n%s", missing, got, manifest)
+				}
+			})
+		}
+	}
+}
+
+// What AWS would refuse in any case is found too.
+func TestCheckFindsTheMistakesOfValues(t *testing.T) {
+	found := 0
+	for _, m := range theValues().mistakes {
+		field, offline := theOffline[m.title]
+		manifest, line := manifestOf(m.parametersOfClass())
+		errs := slices.DeleteFunc(findings(t, manifest), func(f check.Finding) bool { return f.Severity != check.Error })
+		switch {
+		case offline && (len(errs) != 1 || errs[0].Field != field || errs[0].Line != line["objects"]+1):
+			t.Errorf("%s: %v, want one error of %s", m.title, errs, field)
+		case !offline && len(errs) > 0:
+			t.Errorf("%s: %v, and only AWS can know", m.title, errs)
+		case offline:
+			found++
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d mistakes were found, want 4", found)
+	}
+}
+
+// The mistakes of theAccount, as manifests.
+func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
+	class, _ := manifestOf(map[string]string{"region": rig.Region, "objects": dbSecret})
+	account := func(name, annotation string) string {
+		return "---\napiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: " + name + "\n  namespace: payments\n  annotations: {" + annotation + "}\n"
+	}
+	pod := func(name string) string {
+		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: app, namespace: payments}\nspec:\n  serviceAccountName: " + name +
+			"\n  volumes:\n  - name: s\n    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: payment-secrets}}\n"
+	}
+	for _, m := range theAccount().mistakes {
+		if m.title == "The ServiceAccount was deleted" {
+			continue
+		}
+		field, offline := theOffline[m.title]
+		if !offline {
+			t.Errorf("nothing says whether check finds %q", m.title)
+			continue
+		}
+		name, annotation := "app-sa", ""
+		switch m.title {
+		case "The annotation is a role's name":
+			annotation = rig.RoleAnnotation + ": payment-role"
+		case "The annotation has a placeholder":
+			annotation = rig.RoleAnnotation + `: "arn:aws:iam::ACCOUNT_ID:role/payment-role"`
+		case "The pod runs as ServiceAccount default":
+			name = "default"
+		}
+		manifest := class + account(name, annotation) + pod(name)
+		errs := findings(t, manifest)
+		if len(errs) != 1 || errs[0].Severity != check.Error || errs[0].Field != field || errs[0].Object != "ServiceAccount payments/"+name {
+			t.Errorf("%s: %v, want one error of the ServiceAccount", m.title, errs)
+		}
+	}
+}
+
+// parametersOfClass are those of the mistake's SecretProviderClass.
+func (m mistake) parametersOfClass() map[string]string {
+	parameters := map[string]string{"region": rig.Region, "objects": dbSecret}
+	if m.objects != "" {
+		parameters["objects"] = m.objects
+	}
+	maps.Copy(parameters, m.parameters)
+	if m.attributes != nil {
+		m.attributes(parameters)
+	}
+	maps.DeleteFunc(parameters, func(_, v string) bool { return v == "" })
+	return parameters
+}
+
+// manifestOf writes a SecretProviderClass, each parameter as a block, and gives the line of each parameter's key; that
+// of parameters is under the empty name.
+func manifestOf(parameters map[string]string) (manifest string, line map[string]int) {
+	lines := []string{
+		"apiVersion: secrets-store.csi.x-k8s.io/v1", "kind: SecretProviderClass", "metadata: {name: payment-secrets, namespace: payments}",
+		"spec:", "  provider: aws", "  parameters:",
+	}
+	line = map[string]int{"": len(lines)}
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		lines = append(lines, "    "+name+": |-")
+		line[name] = len(lines)
+		for l := range strings.SplitSeq(strings.TrimSuffix(parameters[name], "\n"), "\n") {
+			lines = append(lines, "      "+l)
+		}
+	}
+	return strings.Join(lines, "\n") + "\n", line
+}
+
+// lineOfFault is where a fault is in the manifest. What the YAML parser finds behind the last line is in that.
+func lineOfFault(f provider.Fault, parameters map[string]string, line map[string]int) int {
+	key, written := line[f.Parameter()]
+	if !written {
+		return line[""]
+	}
+	return key + min(f.Line, strings.Count(strings.TrimSuffix(parameters[f.Parameter()], "\n"), "\n")+1)
+}
+
+func findings(t *testing.T, manifest string) []check.Finding {
+	t.Helper()
+	report, err := check.Manifests([]string{check.Stdin}, strings.NewReader(manifest), check.Options{Region: rig.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report.Findings
+}
