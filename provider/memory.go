@@ -21,14 +21,13 @@ type memory struct{ records *otter.Cache[key, record] }
 // the record's own fields.
 const recordOverhead = 512 // bytes
 
-// newMemory makes a memory of maxBytes. Half of what is held is counted on top: the garbage collector needs that
-// room around it to stay cheap, so that a full memory does not make the process larger than maxBytes promises.
+// newMemory makes a memory of maxBytes. What is held counts twice: the garbage collector needs as much room
+// again to stay cheap, so that a full memory makes the process larger by what maxBytes says and not by more.
 func newMemory(maxBytes int, now func() time.Time) (*memory, error) {
 	records, err := otter.New(&otter.Options[key, record]{
 		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
 		Weigher: func(k key, r record) uint32 {
-			held := recordOverhead + len(r.value.content) + len(k.name) + len(k.owner)
-			return uint32(held + held/2) //nolint:gosec // a value is at most 64 KiB
+			return uint32(2 * (recordOverhead + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
 		},
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
 			return 3 * e.Value.interval

@@ -52,7 +52,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	o.register(root.Flags())
-	root.AddCommand(&cobra.Command{
+	root.AddCommand(newCheckCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
@@ -79,7 +79,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "most bytes of one volume; as the driver's --max-call-recv-msg-size")
 	f.DurationVar(&o.refreshInterval, "refresh-interval", 2*time.Minute, "how old a value may be when the driver republishes a volume")
 	f.DurationVar(&o.maxStale, "max-stale", time.Hour, "how old a value may be at a first mount while AWS does not answer; 0 for never")
-	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "most bytes of values in memory")
+	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "most bytes of values in memory; each counts twice, as the garbage collector needs as much room again")
 	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; takes the permission secretsmanager:BatchGetSecretValue")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")

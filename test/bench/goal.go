@@ -73,7 +73,7 @@ var expectations = map[string]map[string]expectation{
 	},
 	"scale": {
 		"peak RSS":          {"", goal{atMost, cacheMiB + 40}},
-		"last/first 100":    {"", goal{atMost, 1.25}},
+		"last/first 300":    {"", goal{atMost, 1.25}},
 		"CPU per mount":     {"", goal{}},
 		"time per identity": {"", goal{}},
 	},

@@ -78,6 +78,6 @@ func scale(ctx context.Context, p *provider, full, many []*v1alpha1.MountRequest
 		{What: "node's peak RSS", Value: node, Unit: "MiB", Note: fmt.Sprintf("of scale: %d pods × %d secrets of %d bytes, each its own", len(full), scaleSecrets, scaleBytes)},
 		{What: "peak RSS", Value: peak, Unit: "MiB", Note: fmt.Sprintf("of scale: after %d more identities, %.0f MiB of values", len(many), float64(len(many)*scaleSecrets*scaleBytes)/mib)},
 		{What: "CPU per mount", Value: cpu.median() / scaleBatch, Unit: "ms", Note: "of scale: the median of batches of 100"},
-		{What: "last/first 100", Value: cpu[len(cpu)-1] / cpu[0], Unit: "x", Note: fmt.Sprintf("CPU of the batches: %.0f ms; the batches took %.1f s in all", []float64(cpu), took.Seconds())},
+		{What: "last/first 300", Value: cpu[max(len(cpu)-3, 0):].median() / cpu[:min(len(cpu), 3)].median(), Unit: "x", Note: fmt.Sprintf("medians of the last and first three batches; their CPU: %.0f ms; the batches took %.1f s in all", []float64(cpu), took.Seconds())},
 	}, err
 }
