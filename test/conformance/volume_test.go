@@ -183,6 +183,31 @@ func TestTheDriverReplacesTheWholeVolume(t *testing.T) {
 	wantAtomic(t, dir)
 }
 
+// AWS's provider writes the files of a volume itself, unless --driver-writes-secrets: a temporary file beside each, renamed over it.
+// The first republish after the change to this one makes links of them; what the class does not list any more stays.
+func TestTheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
+	r := rig.New(t, rig.Options{State: world()})
+	dir := t.TempDir()
+	for name, content := range map[string]string{"plain": "of AWS's provider", "app_key": "s3cret\n", "gone": "no longer listed"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const objects = "- {objectName: plain, objectType: ssmparameter}\n- {objectName: /app/key, objectType: ssmparameter, objectAlias: app_key}\n"
+	write(t, mount(t, r, objects, nil, ""), dir)
+	if diff := cmp.Diff(map[string]string{"plain": "0644 plain", "app_key": "0644 s3cret\n"}, tree(t, dir)); diff != "" {
+		t.Errorf("volume (-want +got):\n%s", diff)
+	}
+	if left, err := os.ReadFile(filepath.Join(dir, "gone")); err != nil || string(left) != "no longer listed" {
+		t.Errorf("the file that is not listed is %q, %v", left, err)
+	}
+	r.AWS.PutParameter(rig.Region, "plain", "rotated")
+	write(t, mount(t, r, objects, nil, ""), dir)
+	if got := tree(t, dir)["plain"]; got != "0644 rotated" {
+		t.Errorf("after the rotation the file is %q", got)
+	}
+}
+
 // All or nothing: a mount that fails changes nothing in a volume that stands.
 func TestARefusedMountLeavesTheVolumeUntouched(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
@@ -271,27 +296,13 @@ func write(t *testing.T, resp *v1alpha1.MountResponse, dir string) {
 // tree is what a container sees below dir: path → octal mode, space, content.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	files := map[string]string{}
-	data := filepath.Join(dir, generation(t, dir))
-	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		relative, err := filepath.Rel(data, path)
-		if err != nil {
-			return err
-		}
-		visible := filepath.Join(dir, relative) // through the symbolic links, as a container reads it
-		info, err := os.Stat(visible)
-		if err != nil {
-			return err
-		}
-		content, err := os.ReadFile(visible)
-		files[relative] = fmt.Sprintf("%04o %s", info.Mode().Perm(), content)
-		return err
-	})
+	volume, err := csidriver.Tree(dir)
 	if err != nil {
 		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for path, f := range volume {
+		files[path] = fmt.Sprintf("%04o %s", f.Mode, f.Content)
 	}
 	return files
 }

@@ -7,7 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -115,4 +118,32 @@ func Write(resp *v1alpha1.MountResponse, dir string) error {
 		return fmt.Errorf("missing object versions")
 	}
 	return fileutil.WritePayloads(dir, resp.GetFiles())
+}
+
+// File is what a container sees of a file.
+type File struct {
+	Mode    fs.FileMode // permission bits
+	Content string
+}
+
+// Tree is what a container sees below dir, a volume that Write has written: path to file.
+func Tree(dir string) (map[string]File, error) {
+	generation, err := os.Readlink(filepath.Join(dir, "..data"))
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]File{}
+	return files, fs.WalkDir(os.DirFS(filepath.Join(dir, generation)), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		visible := filepath.Join(dir, path) // through the symbolic links, as a container reads it
+		info, err := os.Stat(visible)
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(visible)
+		files[path] = File{Mode: info.Mode().Perm(), Content: string(content)}
+		return err
+	})
 }

@@ -1,0 +1,348 @@
+package server_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/template"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/grpc/status"
+
+	"secrets-provider-aws/auth"
+	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/csidriver"
+	"secrets-provider-aws/test/rig"
+)
+
+// classRow is one SecretProviderClass and what becomes of it; testdata/classes/README.md explains each field.
+type classRow struct {
+	Class          string
+	Shows          []string
+	Objects        string
+	Parameters     map[string]string
+	ServiceAccount string `yaml:"serviceAccount"`
+	Permission     string
+	House          string
+	Faults         []map[string]any
+	Files          map[string]string
+	Warns          []string
+	Refused        string
+	Calls          map[string]int
+}
+
+const classFolder = "testdata/classes/"
+
+// The overview of CONTRACT by example: every rule is shown, and every class gives what stands below it.
+func TestClasses(t *testing.T) {
+	rules := map[string]string{}
+	decodeYAML(t, "rules.yaml", &rules)
+	h := newClassHouses(t)
+	listed, shown := 0, map[string]bool{}
+	for _, file := range classFiles(t) {
+		var table []classRow
+		decodeYAML(t, file, &table)
+		for _, row := range table {
+			listed++
+			t.Run(strings.TrimSuffix(file, ".yaml")+"/"+row.Class, func(t *testing.T) {
+				if len(row.Shows) == 0 || (row.Refused == "") == (len(row.Files) == 0) {
+					t.Error("it has to show a rule, and to give files or be refused")
+				}
+				h.check(t, row)
+			})
+			for _, rule := range row.Shows {
+				shown[rule] = true
+				if rules[rule] == "" {
+					t.Errorf("%s: rules.yaml has no rule %q", row.Class, rule)
+				}
+			}
+		}
+	}
+	if listed < 110 {
+		t.Errorf("%d classes, want at least 110", listed)
+	}
+	for rule := range rules {
+		if !shown[rule] {
+			t.Errorf("no class shows %s: %s", rule, rules[rule])
+		}
+	}
+}
+
+// classFiles are the tables, and README.md lists each of them.
+func classFiles(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob(classFolder + "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := os.ReadFile(classFolder + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, path := range paths {
+		name := filepath.Base(path)
+		if !bytes.Contains(index, []byte("("+name+")")) {
+			t.Errorf("README.md does not list %s", name)
+		}
+		if name != "rules.yaml" && name != "world.yaml" {
+			files = append(files, name)
+		}
+	}
+	return files
+}
+
+// decodeYAML reads a file of the folder: a template, so that what is long on purpose can be read.
+func decodeYAML(t *testing.T, name string, into any) {
+	t.Helper()
+	file, err := template.New(name).Funcs(template.FuncMap{"repeat": strings.Repeat}).ParseFiles(classFolder + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := file.Execute(&text, nil); err != nil {
+		t.Fatal(err)
+	}
+	decoder := yaml.NewDecoder(&text)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// classHouses are the whole houses that the classes are mounted in.
+type classHouses struct {
+	houses map[string]*rig.Rig // by what is special about them
+	values map[string]mounted  // what AWS holds, by `secret prod/db@2 of ap-south-1`; the mode is empty
+}
+
+func newClassHouses(t *testing.T) *classHouses {
+	t.Helper()
+	var world awssim.State
+	decodeYAML(t, "world.yaml", &world)
+	h := &classHouses{houses: map[string]*rig.Rig{}, values: valuesOf(t, world)}
+	for name, o := range map[string]rig.Options{
+		"":                                 {},
+		"AWS_REGION of us-east-1":          {DefaultRegion: "us-east-1"},
+		"Pod Identity agent on IPv6 alone": {Agent: auth.Agent{IPv4: "http://127.0.0.1:1"}},
+	} {
+		o.State, o.TLS, o.AWS = world, true, awsapi.Options{MaxAttempts: 1}
+		h.houses[name] = rig.New(t, o)
+		populate(t, h.houses[name])
+	}
+	return h
+}
+
+func (h *classHouses) house(t *testing.T, name string) *rig.Rig {
+	t.Helper()
+	r := h.houses[name]
+	if r == nil {
+		t.Fatalf("there is no house %q", name)
+	}
+	return r
+}
+
+// populate makes the ServiceAccounts of the classes, beside payment-sa:
+//
+//   - bare-sa has no role in its annotations; role bare trusts it and may read secrets.
+//   - report-sa has a role that may read secrets, parameters-only-sa one that may read parameters.
+//   - identity-sa has an association with a role that may read secrets, and assume the role vault.
+//   - visitor-sa has a role of another account that may assume the role vault, and read nothing.
+//
+// Role vault may read secrets, and demands the external id payments-7.
+func populate(t *testing.T, r *rig.Rig) {
+	t.Helper()
+	const clusterAccount, vault = "111122223333", "arn:aws:iam::123456789012:role/vault"
+	assumeVault := awssim.AllowPolicy(vault, "sts:AssumeRole", "sts:TagSession")
+	trust := func(account string) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, account) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	annotate := func(account, role string) {
+		r.Kube.SetServiceAccount(rig.Namespace, account, map[string]string{rig.RoleAnnotation: role})
+	}
+	r.Kube.SetServiceAccount(rig.Namespace, "bare-sa", nil)
+	must(r.AWS.AddRole(awssim.Role{Name: "bare", TrustPolicy: trust("bare-sa"), Policies: []awssim.Document{rig.ReadSecrets}}))
+	annotate("report-sa", "arn:aws:iam::123456789012:role/report")
+	must(r.AWS.AddRole(awssim.Role{Name: "report", TrustPolicy: trust("report-sa"), Policies: []awssim.Document{rig.ReadSecrets}}))
+	annotate("parameters-only-sa", "arn:aws:iam::123456789012:role/parameters-only")
+	must(r.AWS.AddRole(awssim.Role{Name: "parameters-only", TrustPolicy: trust("parameters-only-sa"), Policies: []awssim.Document{rig.ReadParameters}}))
+	r.Associate("identity-sa", rig.ReadSecrets, assumeVault)
+
+	visitor := "arn:aws:iam::" + clusterAccount + ":role/visitor"
+	annotate("visitor-sa", visitor)
+	must(r.AWS.AddOIDCProvider(awssim.OIDCProvider{Issuer: r.Issuer.URL(), Account: clusterAccount}))
+	theirs := strings.ReplaceAll(string(trust("visitor-sa")), "::123456789012:", "::"+clusterAccount+":")
+	must(r.AWS.AddRole(awssim.Role{ARN: visitor, TrustPolicy: awssim.Document(theirs), Policies: []awssim.Document{assumeVault}}))
+	must(r.AWS.AddRole(awssim.Role{Name: "vault", Policies: []awssim.Document{rig.ReadSecrets}, TrustPolicy: awssim.Document(fmt.Sprintf(`{
+		"Version": "2012-10-17",
+		"Statement": [
+			{"Effect": "Allow", "Principal": {"AWS": [%q, "arn:aws:iam::123456789012:role/identity-sa"]}, "Action": "sts:AssumeRole",
+				"Condition": {"StringEquals": {"sts:ExternalId": "payments-7"}}},
+			{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:role/identity-sa"}, "Action": "sts:TagSession"}
+		]
+	}`, visitor))}))
+}
+
+// valuesOf lists the values of a world, and gives each version of a secret an id.
+func valuesOf(t *testing.T, world awssim.State) map[string]mounted {
+	t.Helper()
+	values, contents := map[string]mounted{}, map[string]string{}
+	add := func(kind, region, name string, number int, v mounted) {
+		key := fmt.Sprintf("%s %s@%d of %s", kind, name, number, region)
+		if other := contents[v.Content]; other != "" {
+			t.Errorf("world.yaml: %s and %s are alike", other, key)
+		}
+		values[key], contents[v.Content] = v, key
+	}
+	for i := range world.Secrets {
+		s := &world.Secrets[i]
+		if len(s.Versions) == 0 {
+			s.Versions = []awssim.SecretVersion{{ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), Value: s.Value, Binary: s.Binary}}
+			s.Value, s.Binary = "", nil
+		}
+		for n, v := range s.Versions {
+			add("secret", s.Region, s.Name, n+1, mounted{Content: v.Value + string(v.Binary), Version: v.ID})
+		}
+	}
+	for _, p := range world.Parameters {
+		if p.Value != "" {
+			p.Versions = []string{p.Value}
+		}
+		for n, value := range p.Versions {
+			add("parameter", p.Region, p.Name, n+1, mounted{Content: value, Version: strconv.Itoa(n + 1)})
+		}
+	}
+	return values
+}
+
+func (h *classHouses) check(t *testing.T, row classRow) {
+	t.Helper()
+	r := h.house(t, row.House)
+	for _, f := range row.Faults {
+		t.Cleanup(r.AWS.Inject(faultOf(t, f)))
+	}
+	mount := rig.Mount{
+		Objects: row.Objects, Parameters: map[string]string{"region": rig.Region}, ServiceAccount: row.ServiceAccount, Permission: row.Permission,
+	}
+	maps.Copy(mount.Parameters, row.Parameters)
+	maps.DeleteFunc(mount.Parameters, func(_, value string) bool { return value == "" })
+	logged := len(r.Logs())
+	r.AWS.ResetCalls()
+	resp, err := r.Mount(mount)
+
+	refused := ""
+	files := map[string]mounted{}
+	if err != nil {
+		wantFinal(t, err)
+		message := strings.TrimPrefix(status.Convert(err).Message(), "SecretProviderClass payments/payment-secrets: ")
+		refused = status.Code(err).String() + ": " + normalise(message, r)
+	} else {
+		dir := t.TempDir()
+		if err := csidriver.Write(resp, dir); err != nil {
+			t.Fatal(err)
+		}
+		tree, err := csidriver.Tree(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, f := range tree {
+			files[path] = mounted{Mode: fmt.Sprintf("%04o", f.Mode), Content: f.Content, Version: versions(resp)[path]}
+		}
+		if ids := slices.Sorted(maps.Keys(versions(resp))); !slices.Equal(ids, slices.Sorted(maps.Keys(files))) {
+			t.Errorf("ObjectVersions of %q, want one for each file", ids)
+		}
+	}
+	if diff := gocmp.Diff(row.Refused, refused); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+	want := map[string]mounted{}
+	for path, text := range row.Files {
+		want[path] = h.expect(t, text)
+	}
+	if diff := gocmp.Diff(want, files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff(row.Warns, warnings(t, r.Logs()[logged:]), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if diff := gocmp.Diff(row.Calls, r.AWS.Calls()); row.Calls != nil && diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// mounted is a file as a container reads it, and the version that the provider reports of it.
+type mounted struct{ Mode, Content, Version string }
+
+var fileRE = regexp.MustCompile(`(?s)^([0-7]{4}) (?:(secret|parameter) )?(\S+@\d+)(?: of (\S+))?( = .*)?$`)
+
+// expect reads `MODE OBJECT@VERSION of REGION = CONTENT`, with what AWS holds there.
+func (h *classHouses) expect(t *testing.T, text string) mounted {
+	t.Helper()
+	m := fileRE.FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("%q is not a file", text)
+	}
+	mode, kind, object, region, content := m[1], m[2], m[3], cmp.Or(m[4], rig.Region), m[5]
+	var found []mounted
+	for _, k := range []string{"secret", "parameter"} {
+		v, ok := h.values[k+" "+object+" of "+region]
+		if ok && (kind == "" || kind == k) {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%q names %d values of world.yaml", text, len(found))
+	}
+	f := found[0]
+	f.Mode = mode
+	if content != "" {
+		f.Content = strings.TrimPrefix(content, " = ")
+	}
+	return f
+}
+
+// faultOf takes a fault from YAML by way of its JSON, which refuses fields that are not known.
+func faultOf(t *testing.T, fields map[string]any) awssim.Fault {
+	t.Helper()
+	text, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f awssim.Fault
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var warningRE = regexp.MustCompile(`(?m)^.*level=WARN msg=SecretProviderClass .* warning=(".*"|\S+)$`)
+
+// warnings are those that the provider has logged of classes.
+func warnings(t *testing.T, logs string) []string {
+	t.Helper()
+	var all []string
+	for _, m := range warningRE.FindAllStringSubmatch(logs, -1) {
+		text, err := strconv.Unquote(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	return all
+}
