@@ -216,9 +216,12 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 // object has the fields that the tests look at.
 type object struct {
 	Kind     string
-	Metadata struct{ Name string }
-	Rules    []struct{ Resources, Verbs []string }
-	Spec     struct {
+	Metadata struct {
+		Name        string
+		Annotations map[string]string
+	}
+	Rules []struct{ Resources, Verbs []string }
+	Spec  struct {
 		TokenRequests     []struct{ Audience string }     `yaml:"tokenRequests"`
 		RequiresRepublish bool                            `yaml:"requiresRepublish"`
 		Template          struct{ Spec podSpec }          `yaml:"template"`

@@ -9,24 +9,40 @@ import (
 var examples embed.FS
 
 // Example is one of the examples, with what AWS has to hold for it and what its pods then see. Everything is in the region
-// ap-south-1 and in the account 123456789012. Each role trusts the ServiceAccount in the namespace payments, and may read
-// every secret and parameter.
+// ap-south-1 and in the account 123456789012 where it does not say otherwise.
 type Example struct {
 	Name           string // of its file, without .yaml
 	Deployment     string // in the namespace payments
 	ServiceAccount string // in the namespace payments
-	Role           string // the name
+	Roles          []Role // the pod's own first
+	PodIdentity    bool   // EKS has associated the pod's own role with the ServiceAccount
 	Secrets        []Secret
 	Parameters     []Parameter
 	Files          map[string]File   // by path in the container, such as /mnt/secrets/payment-db; there are no others
 	Env            map[string]string // of the container, beyond the image's
+	Elsewhere      map[string]File   // as Files, of a pod that starts while ap-south-1 does not answer; nil: it cannot start
+
+	text []byte // of a guide
 }
 
 // YAML is what a user applies.
-func (e Example) YAML() []byte { return mustRead(examples, "examples/"+e.Name+".yaml") }
+func (e Example) YAML() []byte {
+	if e.text != nil {
+		return e.text
+	}
+	return mustRead(examples, "examples/"+e.Name+".yaml")
+}
+
+// Role is one of IAM. Its policies are JSON, for the OIDC issuer oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE.
+type Role struct {
+	ARN         string
+	Trust       string // empty: it trusts the example's ServiceAccount
+	Permissions string // empty: it may read every secret and parameter
+}
 
 // Secret is one of Secrets Manager.
 type Secret struct {
+	Region   string // empty: ap-south-1
 	Name     string
 	Versions []SecretVersion // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
 }
@@ -56,7 +72,7 @@ type File struct {
 func Examples() []Example {
 	text := func(name, value string) Secret { return Secret{Name: name, Versions: []SecretVersion{{Text: value}}} }
 	payment := func(e Example) Example {
-		e.ServiceAccount, e.Role = "payment-sa", "payment-role"
+		e.ServiceAccount, e.Roles = "payment-sa", []Role{{ARN: "arn:aws:iam::123456789012:role/payment-role"}}
 		return e
 	}
 	const api = `{"username":"app","password":"correct-horse","pool":{"max":20}}`
@@ -130,9 +146,49 @@ func Examples() []Example {
 			Files:      map[string]File{"/mnt/shared/telemetry-key": {Content: "correct-horse"}, "/mnt/secrets/currency": {Content: "INR"}},
 		}),
 		{
-			Name: "role-parameter", Deployment: "payment-report", ServiceAccount: "report-sa", Role: "report-role",
+			Name: "role-parameter", Deployment: "payment-report", ServiceAccount: "report-sa",
+			Roles:   []Role{{ARN: "arn:aws:iam::123456789012:role/report-role"}},
 			Secrets: []Secret{text("payments/report", "correct-horse")},
 			Files:   map[string]File{"/mnt/secrets/report": {Content: "correct-horse"}},
+		},
+		{
+			Name: "pod-identity", Deployment: "payment-identity", ServiceAccount: "identity-sa", PodIdentity: true,
+			Roles: []Role{{
+				ARN: "arn:aws:iam::123456789012:role/identity-role",
+				Trust: `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"},
+					"Action": ["sts:AssumeRole", "sts:TagSession"]}]}`,
+			}},
+			Secrets: []Secret{text("payments/ledger", "correct-horse")},
+			Files:   map[string]File{"/mnt/secrets/ledger": {Content: "correct-horse"}},
+		},
+		payment(Example{
+			Name: "failover", Deployment: "payment-failover",
+			Secrets: []Secret{
+				text("payments/card-key", "correct-horse"),
+				{Region: "ap-southeast-1", Name: "payments/card-key", Versions: []SecretVersion{{Text: "correct-horse-too"}}},
+				text("payments/bank", "correct-horse-bank"),
+				{Region: "ap-southeast-1", Name: "singapore/bank", Versions: []SecretVersion{{Text: "correct-horse-singapore"}}},
+			},
+			Files:     map[string]File{"/mnt/secrets/card-key": {Content: "correct-horse"}, "/mnt/secrets/bank": {Content: "correct-horse-bank"}},
+			Elsewhere: map[string]File{"/mnt/secrets/card-key": {Content: "correct-horse-too"}, "/mnt/secrets/bank": {Content: "correct-horse-singapore"}},
+		}),
+		{
+			Name: "cross-account", Deployment: "payment-partner", ServiceAccount: "partner-sa",
+			Roles: []Role{
+				{
+					ARN: "arn:aws:iam::111122223333:role/partner-role",
+					Permissions: `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+						"Resource": "arn:aws:iam::123456789012:role/shared-secrets"}]}`,
+				},
+				{
+					ARN: "arn:aws:iam::123456789012:role/shared-secrets",
+					Trust: `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+						"Principal": {"AWS": "arn:aws:iam::111122223333:role/partner-role"},
+						"Condition": {"StringEquals": {"sts:ExternalId": "payments-7"}}}]}`,
+				},
+			},
+			Secrets: []Secret{text("shared/partner-key", "correct-horse")},
+			Files:   map[string]File{"/mnt/secrets/partner-key": {Content: "correct-horse"}},
 		},
 	}
 }

@@ -2,66 +2,99 @@ package deployment_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
 	"maps"
 	"path"
+	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"secrets-provider-aws/deployment"
+	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/examples"
 	"secrets-provider-aws/test/rig"
 )
 
-// The provider mounts each example as its description says, from what its description has AWS hold. The end-to-end test
-// does the same on a real node, in minutes; this one tells within a second which example is wrong.
+// The provider mounts each example and each guide as its description says, from what its description has AWS hold, with the
+// ServiceAccounts as they stand there. The end-to-end test does the same on a real node, in minutes; this one tells within a
+// second which example is wrong.
 func TestExamples_Mount(t *testing.T) {
-	for _, e := range deployment.Examples() {
+	for _, e := range slices.Concat(deployment.Examples(), deployment.Guides()) {
 		t.Run(e.Name, func(t *testing.T) {
-			r := rig.New(t, rig.Options{State: stateFor(e)})
-			if e.Role != rig.RoleName {
-				role := awssim.Role{
-					Name: e.Role, TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, e.ServiceAccount),
-					Policies: []awssim.Document{rig.ReadSecrets, rig.ReadParameters},
-				}
-				if err := r.AWS.AddRole(role); err != nil {
-					t.Fatal(err)
-				}
+			r := rig.New(t, rig.Options{State: stateFor(e), TLS: true, AWS: awsapi.Options{MaxAttempts: 1}})
+			if err := examples.Grant(r.AWS, e, awssim.OIDCProvider{Issuer: r.Issuer.URL()}); err != nil {
+				t.Fatal(err)
 			}
-			classes, mounts := volumes(t, e.YAML())
-			got := map[string]deployment.File{}
-			for dir, class := range mounts {
-				resp, err := r.Mount(rig.Mount{ServiceAccount: e.ServiceAccount, Class: class, Parameters: maps.Clone(classes[class])})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, f := range resp.GetFiles() {
-					got[path.Join(dir, f.GetPath())] = deployment.File{Content: string(f.GetContents()), Mode: fs.FileMode(f.GetMode())}
-				}
+			for name, annotations := range annotations(t, e.YAML()) {
+				r.Kube.SetServiceAccount(rig.Namespace, name, annotations)
 			}
-			want := map[string]deployment.File{}
-			for name, f := range e.Files {
-				if f.Mode == 0 {
-					f.Mode = 0o644
-				}
-				want[name] = f
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := gocmp.Diff(withModes(e.Files), mounted(t, r, e)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			if e.Elsewhere == nil {
+				return
+			}
+			for _, service := range []string{"secretsmanager", "ssm"} {
+				t.Cleanup(r.AWS.Inject(awssim.Fault{Service: service, Region: rig.Region, Status: 500}))
+			}
+			if diff := gocmp.Diff(withModes(e.Elsewhere), mounted(t, r, e)); diff != "" {
+				t.Errorf("files while %s does not answer (-want +got):\n%s", rig.Region, diff)
 			}
 		})
 	}
+}
+
+// mounted is what a pod of the example sees that starts now.
+func mounted(t *testing.T, r *rig.Rig, e deployment.Example) map[string]deployment.File {
+	t.Helper()
+	classes, mounts := volumes(t, e.YAML())
+	files := map[string]deployment.File{}
+	for dir, class := range mounts {
+		resp, err := r.Mount(rig.Mount{ServiceAccount: e.ServiceAccount, Class: class, Parameters: maps.Clone(classes[class])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range resp.GetFiles() {
+			files[path.Join(dir, f.GetPath())] = deployment.File{Content: string(f.GetContents()), Mode: fs.FileMode(f.GetMode())}
+		}
+	}
+	return files
+}
+
+func withModes(files map[string]deployment.File) map[string]deployment.File {
+	all := map[string]deployment.File{}
+	for name, f := range files {
+		if f.Mode == 0 {
+			f.Mode = 0o644
+		}
+		all[name] = f
+	}
+	return all
+}
+
+// annotations are those of the ServiceAccounts.
+func annotations(t *testing.T, text []byte) map[string]map[string]string {
+	t.Helper()
+	all := map[string]map[string]string{}
+	for _, o := range objects(t, string(text)) {
+		if o.Kind == "ServiceAccount" {
+			all[o.Metadata.Name] = o.Metadata.Annotations
+		}
+	}
+	return all
 }
 
 // stateFor is what AWS holds for the example.
 func stateFor(e deployment.Example) awssim.State {
 	var state awssim.State
 	for _, s := range e.Secrets {
-		secret := awssim.Secret{Region: rig.Region, Name: s.Name}
+		secret := awssim.Secret{Region: cmp.Or(s.Region, rig.Region), Name: s.Name}
 		for i, v := range s.Versions {
 			version := awssim.SecretVersion{ID: v.ID, Value: v.Text, Binary: v.Binary}
 			switch i {

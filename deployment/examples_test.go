@@ -1,6 +1,7 @@
 package deployment_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +38,7 @@ func TestExamples_AreAllKnownAndListed(t *testing.T) {
 
 // An example is applied by itself, and its Deployment and ServiceAccount are the ones that its description names.
 func TestExamples_StandAlone(t *testing.T) {
-	for _, e := range deployment.Examples() {
+	for _, e := range slices.Concat(deployment.Examples(), deployment.Guides()) {
 		t.Run(e.Name, func(t *testing.T) {
 			kinds := map[string][]string{}
 			for _, o := range objects(t, string(e.YAML())) {
@@ -50,6 +51,9 @@ func TestExamples_StandAlone(t *testing.T) {
 			if diff := cmp.Diff(want, kinds); diff != "" || len(kinds["SecretProviderClass"]) == 0 {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
+			if strings.HasSuffix(e.Name, ".md") {
+				return
+			}
 			for _, s := range e.Secrets {
 				if !strings.Contains(string(e.YAML()), "--name "+s.Name+" ") {
 					t.Errorf("its head does not say how to make the secret %s", s.Name)
@@ -60,6 +64,47 @@ func TestExamples_StandAlone(t *testing.T) {
 					t.Errorf("its head does not say how to make the parameter %s", p.Name)
 				}
 			}
+			wantPolicies(t, e)
 		})
 	}
+}
+
+// wantPolicies holds the IAM policies in the head of an example to those that its roles have in the tests.
+func wantPolicies(t *testing.T, e deployment.Example) {
+	t.Helper()
+	var want, got []any
+	for _, r := range e.Roles {
+		for _, policy := range []string{r.Permissions, r.Trust} {
+			if policy != "" {
+				want = append(want, decodeJSON(t, policy))
+			}
+		}
+	}
+	head, _, _ := strings.Cut(string(e.YAML()), "\napiVersion:")
+	text := strings.ReplaceAll("\n"+head, "\n#", "\n")
+	for {
+		at := strings.Index(text, `{"Version"`)
+		if at < 0 {
+			break
+		}
+		decoder := json.NewDecoder(strings.NewReader(text[at:]))
+		var policy any
+		if err := decoder.Decode(&policy); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, policy)
+		text = text[at+int(decoder.InputOffset()):]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("policies (-roles +head):\n%s", diff)
+	}
+}
+
+func decodeJSON(t *testing.T, text string) any {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return value
 }

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"cmp"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,29 +16,40 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/deployment"
-	"secrets-provider-aws/test/awssim"
+	"secrets-provider-aws/test/examples"
 	"secrets-provider-aws/test/node"
 )
 
-// Each example is applied as it stands, but with an image that is here. Its pod then sees what its description says, and nothing else.
+// Each example is applied as it stands, but with an image that is here. Its pod then sees what its description says, and nothing
+// else. So are the manifests of the guides, with the policies that stand there; what a guide shows of the time before is accepted.
 func TestExamples_PodsSeeWhatTheDescriptionSays(t *testing.T) {
 	c := newTenantIn(t, "payments")
+	c.applyExamples(deployment.Examples())
+
+	c.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=3m") // a guide has the names and the roles of an example
+	replaced := filepath.Join(t.TempDir(), "replaced.yaml")
+	c.must(os.WriteFile(replaced, deployment.Replaced(), 0o600))
+	c.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", replaced)
+	c.applyExamples(deployment.Guides())
+}
+
+// applyExamples applies all of them, and then waits for the pods of each.
+func (c *tenant) applyExamples(all []deployment.Example) {
+	c.t.Helper()
 	c.values = append(c.values, "correct-horse") // is in every secret that they make
-	for _, e := range deployment.Examples() {
+	for _, e := range all {
 		c.seed(e)
-		c.must(c.aws.SetRole(awssim.Role{Name: e.Role, TrustPolicy: c.trust(c.namespace, e.ServiceAccount), Policies: []awssim.Document{
-			awssim.AllowPolicy("*", "secretsmanager:GetSecretValue", "ssm:GetParameters"),
-		}}))
+		c.must(examples.Grant(c.aws, e, c.issuer()))
 		text := string(e.YAML())
 		const image = "          image: nginx:stable\n"
 		if strings.Count(text, image) != 1 {
-			t.Fatalf("%s has not one line %q", e.Name, image)
+			c.t.Fatalf("%s has not one line %q", e.Name, image)
 		}
 		// As in that image, the container runs as root. The workload prints what it sees.
 		here := "          image: " + node.TestAppImage + "\n          args: [watch, /mnt]\n          securityContext: {runAsUser: 0}\n"
 		c.apply(strings.Replace(text, image, here, 1))
 	}
-	for _, e := range deployment.Examples() {
+	for _, e := range all {
 		c.step(e.Name, func() {
 			c.must(c.WaitPodsReady(c.ctx, c.namespace, "app="+e.Deployment, 1))
 			want := map[string]string{}
@@ -61,6 +74,7 @@ func TestExamples_PodsSeeWhatTheDescriptionSays(t *testing.T) {
 func (c *tenant) seed(e deployment.Example) {
 	c.t.Helper()
 	for _, s := range e.Secrets {
+		inRegion := func(o *secretsmanager.Options) { o.Region = cmp.Or(s.Region, region) }
 		for i, v := range s.Versions {
 			var text, id *string
 			if v.Binary == nil {
@@ -71,9 +85,9 @@ func (c *tenant) seed(e deployment.Example) {
 			}
 			var err error
 			if i == 0 {
-				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id})
+				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
 			} else {
-				_, err = c.secretsManager().PutSecretValue(c.ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id})
+				_, err = c.secretsManager().PutSecretValue(c.ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
 			}
 			c.must(err)
 		}

@@ -1,0 +1,66 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"secrets-provider-aws/docs"
+)
+
+// What the pages of the repository link to is there, headings included.
+func TestLinks_LeadSomewhere(t *testing.T) {
+	pages := []string{"../README.md"}
+	for _, pattern := range []string{"*.md", "../deployment/*/README.md", "../server/testdata/*/README.md", "../test/*/README.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %d pages, %v", pattern, len(found), err)
+		}
+		pages = append(pages, found...)
+	}
+	for _, page := range pages {
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`).FindAllStringSubmatch(read(t, page), -1) {
+			target := page
+			if link[1] != "" {
+				target = filepath.Join(filepath.Dir(page), link[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, link[1])
+			} else if link[2] != "" && !slices.Contains(anchors(read(t, target)), link[2]) {
+				t.Errorf("%s links to %s%s, and there is no such heading", page, link[1], link[2])
+			}
+		}
+	}
+}
+
+// anchors are those that GitHub makes of headings.
+func anchors(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			words := strings.Fields(regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading), ""))
+			all = append(all, "#"+strings.Join(words, "-"))
+		}
+	}
+	return all
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTable_SaysWhatIsMissing(t *testing.T) {
+	for file, heading := range map[string]string{"none.md": "Flags", "reference.md": "Flagz", "check.md": "What it sees"} {
+		if rows, err := docs.Table(file, heading); err == nil {
+			t.Errorf("%s has a table below %q: %q", file, heading, rows)
+		}
+	}
+}
