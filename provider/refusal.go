@@ -9,10 +9,13 @@ import (
 
 var (
 	// secretNameRE: Secrets Manager API reference, CreateSecret, Name.
-	secretNameRE = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
+	secretNameRE = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]+$`)
 	// parameterNameRE: Systems Manager API reference, PutParameter, Name.
 	parameterNameRE = regexp.MustCompile(`^[A-Za-z0-9_.:/-]+$`)
 )
+
+// maxSecretName is the length of a secret's name at most. As a bound in the expression it would take 300 KiB.
+const maxSecretName = 512
 
 // The length of a VersionId (Secrets Manager API reference, GetSecretValue).
 const (
@@ -33,8 +36,8 @@ func (e *entry) warnOfRefusal(kind Type, r *report) {
 	}
 	switch {
 	case name == "" || strings.HasPrefix(name, "arn:"):
-	case kind == SecretsManager && !secretNameRE.MatchString(name):
-		odd("cannot be the name of a secret: it takes letters, digits and /_+=.@!-")
+	case kind == SecretsManager && (len(name) > maxSecretName || !secretNameRE.MatchString(name)):
+		odd("cannot be the name of a secret: it takes at most %d letters, digits and /_+=.@!-", maxSecretName)
 	case kind == SSMParameter && !parameterNameRE.MatchString(name):
 		odd("cannot be the name of a parameter: it takes letters, digits and _.-/")
 	case kind == SSMParameter && strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):

@@ -83,7 +83,7 @@ func TestFindingsOfClasses(t *testing.T) {
 		"broken YAML":          {"kind: [\n---\n" + rightClass, []string{`1:1: error: is not valid YAML: did not find expected node content`}},
 		"a template":           {"{{- if .Values.on }}\nkind: x\n{{- end }}\n---\n" + rightClass, []string{`1:1: error: is not valid YAML: did not find expected node content (is it a template? check what helm template makes of it)`}},
 		"in a List":            {"apiVersion: v1\nkind: List\nitems:\n" + "- " + strings.ReplaceAll(strings.TrimSuffix(swap(t, rightClass, "    region:", "    regoin:"), "\n"), "\n", "\n  ") + "\n", []string{`12:7: error: db: regoin: is not a known parameter and was ignored (did you mean region?)`}},
-		"by anchors and merge": {"x-base: &base\n  region: ap-south-1\n" + swap(t, swap(t, rightClass, "    region: ap-south-1\n", "    <<: *base\n"), "prod/db", "prod db"), []string{`1:1: error: db: x-base: is not a field of a SecretProviderClass`, `13:21: error: db: objects[0].objectName: "prod db" cannot be the name of a secret: it takes letters, digits and /_+=.@!-`}},
+		"by anchors and merge": {"x-base: &base\n  region: ap-south-1\n" + swap(t, swap(t, rightClass, "    region: ap-south-1\n", "    <<: *base\n"), "prod/db", "prod db"), []string{`1:1: error: db: x-base: is not a field of a SecretProviderClass`, `13:21: error: db: objects[0].objectName: "prod db" cannot be the name of a secret: it takes at most 512 letters, digits and /_+=.@!-`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, said(judged(t, check.Options{}, tc.manifest))); diff != "" {
