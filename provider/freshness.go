@@ -20,14 +20,16 @@ const (
 	maxBackOff   = 10 * time.Minute
 )
 
-// Bounds on a region where a volume has two.
+// Bounds on the wait for a region where something else can stand in for its answer.
 const (
-	// onePatience is how long the reads of a region may take: one attempt's time-out, however many attempts
+	// onePatience is how long the reads of one of two regions may take: one attempt's time-out, however many attempts
 	// fit into it. A volume with one region waits for all its attempts.
 	onePatience = 5 * time.Second
 	// grace is how much longer than the primary region the failover region may take at a first mount.
 	grace = time.Second
-	// A region that let its reads time out gets shortPatience for as long as silence, or until it answers:
+	// stalePatience is how long the reads of a first mount may take where its last known values can stand in.
+	stalePatience = 10 * time.Second
+	// A region that let reads time out gets shortPatience for as long as silence, or until it answers:
 	// the pods of a node that starts would wait one after the other.
 	shortPatience = time.Second
 	silence       = 30 * time.Second
@@ -73,9 +75,9 @@ func (r record) serves(v visit, pinned bool) bool {
 }
 
 // joins reports whether a read that was begun at started and is still under way gives what v may have. One
-// that is hurried, because whoever began it has a second region, gives up too early for who has none.
-func joins(started time.Time, hurried bool, v visit) bool {
-	if hurried && !v.failover {
+// that is hurried gives up too early for who has nothing else.
+func joins(started time.Time, hurried, hurries bool, v visit) bool {
+	if hurried && !hurries {
 		return false
 	}
 	if v.first {
@@ -121,6 +123,12 @@ func (r record) outdates(failover record) bool { return !r.refused.Before(failov
 // A first mount always asks: the kubelet spaces those itself.
 func (r record) backedOff(v visit) bool {
 	return !v.first && r.err != nil && v.arrived.Before(r.retry)
+}
+
+// hurries reports whether v need not wait for all the attempts of a read: another region can stand in for it, or
+// the last known value r.
+func (r record) hurries(v visit, now time.Time, maxStale time.Duration) bool {
+	return v.failover || r.stale(v, &fault.Error{Kind: fault.Transient}, now, maxStale)
 }
 
 // stale reports whether a first mount may be given r's value although the read just failed with err:

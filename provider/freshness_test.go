@@ -77,7 +77,7 @@ func TestFreshnessJoinsReadsUnderWay(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.v.arrived, tt.v.interval = noon, 2*time.Minute
-			if got := joins(noon.Add(-tt.began), tt.hurried, tt.v); got != tt.want {
+			if got := joins(noon.Add(-tt.began), tt.hurried, tt.v.failover, tt.v); got != tt.want {
 				t.Errorf("joins = %v, want %v", got, tt.want)
 			}
 		})
@@ -161,7 +161,7 @@ func TestFailoverSilence(t *testing.T) {
 	refused := &flight{err: &fault.Error{Kind: fault.Denied}}
 	want := func(what string, d time.Duration) {
 		t.Helper()
-		if got := f.patienceWith("eu-west-1"); got != d {
+		if got := f.patienceWith("eu-west-1", visit{failover: true}); got != d {
 			t.Errorf("%s: patience of %v, want %v", what, got, d)
 		}
 	}

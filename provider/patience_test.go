@@ -48,6 +48,33 @@ func (w *regions) Do(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+var someone = session{credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", "")}
+
+// fetcherOf is a fetcher with an AWS in memory.
+func fetcherOf(t *testing.T, cfg provider.Config) (*provider.Fetcher, *regions) {
+	t.Helper()
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	var err error
+	if cfg.AWS, err = awsapi.Load(context.Background(), awsapi.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	world := &regions{calls: map[string]int{}}
+	cfg.AWS.HTTPClient, cfg.Log = world, slog.New(slog.DiscardHandler)
+	fetcher, err := provider.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fetcher, world
+}
+
+// set gives every region the same delay.
+func (w *regions) set(delay time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = map[string]time.Duration{region: delay, second: delay}
+}
+
 // BENCH.md, black hole: a region that hangs costs one attempt's time-out, or a second where the other answers.
 func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 	const quick = 20 * time.Millisecond
@@ -73,25 +100,13 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 			[]time.Duration{5 * time.Second, quick, 5 * time.Second}, []string{second, region, second}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-			cfg, err := awsapi.Load(context.Background(), awsapi.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			world := &regions{calls: map[string]int{}}
-			cfg.HTTPClient = world
 			now := time.Now()
-			fetcher, err := provider.New(provider.Config{AWS: cfg, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
-			if err != nil {
-				t.Fatal(err)
-			}
+			fetcher, world := fetcherOf(t, provider.Config{Now: func() time.Time { return now }})
 			var objects strings.Builder
 			for i := range tt.objects {
 				objects.WriteString(secret(fmt.Sprint("secret-", i)))
 			}
 			class := parse(t, objects.String(), withSecond)
-			user := session{credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", "")}
 			synctest.Test(t, func(t *testing.T) {
 				var took []time.Duration
 				var from []string
@@ -101,7 +116,7 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 					world.mu.Unlock()
 					began := time.Now()
 					name := fmt.Sprint("volume ", i)
-					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: class, Credentials: user})
+					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: class, Credentials: someone})
 					took = append(took, time.Since(began))
 					served := ""
 					if err == nil {
@@ -121,6 +136,73 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 				if n := len(tt.mounts) * tt.objects; world.calls[region] > n || world.calls[second] > n {
 					t.Errorf("calls %v, want at most %d to either", world.calls, n)
 				}
+			})
+		})
+	}
+}
+
+// DESIGN.md, Freshness: AWS away. The reads of a region that accepts and never answers take all their attempts; a pod
+// whose values are known does not wait for that, nor do those that come after it wait as long.
+func TestDesign_Stale_PatienceWithOneRegion(t *testing.T) {
+	const quick, budget = 20 * time.Millisecond, time.Minute
+	type step struct {
+		delay time.Duration
+		pods  int // at once
+		took  time.Duration
+		stale bool
+	}
+	for _, tt := range []struct {
+		name     string
+		maxStale time.Duration
+		steps    []step
+	}{
+		{"it hangs, then answers, then hangs", time.Hour, []step{
+			{hang, 1, 10 * time.Second, true}, {hang, 1, time.Second, true}, {quick, 1, quick, false}, {hang, 1, 10 * time.Second, true},
+		}},
+		{"it is slow", time.Hour, []step{{4900 * time.Millisecond, 1, 4900 * time.Millisecond, false}, {4900 * time.Millisecond, 1, 4900 * time.Millisecond, false}}},
+		// One volume's reads would take all places for longer than a mount may take.
+		{"it hangs for many pods", time.Hour, []step{{hang, 30, 10 * time.Second, true}, {hang, 30, time.Second, true}}},
+		{"nothing may be served stale", 0, []step{{hang, 1, budget, false}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := time.Now()
+			fetcher, world := fetcherOf(t, provider.Config{MaxStale: tt.maxStale, Now: func() time.Time { return now }})
+			var objects strings.Builder
+			for i := range 20 {
+				objects.WriteString(secret(fmt.Sprint("secret-", i)))
+			}
+			class := parse(t, objects.String(), nil)
+			synctest.Test(t, func(t *testing.T) {
+				mount := func(account, volume string) (provider.Result, error) {
+					ctx, cancel := context.WithTimeout(t.Context(), budget)
+					defer cancel()
+					return fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(account), Volume: volume, Class: class, Credentials: someone})
+				}
+				world.set(quick)
+				for i := range 30 {
+					if _, err := mount(fmt.Sprint("account ", i), fmt.Sprint("volume ", i)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for n, s := range tt.steps {
+					now = now.Add(2 * time.Second)
+					world.set(s.delay)
+					var all sync.WaitGroup
+					for i := range s.pods {
+						all.Go(func() {
+							began := time.Now()
+							result, err := mount(fmt.Sprint("account ", i), fmt.Sprintf("volume %d of step %d", i, n))
+							if took := time.Since(began); took != s.took {
+								t.Errorf("step %d: the mount took %v, want %v", n, took, s.took)
+							}
+							if refused := s.took == budget; refused != (err != nil) || (result.Stale == 20) != s.stale {
+								t.Errorf("step %d: %d stale values and error %v", n, result.Stale, err)
+							}
+						})
+					}
+					all.Wait()
+				}
+				time.Sleep(2 * budget) // until nothing moves
 			})
 		})
 	}

@@ -22,7 +22,7 @@ const readsPerVolume = 24
 type flight struct {
 	key     key
 	started time.Time
-	hurried bool // it ends within the patience that one of two regions is given
+	hurried bool // it ends early, as something else can stand in for it
 	landed  chan struct{}
 	value   value
 	err     error
@@ -40,6 +40,8 @@ type want struct {
 	known  record
 	err    error
 	flight *flight
+
+	hurries bool // something else can stand in for what flight brings
 }
 
 // claim decides for each key, at one moment, whether memory serves it, whether a read under way does,
@@ -51,16 +53,17 @@ func (f *Fetcher) claim(ctx context.Context, req Request, keys []key, v visit) [
 	defer f.mu.Unlock()
 	for i, k := range keys {
 		known := f.memory.record(k)
-		wants[i] = want{key: k, known: known}
+		hurries := known.hurries(v, f.now(), f.maxStale)
+		wants[i] = want{key: k, known: known, hurries: hurries}
 		under := f.flights[k]
 		switch {
 		case known.serves(v, k.pinned()):
 		case known.backedOff(v):
 			wants[i].err = known.err
-		case under != nil && joins(under.started, under.hurried, v):
+		case under != nil && joins(under.started, under.hurried, hurries, v):
 			wants[i].flight = under
 		default:
-			fl := &flight{key: k, started: f.now(), hurried: v.failover, landed: make(chan struct{})}
+			fl := &flight{key: k, started: f.now(), hurried: hurries, landed: make(chan struct{})}
 			f.flights[k] = fl
 			wants[i].flight = fl
 			begun = append(begun, fl)
@@ -98,29 +101,35 @@ func (f *Fetcher) try(ctx context.Context, req Request, v visit, flights []*flig
 		return err
 	}
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil })
-	var regions errgroup.Group
+	var parts errgroup.Group
 	for _, region := range req.Class.Regions() {
-		there := slices.DeleteFunc(slices.Clone(flights), func(fl *flight) bool { return fl.key.region != region })
-		if len(there) > 0 {
-			regions.Go(func() (panicked error) {
+		for _, hurried := range []bool{true, false} {
+			part := slices.DeleteFunc(slices.Clone(flights), func(fl *flight) bool { return fl.key.region != region || fl.hurried != hurried })
+			if len(part) == 0 {
+				continue
+			}
+			parts.Go(func() (panicked error) {
 				defer fault.Recover(&panicked)
-				return f.readIn(ctx, credentials, region, there, v)
+				return f.readIn(ctx, credentials, region, hurried, part, v)
 			})
 		}
 	}
-	return regions.Wait()
+	return parts.Wait()
 }
 
-// readIn reads and lands flights to one region. Its error is a panic.
-func (f *Fetcher) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, flights []*flight, v visit) error {
+// readIn reads and lands flights to one region, all of them hurried or none. Its error is a panic.
+func (f *Fetcher) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, hurried bool, flights []*flight, v visit) error {
+	timeUp := func() bool { return false }
+	if hurried {
+		mount := ctx
+		short, cancel := context.WithTimeout(mount, f.patienceWith(region, v))
+		defer cancel()
+		ctx, timeUp = short, func() bool { return short.Err() != nil && mount.Err() == nil }
+	}
+	defer func() { f.listen(region, timeUp(), flights) }()
 	places := readsPerVolume
 	if v.failover {
 		places /= 2
-		mount := ctx
-		hurried, cancel := context.WithTimeout(mount, f.patienceWith(region))
-		defer cancel()
-		defer func() { f.listen(region, hurried.Err() != nil && mount.Err() == nil, flights) }()
-		ctx = hurried
 	}
 	var group errgroup.Group
 	group.SetLimit(places)
@@ -141,12 +150,20 @@ func (f *Fetcher) readIn(ctx context.Context, credentials aws.CredentialsProvide
 	return group.Wait()
 }
 
-// patienceWith is how long the reads of a region may take where the volume has a second one.
-func (f *Fetcher) patienceWith(region string) time.Duration {
-	if f.silent.knows(region) {
-		return min(f.patience, shortPatience)
+// patienceFor is how long the hurried reads of a region may take.
+func (f *Fetcher) patienceFor(v visit) time.Duration {
+	if v.failover {
+		return f.patience
 	}
-	return f.patience
+	return stalePatience
+}
+
+// patienceWith is the same of a region that may be silent.
+func (f *Fetcher) patienceWith(region string, v visit) time.Duration {
+	if f.silent.knows(region) {
+		return min(f.patienceFor(v), shortPatience)
+	}
+	return f.patienceFor(v)
 }
 
 // listen notes whether a region is silent: its time is up, and not one of flights came back with anything.

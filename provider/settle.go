@@ -58,18 +58,14 @@ func (f *Fetcher) settle(ctx context.Context, req Request, p fetchPlan, v visit)
 	return values, sources, nil
 }
 
-// await waits for the answers to wants.
+// await waits for the answers to wants, which are of one region.
 func (f *Fetcher) await(ctx context.Context, wants []want, v visit) []answer {
-	hurried := ctx // for reads that were begun for a volume with one region, and may take longer than v can wait
-	if v.failover {
-		var cancel context.CancelFunc
-		hurried, cancel = context.WithTimeout(ctx, f.patience+grace)
-		defer cancel()
-	}
+	bounded, cancel := context.WithTimeout(ctx, f.patienceFor(v)+grace) // for reads that were begun by others, who wait longer than v
+	defer cancel()
 	answers := make([]answer, len(wants))
 	for i, w := range wants {
-		if w.flight != nil && !w.flight.hurried {
-			answers[i] = w.await(hurried)
+		if w.flight != nil && w.hurries && !w.flight.hurried {
+			answers[i] = w.await(bounded)
 		} else {
 			answers[i] = w.await(ctx)
 		}
