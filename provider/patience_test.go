@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,8 +166,9 @@ func TestDesign_Stale_PatienceWithOneRegion(t *testing.T) {
 		{"nothing may be served stale", 0, []step{{hang, 1, budget, false}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			now := time.Now()
-			fetcher, world := fetcherOf(t, provider.Config{MaxStale: tt.maxStale, Now: func() time.Time { return now }})
+			var passed atomic.Int64 // seconds of the fetcher's clock
+			start := time.Now()
+			fetcher, world := fetcherOf(t, provider.Config{MaxStale: tt.maxStale, Now: func() time.Time { return start.Add(time.Duration(passed.Load()) * time.Second) }})
 			var objects strings.Builder
 			for i := range 20 {
 				objects.WriteString(secret(fmt.Sprint("secret-", i)))
@@ -185,7 +187,8 @@ func TestDesign_Stale_PatienceWithOneRegion(t *testing.T) {
 					}
 				}
 				for n, s := range tt.steps {
-					now = now.Add(2 * time.Second)
+					synctest.Wait()
+					passed.Add(2)
 					world.set(s.delay)
 					var all sync.WaitGroup
 					for i := range s.pods {
