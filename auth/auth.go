@@ -157,9 +157,9 @@ func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, wi
 		Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount,
 		AssumeRoleARN: wish.AssumeRoleARN, ExternalID: wish.ExternalID,
 	}
-	audience := audienceSTS
+	audience := AudienceSTS
 	if wish.PodIdentity {
-		audience = audienceEKS
+		audience = AudienceEKS
 	}
 	token, err := tokens.forPod(audience, pod, a.now())
 	if err != nil {

@@ -80,9 +80,9 @@ func FuzzParseClaims(f *testing.F) {
 // is: accepted is only what names the pod and has not expired.
 func FuzzParseTokens(f *testing.F) {
 	for _, payload := range claimTexts {
-		f.Add(audienceSTS, `{"alg":"RS256"}`, payload, "signature", "")
+		f.Add(AudienceSTS, `{"alg":"RS256"}`, payload, "signature", "")
 	}
-	f.Add(audienceEKS, "h", goodClaims, "s", "")
+	f.Add(AudienceEKS, "h", goodClaims, "s", "")
 	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":"secret-secret-secret","expirationTimestamp":"2026-03-01T13:00:00Z"}}`)
 	f.Add("", "", "", "", `{"sts.amazonaws.com":{"token":7}}`)
 	f.Add("", "", "", "", `["sts.amazonaws.com"]`)
@@ -109,17 +109,17 @@ func FuzzParseTokens(f *testing.F) {
 			t.Fatalf("tokens print as %s", shown)
 		}
 		node := tokens.Node()
-		got, err := tokens.forPod(audienceSTS, fuzzPod, now)
-		c, _ := parseClaims(tokens[audienceSTS].raw)
+		got, err := tokens.forPod(AudienceSTS, fuzzPod, now)
+		c, _ := parseClaims(tokens[AudienceSTS].raw)
 		if err != nil {
 			if strings.ContainsAny(err.Error(), "\r\n") {
 				t.Errorf("the error is more than one line: %q", err)
 			}
 			// Whose token it is stands in the message, and may be spelled like any other part of it.
-			checkNoPiece(t, err.Error(), token, fault.Quote(c.Subject)+fuzzPod.subject()+audienceSTS)
+			checkNoPiece(t, err.Error(), token, fault.Quote(c.Subject)+fuzzPod.subject()+AudienceSTS)
 			return
 		}
-		if c.Subject != fuzzPod.subject() || c.Expires <= float64(now.Unix()) || got.raw != tokens[audienceSTS].raw {
+		if c.Subject != fuzzPod.subject() || c.Expires <= float64(now.Unix()) || got.raw != tokens[AudienceSTS].raw {
 			t.Errorf("accepted the token of %q that expires at %v, on node %q", c.Subject, c.Expires, node)
 		}
 	})

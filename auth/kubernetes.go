@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// roleAnnotation names the role of a ServiceAccount (EKS User Guide, "Assign IAM roles to Kubernetes service accounts").
-	roleAnnotation = "eks.amazonaws.com/role-arn"
+	// RoleAnnotation is the annotation that names the role of a ServiceAccount (EKS User Guide, "Assign IAM roles to Kubernetes service accounts").
+	RoleAnnotation = "eks.amazonaws.com/role-arn"
 	// regionLabel names the region of a node (Kubernetes, "Well-Known Labels").
 	regionLabel = "topology.kubernetes.io/region"
 )
@@ -36,18 +36,18 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 		return "", apiFault(err, "cannot read ServiceAccount "+name, "serviceaccounts",
 			"or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission")
 	}
-	role, annotated := account.Annotations[roleAnnotation]
+	role, annotated := account.Annotations[RoleAnnotation]
 	switch {
 	case !annotated || role == "":
 		return "", &fault.Error{
 			Kind: fault.Identity, What: "no IAM role for ServiceAccount " + name,
-			Why:  "it has no annotation " + roleAnnotation,
-			Hint: fmt.Sprintf("kubectl annotate serviceaccount -n %s %s %s=ROLE_ARN, or set roleArn in the SecretProviderClass", pod.Namespace, pod.ServiceAccount, roleAnnotation),
+			Why:  "it has no annotation " + RoleAnnotation,
+			Hint: fmt.Sprintf("kubectl annotate serviceaccount -n %s %s %s=ROLE_ARN, or set roleArn in the SecretProviderClass", pod.Namespace, pod.ServiceAccount, RoleAnnotation),
 		}
 	case !awsapi.ValidRoleARN(role):
 		return "", &fault.Error{
 			Kind: fault.Identity, What: "no usable IAM role for ServiceAccount " + name,
-			Why:  "its annotation " + roleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",
+			Why:  "its annotation " + RoleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",
 			Hint: "it looks like arn:aws:iam::123456789012:role/payment-role",
 		}
 	}

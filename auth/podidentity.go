@@ -214,7 +214,7 @@ func agentFault(id Identity, token Token, status int, body []byte) error {
 	case e.Code == "ResourceNotFoundException":
 		e.Hint = fmt.Sprintf("aws eks create-pod-identity-association --cluster-name CLUSTER --namespace %s --service-account %s --role-arn ROLE_ARN", id.Namespace, id.ServiceAccount)
 	case e.Code == "AccessDeniedException":
-		e.Hint = "let the trust policy of the associated role allow sts:AssumeRole and sts:TagSession to the service " + audienceEKS
+		e.Hint = "let the trust policy of the associated role allow sts:AssumeRole and sts:TagSession to the service " + AudienceEKS
 	case e.Code == "ExpiredTokenException", strings.Contains(e.Message, "token is expired"):
 		e.Hint = "compare the clock of the node with that of the API server"
 	case e.Code == "InvalidTokenException":

@@ -13,10 +13,10 @@ import (
 	"secrets-provider-aws/provider/fault"
 )
 
-// Audiences of tokens (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").
+// The audiences of tokens that pods get credentials for (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").
 const (
-	audienceSTS = "sts.amazonaws.com"
-	audienceEKS = "pods.eks.amazonaws.com"
+	AudienceSTS = "sts.amazonaws.com"
+	AudienceEKS = "pods.eks.amazonaws.com"
 )
 
 // maxToken is the most that STS takes (AssumeRoleWithWebIdentity, WebIdentityToken).

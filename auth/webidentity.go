@@ -68,12 +68,12 @@ func webIdentityHint(token Token) func(code, message string) string {
 		switch code {
 		case "AccessDenied":
 			return fmt.Sprintf("check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider %s with sub = %s and aud = %s",
-				issuer, token.claims.Subject, audienceSTS)
+				issuer, token.claims.Subject, AudienceSTS)
 		case "InvalidIdentityToken":
 			if strings.Contains(message, "verification key") {
 				return "the issuer " + issuer + " does not publish the key that signed the token; compare its JWKS with the API server's"
 			}
-			return fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, audienceSTS)
+			return fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, AudienceSTS)
 		case "ExpiredTokenException":
 			return "compare the clock of the node with that of AWS"
 		case "IDPCommunicationError":

@@ -112,14 +112,11 @@ func (c Class) checkRegion(r *report) {
 	checkARNRegions(c.Objects, c.Region, r)
 }
 
-// A region becomes a part of host names, so only what can stand there may pass.
-var regionRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 func parseRegion(param, region, defaultRegion string, r *report) string {
 	if region == "" {
 		return defaultRegion
 	}
-	if !regionRE.MatchString(region) {
+	if !awsapi.ValidRegion(region) {
 		r.fault(param, position{}, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(region))
 		return ""
 	}

@@ -108,26 +108,23 @@ func (p fetchPlan) keys(i int) []key {
 }
 
 func plan(owner Owner, class Class) fetchPlan {
-	type pair struct{ primary, failover key }
+	type pair struct{ primary, failover read }
 	p := fetchPlan{of: make([]int, len(class.Objects))}
 	seen := make(map[pair]int, len(class.Objects))
 	for i, o := range class.Objects {
 		var both pair
-		both.primary = key{owner: owner, region: class.Region, read: read{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}}
-		if class.FailoverRegion != "" {
-			both.failover = both.primary
-			both.failover.region = class.FailoverRegion
-			if other := o.Failover; other != nil {
-				both.failover.name, both.failover.version, both.failover.label = other.Name, other.Version, other.Label
-			}
+		both.primary = read{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}
+		both.failover = both.primary
+		if other := o.Failover; other != nil && class.FailoverRegion != "" {
+			both.failover.name, both.failover.version, both.failover.label = other.Name, other.Version, other.Label
 		}
 		at, ok := seen[both]
 		if !ok {
 			at = len(p.primary)
 			seen[both] = at
-			p.primary = append(p.primary, both.primary)
+			p.primary = append(p.primary, key{owner: owner, region: class.Region, read: both.primary})
 			if class.FailoverRegion != "" {
-				p.failover = append(p.failover, both.failover)
+				p.failover = append(p.failover, key{owner: owner, region: class.FailoverRegion, read: both.failover})
 			}
 		}
 		p.of[i] = at

@@ -153,9 +153,11 @@ func (r record) failed(err error, asked, now time.Time) record {
 		return r
 	}
 	r.err = err
-	r.failures++
-	wait := min(firstBackOff<<min(r.failures-1, 10), maxBackOff)
-	r.retry = now.Add(scale(wait, spread()))
+	if !now.Before(r.retry) { // first mounts fail in between: they say nothing new of how long it lasts
+		r.failures++
+		wait := min(firstBackOff<<min(r.failures-1, 10), maxBackOff)
+		r.retry = now.Add(scale(wait, spread()))
+	}
 	if !transient(err) {
 		r.refused = asked
 		return r.emptied()

@@ -67,7 +67,7 @@ func (f *Fetcher) readParameters(ctx context.Context, credentials aws.Credential
 		WithDecryption: aws.Bool(true),
 	}, func(o *ssm.Options) { o.Credentials = credentials })
 	if err != nil {
-		err = readFault(err, whatTogether(reads), region, SSMParameter.action())
+		err = readFault(err, whatTogether(reads), region, SSMParameter.Action())
 		for i := range answers {
 			answers[i].err = err
 		}

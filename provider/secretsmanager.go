@@ -22,7 +22,7 @@ func (f *Fetcher) readSecret(ctx context.Context, credentials aws.CredentialsPro
 		VersionStage: optional(r.label),
 	}, func(o *secretsmanager.Options) { o.Credentials = credentials })
 	if err != nil {
-		return answer{err: readFault(err, r.what(), region, r.kind.action())}
+		return answer{err: readFault(err, r.what(), region, r.kind.Action())}
 	}
 	return secretAnswer(r, region, out.SecretString, out.SecretBinary, out.VersionId)
 }
@@ -67,7 +67,7 @@ func (f *Fetcher) readSecrets(ctx context.Context, credentials aws.CredentialsPr
 		} else if at := slices.IndexFunc(out.Errors, func(e types.APIErrorType) bool { return aws.ToString(e.SecretId) == r.name }); at >= 0 {
 			e := out.Errors[at]
 			refused := &smithy.GenericAPIError{Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message)}
-			answers[i].err = readFault(refused, r.what(), region, r.kind.action())
+			answers[i].err = readFault(refused, r.what(), region, r.kind.Action())
 		} else {
 			answers[i] = f.readSecret(ctx, credentials, region, r)
 		}
@@ -118,8 +118,8 @@ func readFault(err error, what, region, action string) error {
 	return e
 }
 
-// action is the one permission that reading such an object takes.
-func (t Type) action() string {
+// Action is the one permission that reading such an object takes.
+func (t Type) Action() string {
 	if t == SSMParameter {
 		return "ssm:GetParameters"
 	}

@@ -13,6 +13,12 @@ var roleARNRE = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\x21-\x
 // bound in the expression it would take 350 KiB.
 const maxRolePath = 576
 
+// A region becomes a part of host names, so only what can stand there may pass.
+var regionRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ValidRegion reports whether region has the shape of an AWS region's name.
+func ValidRegion(region string) bool { return regionRE.MatchString(region) }
+
 // ValidRoleARN reports whether arn has the shape of an IAM role's ARN.
 func ValidRoleARN(arn string) bool {
 	_, path, _ := strings.Cut(arn, ":role/")

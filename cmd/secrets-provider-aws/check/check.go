@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/awsapi"
 )
 
 // Options are what the manifests do not say.
@@ -21,14 +22,13 @@ type Options struct {
 }
 
 var (
-	regionRE  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	accountRE = regexp.MustCompile(`^[0-9]{12}$`)
 	issuerRE  = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]+)?$`)
 )
 
 func (o Options) check() error {
 	var errs []error
-	if o.Region != "" && !regionRE.MatchString(o.Region) {
+	if o.Region != "" && !awsapi.ValidRegion(o.Region) {
 		errs = append(errs, fmt.Errorf("--region %q is not the name of an AWS region, such as eu-west-1", o.Region))
 	}
 	if o.Account != "" && !accountRE.MatchString(o.Account) {

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"secrets-provider-aws/auth"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/awsapi"
 )
@@ -184,14 +185,14 @@ func (j *judge) sameNames() {
 func (j *judge) account(a *account) {
 	if a.role.value == nil {
 		for _, f := range fields(get(a.node, "metadata", "annotations").value) {
-			if near := provider.DidYouMean(f.key.Value, []string{roleAnnotation}); near != "" {
+			if near := provider.DidYouMean(f.key.Value, []string{auth.RoleAnnotation}); near != "" {
 				j.add(Error, a.at(f.key), a.object, "metadata.annotations", "%s is not the annotation that names a role%s", quote(f.key.Value), near)
 			}
 		}
 		return
 	}
 	if arn := text(a.role.value); !awsapi.ValidRoleARN(arn) {
-		j.add(Error, a.at(a.role.value), a.object, roleAnnotation, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", quote(arn))
+		j.add(Error, a.at(a.role.value), a.object, auth.RoleAnnotation, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", quote(arn))
 	}
 }
 
@@ -328,9 +329,9 @@ func (j *judge) identity(w *workload, v *volume) {
 	}
 	switch {
 	case a != nil && a.role.value == nil:
-		j.add(Error, a.place(), a.object, "", "has no annotation "+roleAnnotation+", "+neither, v.class.ref())
+		j.add(Error, a.place(), a.object, "", "has no annotation "+auth.RoleAnnotation+", "+neither, v.class.ref())
 	case a == nil && w.account == defaultAccount:
-		j.add(Warning, at, w.object, "serviceAccountName", "is default, which has no role of its own, "+neither+": give the pod a ServiceAccount with the annotation "+roleAnnotation, v.class.ref())
+		j.add(Warning, at, w.object, "serviceAccountName", "is default, which has no role of its own, "+neither+": give the pod a ServiceAccount with the annotation "+auth.RoleAnnotation, v.class.ref())
 	case a == nil:
 		j.add(Note, at, w.object, "serviceAccountName", "ServiceAccount %s is not among the manifests: whether it has a role is not checked", quote(qualified(w.namespace, w.account)))
 	}

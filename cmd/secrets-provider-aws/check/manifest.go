@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"secrets-provider-aws/auth"
 	"secrets-provider-aws/provider"
 )
 
@@ -15,7 +16,6 @@ const (
 	classGroup     = "secrets-store.csi.x-k8s.io"
 	driverName     = "secrets-store.csi.k8s.io"
 	providerName   = "aws"
-	roleAnnotation = "eks.amazonaws.com/role-arn"
 	defaultAccount = "default"
 	classAttribute = "secretProviderClass"
 )
@@ -118,7 +118,7 @@ func (m *manifests) collect(d *document, node *yaml.Node, nesting int, f *findin
 	case o.kind == classKind || group == classGroup && strings.HasPrefix(o.kind, "Secret") && o.kind != classKind+"PodStatus":
 		m.collectClass(o, version, f)
 	case o.kind == "ServiceAccount" && version == "v1":
-		m.accounts = append(m.accounts, &account{object: o, role: get(node, "metadata", "annotations", roleAnnotation)})
+		m.accounts = append(m.accounts, &account{object: o, role: get(node, "metadata", "annotations", auth.RoleAnnotation)})
 	default:
 		if spec := podSpec(o); spec != nil {
 			m.collectWorkload(o, spec, f)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
+	"secrets-provider-aws/auth"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/awsapi"
 )
@@ -347,8 +348,8 @@ func (r *role) role(o Options) Role {
 			permission.Statement = append(permission.Statement, Statement{Effect: "Allow", Action: actions, Resource: resources})
 		}
 	}
-	allow([]string{"secretsmanager:GetSecretValue"}, withoutCovered(r.secrets.list))
-	allow([]string{"ssm:GetParameters"}, r.parameters.list)
+	allow([]string{provider.SecretsManager.Action()}, withoutCovered(r.secrets.list))
+	allow([]string{provider.SSMParameter.Action()}, r.parameters.list)
 	for _, tags := range []bool{false, true} {
 		var to []string
 		for _, s := range r.steps.list {
@@ -379,7 +380,7 @@ func (r *role) trustPolicy(o Options) Policy {
 	policy := Policy{Version: policyVersion, Statement: []Statement{}}
 	switch r.mode {
 	case PodIdentity:
-		policy.Statement = append(policy.Statement, Statement{Effect: "Allow", Principal: &Principal{Service: "pods.eks.amazonaws.com"}, Action: stepActions(true)})
+		policy.Statement = append(policy.Statement, Statement{Effect: "Allow", Principal: &Principal{Service: auth.AudienceEKS}, Action: stepActions(true)})
 	case Assumed:
 		policy.Statement = r.trustOfRoles()
 	case WebIdentity:
@@ -392,7 +393,7 @@ func (r *role) trustPolicy(o Options) Policy {
 			Effect:    "Allow",
 			Principal: &Principal{Federated: "arn:" + r.partition + ":iam::" + r.or(r.account, unknownAccount) + ":oidc-provider/" + issuer},
 			Action:    oneOrMore{"sts:AssumeRoleWithWebIdentity"},
-			Condition: map[string]map[string]oneOrMore{"StringEquals": {issuer + ":aud": {"sts.amazonaws.com"}, issuer + ":sub": subjects}},
+			Condition: map[string]map[string]oneOrMore{"StringEquals": {issuer + ":aud": {auth.AudienceSTS}, issuer + ":sub": subjects}},
 		})
 	}
 	return policy
