@@ -213,6 +213,28 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 	}
 }
 
+// Files are written by the driver alone: no folder of the kubelet is mounted, only that of the sockets.
+func TestContractC12_NoFolderOfTheKubeletIsMounted(t *testing.T) {
+	text, err := os.ReadFile("manifests/secrets-provider-aws.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := objects(t, string(text))
+	at := slices.IndexFunc(all, func(o object) bool { return o.Kind == "DaemonSet" })
+	if at < 0 {
+		t.Fatal("the manifests have no DaemonSet")
+	}
+	var paths []string
+	for _, volume := range all[at].Spec.Template.Spec.Volumes {
+		if volume.HostPath != nil {
+			paths = append(paths, volume.HostPath.Path)
+		}
+	}
+	if want := []string{"/var/run/secrets-store-csi-providers"}; !slices.Equal(paths, want) {
+		t.Errorf("folders of the host %q, want %q", paths, want)
+	}
+}
+
 // object has the fields that the tests look at.
 type object struct {
 	Kind     string

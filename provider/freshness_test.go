@@ -254,7 +254,7 @@ func TestFreshnessBackOff(t *testing.T) {
 		if r.backedOff(visit{arrived: at, first: true}) {
 			t.Errorf("failure %d: a first mount was refused without asking", i+1)
 		}
-		if again := r.failed(&fault.Error{Kind: fault.Transient}, at, r.retry.Add(-1)); again.retry != r.retry || again.failures != r.failures {
+		if again := r.failed(&fault.Error{Kind: fault.Transient}, at, r.retry.Add(-1)); !again.retry.Equal(r.retry) || again.failures != r.failures {
 			t.Errorf("failure %d: a first mount that fails before the time makes republishes wait longer", i+1)
 		}
 		at = r.retry
