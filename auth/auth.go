@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"k8s.io/client-go/metadata"
 
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 )
 
 // Pod is the pod that a volume is mounted for, as the CSI driver names it.
@@ -99,7 +99,7 @@ type Wish struct {
 
 // Config is what New needs. AWS and Kubernetes are required.
 type Config struct {
-	AWS        aws.Config         // from awsapi.Load
+	AWS        aws.Config         // from awsclient.Load
 	Kubernetes metadata.Interface // used for `get` on serviceaccounts and nodes, nothing else
 	NodeName   string             // the node that the provider runs on; empty: as the pod's token names it
 	Agent      Agent              // the EKS Pod Identity agent; zero: as EKS installs it
@@ -109,7 +109,7 @@ type Config struct {
 // Authenticator identifies pods. One serves the whole process.
 type Authenticator struct {
 	kubernetes metadata.Interface
-	sts        *awsapi.Regional[*sts.Client]
+	sts        *awsclient.Regional[*sts.Client]
 	agent      *agent
 	nodeName   string
 	now        func() time.Time
@@ -138,7 +138,7 @@ func New(cfg Config) (*Authenticator, error) {
 	}
 	return &Authenticator{
 		kubernetes: cfg.Kubernetes,
-		sts: awsapi.NewRegional(func(region string) *sts.Client {
+		sts: awsclient.NewRegional(func(region string) *sts.Client {
 			return sts.NewFromConfig(cfg.AWS, func(o *sts.Options) { o.Region = region })
 		}),
 		agent:    newAgent(cfg.Agent, cfg.AWS.Retryer, cfg.Now),

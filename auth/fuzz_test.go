@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // fuzzPod is the pod whose tokens are fuzzed.

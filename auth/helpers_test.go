@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/awsapi"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/kubesim"
 )
@@ -56,7 +56,7 @@ func start(t testing.TB, sim *awssim.Sim, change ...func(*auth.Config)) *bed {
 	}
 	cfg := auth.Config{Now: func() time.Time { return now }}
 	var err error
-	if cfg.AWS, err = awsapi.Load(context.Background(), awsapi.Options{MaxAttempts: 1}); err != nil {
+	if cfg.AWS, err = awsclient.Load(context.Background(), awsclient.Options{MaxAttempts: 1}); err != nil {
 		t.Fatal(err)
 	}
 	b := &bed{t: t, aws: sim, kube: kubesim.Start(0)}

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"secrets-provider-aws/provider/awsapi"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
 )
 
 const (
@@ -44,7 +44,7 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 			Why:  "it has no annotation " + RoleAnnotation,
 			Hint: fmt.Sprintf("kubectl annotate serviceaccount -n %s %s %s=ROLE_ARN, or set roleArn in the SecretProviderClass", pod.Namespace, pod.ServiceAccount, RoleAnnotation),
 		}
-	case !awsapi.ValidRoleARN(role):
+	case !awsclient.ValidRoleARN(role):
 		return "", &fault.Error{
 			Kind: fault.Identity, What: "no usable IAM role for ServiceAccount " + name,
 			Why:  "its annotation " + RoleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 const roleAnnotation = "eks.amazonaws.com/role-arn"

@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // The audiences of tokens that pods get credentials for (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").

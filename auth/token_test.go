@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 func TestContractA_Tokens_OfTheDriver(t *testing.T) {

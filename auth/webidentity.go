@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // webIdentity gets temporary credentials of the role of id for its token, from STS of region.

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
 )
 

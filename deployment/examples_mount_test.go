@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"secrets-provider-aws/deployment"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/examples"
 	"secrets-provider-aws/test/rig"
@@ -27,7 +27,7 @@ import (
 func TestExamples_Mount(t *testing.T) {
 	for _, e := range slices.Concat(deployment.Examples(), deployment.Guides()) {
 		t.Run(e.Name, func(t *testing.T) {
-			r := rig.New(t, rig.Options{State: stateFor(e), TLS: true, AWS: awsapi.Options{MaxAttempts: 1}})
+			r := rig.New(t, rig.Options{State: stateFor(e), TLS: true, AWS: awsclient.Options{MaxAttempts: 1}})
 			if err := examples.Grant(r.AWS, e, awssim.OIDCProvider{Issuer: r.Issuer.URL()}); err != nil {
 				t.Fatal(err)
 			}

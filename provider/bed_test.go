@@ -12,9 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/provider/class"
 	"secrets-provider-aws/test/awssim"
 )
 
@@ -39,10 +40,10 @@ type session struct{ aws.CredentialsProvider }
 func (session) Forget() {}
 
 // fetchAs is a first mount of a volume that nobody has seen, by an owner of its own.
-func (b *bed) fetchAs(ctx context.Context, user aws.CredentialsProvider, class provider.Class) ([]provider.File, error) {
+func (b *bed) fetchAs(ctx context.Context, user aws.CredentialsProvider, spc class.Class) ([]provider.File, error) {
 	b.mounts++
 	name := fmt.Sprint("mount ", b.mounts)
-	result, err := b.fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(name), Volume: name, Class: class, Credentials: session{user}})
+	result, err := b.fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: session{user}})
 	return result.Files, err
 }
 
@@ -50,10 +51,10 @@ func (b *bed) fetchAs(ctx context.Context, user aws.CredentialsProvider, class p
 // attempt is not repeated.
 func start(t testing.TB, state awssim.State, policies ...awssim.Document) *bed {
 	t.Helper()
-	return startWith(t, state, awsapi.Options{MaxAttempts: 1}, policies...)
+	return startWith(t, state, awsclient.Options{MaxAttempts: 1}, policies...)
 }
 
-func startWith(t testing.TB, state awssim.State, options awsapi.Options, policies ...awssim.Document) *bed {
+func startWith(t testing.TB, state awssim.State, options awsclient.Options, policies ...awssim.Document) *bed {
 	t.Helper()
 	if policies == nil {
 		policies = []awssim.Document{readAll}
@@ -72,7 +73,7 @@ func startWith(t testing.TB, state awssim.State, options awsapi.Options, policie
 	} {
 		t.Setenv(name, value)
 	}
-	cfg, err := awsapi.Load(context.Background(), options)
+	cfg, err := awsclient.Load(context.Background(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"secrets-provider-aws/provider/class"
 )
 
 // benchParameters are those of a SecretProviderClass with 20 secrets, as plain as most are.
@@ -16,37 +18,37 @@ func benchParameters() map[string]string {
 	for i := range 20 {
 		fmt.Fprintf(&objects, "- objectName: prod/payments/secret-%d\n  objectType: secretsmanager\n", i)
 	}
-	return map[string]string{paramRegion: "ap-south-1", paramObjects: objects.String()}
+	return map[string]string{"region": "ap-south-1", "objects": objects.String()}
 }
 
-func benchClass(b *testing.B) Class {
+func benchClass(b *testing.B) class.Class {
 	b.Helper()
-	class, err := ParseClass(benchParameters(), "")
+	spc, err := class.Parse(benchParameters(), "")
 	if err != nil {
 		b.Fatal(err)
 	}
-	return class
+	return spc
 }
 
-func BenchmarkParseClass(b *testing.B) {
+func BenchmarkParse(b *testing.B) {
 	params := benchParameters()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := ParseClass(params, ""); err != nil {
+		if _, err := class.Parse(params, ""); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkPlan(b *testing.B) {
-	class := benchClass(b)
+	req := Request{Owner: "an identity", Class: benchClass(b)}
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = plan("an identity", class)
+		_ = newPlan(req)
 	}
 }
 
-// A republish within the refresh interval: all of it comes from memory.
+// A republish within the refresh interval: all of it comes from the cache.
 func BenchmarkFetchWarm(b *testing.B) {
 	f, err := New(Config{AWS: aws.Config{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -54,10 +56,10 @@ func BenchmarkFetchWarm(b *testing.B) {
 	}
 	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b)}
 	f.volumes.add(req.Volume)
-	for _, k := range plan(req.Owner, req.Class).primary {
-		f.memory.update(k, time.Hour, func(record) record {
+	for _, t := range newPlan(req).primary {
+		f.cache.update(t.key, time.Hour, func(record) record {
 			// From the future, so that it is fresh however long the benchmark runs.
-			return record{value: value{content: make([]byte, 64), version: "1"}, asked: time.Now().Add(time.Hour), spread: 1}
+			return record{value: value{content: make([]byte, 64), version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
 		})
 	}
 	b.ReportAllocs()
@@ -67,7 +69,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 			b.Fatal(err)
 		}
 		if result.Cached != len(req.Class.Objects) {
-			b.Fatalf("not served from memory: %+v", result.Sources)
+			b.Fatalf("not served from the cache: %+v", result.Sources)
 		}
 	}
 }

@@ -12,9 +12,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
-	"secrets-provider-aws/provider/fault"
 )
 
 // However a value is printed, logged or marshalled, alone or inside something, it does not show.
@@ -68,7 +68,7 @@ func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
 		t.Cleanup(server.Close)
 		t.Setenv("AWS_ENDPOINT_URL", server.URL)
 		t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-		cfg, err := awsapi.Load(t.Context(), awsapi.Options{MaxAttempts: 1})
+		cfg, err := awsclient.Load(t.Context(), awsclient.Options{MaxAttempts: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,6 +85,6 @@ func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
 		if files != nil {
 			t.Errorf("answer %s: files %v, want none", body, files)
 		}
-		wantError(t, err, fault.Transient, "cannot read "+what+" in ap-south-1: the answer holds no value: is a proxy in between?")
+		wantError(t, err, fault.Transient, "cannot read "+what+" in ap-south-1: the response holds no value: is a proxy in between?")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
 )
 
@@ -55,7 +55,7 @@ func TestContractB_JMESPath_FromAParameterAndABinary(t *testing.T) {
 
 // A null or missing result is an error, and none of them shows anything of the value.
 func TestContractC1_RealCauseInTheMessage_JMESPath(t *testing.T) {
-	const keys = " (compare it with the keys of the value; a key with a dash or a dot takes double quotes)"
+	const keys = " (compare it with the keys of the value; a key with a dash or a dot needs double quotes)"
 	for _, tt := range []struct {
 		name, value, expression string
 		kind                    fault.Kind
@@ -68,9 +68,9 @@ func TestContractC1_RealCauseInTheMessage_JMESPath(t *testing.T) {
 		{"dash read as an operator", `{"a-b":"SECRET"}`, `'a'.b`, fault.NotFound,
 			`cannot write file "out" from secret "db": jmesPath "'a'.b" selects nothing, or null` + keys},
 		{"not JSON", "SECRET", "password", fault.Content,
-			`cannot write file "out" from secret "db": the value is not JSON, so that jmesPath "password" cannot select from it (store JSON, or leave jmesPath out)`},
+			`cannot write file "out" from secret "db": the value is not JSON, so jmesPath "password" cannot select from it (store JSON, or leave jmesPath out)`},
 		{"JSON and more", `{"password":"SECRET"} SECRET`, "password", fault.Content,
-			`cannot write file "out" from secret "db": the value is not JSON, so that jmesPath "password" cannot select from it (store JSON, or leave jmesPath out)`},
+			`cannot write file "out" from secret "db": the value is not JSON, so jmesPath "password" cannot select from it (store JSON, or leave jmesPath out)`},
 		{"wrong type", `{"password":"SECRET"}`, "sum(password)", fault.Content,
 			`cannot write file "out" from secret "db": jmesPath "sum(password)" cannot be evaluated: the expression fails on this value: argument 1 of sum must be an array of numbers, not a string`},
 		{"too large", `{"password":"` + strings.Repeat("SECRET", 10_000) + `"}`, "[password,password,password,password,password,password,password,password,password,password,password,password,password,password,password,password,password,password]",
@@ -93,9 +93,9 @@ func TestContractC1_EveryJMESPathFaultIsNamed(t *testing.T) {
 	b.PutSecret(region, "db", `{"user":"app"}`)
 	b.PutSecret(region, "text", `text`)
 	e := b.refuse(jmes("db", "user=user", "port=port", "host=host") + jmes("text", "a=a"))
-	const keys = " (compare it with the keys of the value; a key with a dash or a dot takes double quotes)"
+	const keys = " (compare it with the keys of the value; a key with a dash or a dot needs double quotes)"
 	wantError(t, e, fault.NotFound, `3 failures: `+
 		`(1) cannot write file "port" from secret "db": jmesPath "port" selects nothing, or null`+keys+`; `+
 		`(2) cannot write file "host" from secret "db": jmesPath "host" selects nothing, or null`+keys+`; `+
-		`(3) cannot write file "a" from secret "text": the value is not JSON, so that jmesPath "a" cannot select from it (store JSON, or leave jmesPath out)`)
+		`(3) cannot write file "a" from secret "text": the value is not JSON, so jmesPath "a" cannot select from it (store JSON, or leave jmesPath out)`)
 }

@@ -1,49 +1,46 @@
+// Package provider gets the content of a volume: it reads the objects of a checked
+// SecretProviderClass (package class) from Secrets Manager and Parameter Store and makes files of
+// their values.
+//
+// A request takes one way through the files: fetch → plan → region → read (shared with others,
+// answered from the cache, or sent to AWS) → files. The rules of freshness and failover are pure
+// functions in freshness.go and failover.go.
+//
+// The package is given credentials. Who the pod is, is the business of package auth.
 package provider
 
 import (
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-
-	"secrets-provider-aws/provider/awsapi"
 )
 
 // Config is what New needs.
 type Config struct {
-	AWS aws.Config   // from awsapi.Load; required
+	AWS aws.Config   // from awsclient.Load; required
 	Log *slog.Logger // required
 
 	RefreshInterval time.Duration    // how old a value may be at a republish; 0: 2 min
 	MaxStale        time.Duration    // how old a value may be at a first mount while AWS is away; 0: never
-	CacheMaxBytes   int              // for values in memory; 0: 64 MiB
+	CacheMaxBytes   int              // for values in the cache; 0: 64 MiB
 	RegionTimeout   time.Duration    // for the reads of a region where a volume has a second one; 0: 5 s
 	BatchSecrets    bool             // read secrets with BatchGetSecretValue, which takes a permission of its own
 	Now             func() time.Time // time.Now where nil
 }
 
-// Fetcher reads the objects of volumes and remembers their values. One serves the whole process.
+// Fetcher reads the objects of volumes and caches their values. One serves the whole process.
 type Fetcher struct {
-	secrets    *awsapi.Regional[*secretsmanager.Client]
-	parameters *awsapi.Regional[*ssm.Client]
-	log        *slog.Logger
-	now        func() time.Time
-	interval   time.Duration
-	maxStale   time.Duration
-	patience   time.Duration
-	batch      bool
+	log      *slog.Logger
+	now      func() time.Time
+	interval time.Duration
+	maxStale time.Duration
 
-	volumes *recent // that were mounted
-	silent  *recent // regions that do not answer
-	memory  *memory
+	volumes *recentNames // that were mounted
+	cache   *cache
+	reads   *sharedReads
 	metrics *fetchMetrics
-
-	mu      sync.Mutex
-	flights map[key]*flight // reads under way, the newest for each key
 }
 
 // New makes a Fetcher, or says what cfg lacks.
@@ -64,9 +61,9 @@ func New(cfg Config) (*Fetcher, error) {
 		cfg.CacheMaxBytes = 64 << 20
 	}
 	if cfg.RegionTimeout == 0 {
-		cfg.RegionTimeout = onePatience
+		cfg.RegionTimeout = defaultRegionTimeout
 	}
-	memory, err := newMemory(cfg.CacheMaxBytes, cfg.Now)
+	cache, err := newCache(cfg.CacheMaxBytes, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -74,18 +71,16 @@ func New(cfg Config) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	silent, err := newSilent(cfg.Now)
+	breaker, err := newBreaker(cfg.RegionTimeout, cfg.Now)
 	if err != nil {
 		return nil, err
 	}
 	return &Fetcher{
-		secrets: awsapi.NewRegional(func(region string) *secretsmanager.Client {
-			return secretsmanager.NewFromConfig(cfg.AWS, func(o *secretsmanager.Options) { o.Region = region })
-		}),
-		parameters: awsapi.NewRegional(func(region string) *ssm.Client {
-			return ssm.NewFromConfig(cfg.AWS, func(o *ssm.Options) { o.Region = region })
-		}),
-		log: cfg.Log, now: cfg.Now, interval: cfg.RefreshInterval, maxStale: cfg.MaxStale, patience: cfg.RegionTimeout, batch: cfg.BatchSecrets,
-		volumes: volumes, silent: silent, memory: memory, metrics: newFetchMetrics(memory), flights: map[key]*flight{},
+		log: cfg.Log, now: cfg.Now, interval: cfg.RefreshInterval, maxStale: cfg.MaxStale,
+		volumes: volumes, cache: cache, metrics: newFetchMetrics(cache),
+		reads: &sharedReads{
+			cache: cache, breaker: breaker, backend: newBackend(cfg.AWS, cfg.BatchSecrets),
+			now: cfg.Now, maxStale: cfg.MaxStale, inFlight: map[key]*inFlightRead{},
+		},
 	}, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"secrets-provider-aws/provider/awsapi"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
 )
 
@@ -56,15 +56,15 @@ func TestContractC1_RealCauseInTheMessage_Secrets(t *testing.T) {
 		{"missing", nil, awssim.Fault{}, secret("b"), fault.NotFound,
 			`cannot read secret "b" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (` + notThere + `)`},
 		{"no such version", nil, awssim.Fault{}, secret("a") + "  objectVersion: 99999999-9999-9999-9999-999999999999\n", fault.NotFound,
-			`cannot read secret "a" version "99999999-9999-9999-9999-999999999999" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 99999999-9999-9999-9999-999999999999 [id] (the secret is there; check its versions and staging labels with describe-secret)`},
+			`cannot read secret "a" version "99999999-9999-9999-9999-999999999999" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 99999999-9999-9999-9999-999999999999 [id] (the secret exists; check its versions and staging labels with describe-secret)`},
 		{"no such label", nil, awssim.Fault{}, secret("a") + "  objectVersionLabel: AWSPENDING\n", fault.NotFound,
-			`cannot read secret "a" label "AWSPENDING" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSPENDING [id] (the secret is there; check its versions and staging labels with describe-secret)`},
+			`cannot read secret "a" label "AWSPENDING" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSPENDING [id] (the secret exists; check its versions and staging labels with describe-secret)`},
 		{"version and label that do not agree", nil, awssim.Fault{}, secret("a") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n", fault.Rejected,
 			`cannot read secret "a" version "` + versionOne + `" label "AWSCURRENT" in ap-south-1: InvalidRequestException: You provided a VersionStage that is not associated to the provided VersionId [id]`},
 		{"not allowed", []awssim.Document{awssim.AllowPolicy("*", "ssm:GetParameters")}, awssim.Fault{}, secret("a"), fault.Denied,
 			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` because no identity-based policy allows the secretsmanager:GetSecretValue action [id] (allow secretsmanager:GetSecretValue on it in a policy of the pod's role)`},
 		{"denied", []awssim.Document{readAll, deny}, awssim.Fault{}, secret("a"), fault.Denied,
-			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` with an explicit deny in an identity-based policy [id] (a policy denies it outright: an Allow does not help, the Deny has to go)`},
+			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` with an explicit deny in an identity-based policy [id] (a policy denies it explicitly: an Allow does not help, remove the Deny)`},
 		{"key not allowed", nil, awssim.Fault{Code: "AccessDeniedException", Message: "Access to KMS is not allowed"}, secret("a"), fault.Denied,
 			`cannot read secret "a" in ap-south-1: AccessDeniedException: Access to KMS is not allowed [id] (allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too)`},
 		{"key disabled", nil, awssim.Fault{Code: "DecryptionFailure", Message: "Secrets Manager can't decrypt the protected secret text using the provided KMS key."}, secret("a"), fault.Rejected,
@@ -136,7 +136,7 @@ func TestFetch_TransientFailuresAreRetried(t *testing.T) {
 		"throttled": {Code: "ThrottlingException"}, "500": {Status: 500}, "503": {Status: 503}, "cut": {Cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := startWith(t, awssim.State{}, awsapi.Options{MaxAttempts: 2})
+			b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 2})
 			id := b.PutSecret(region, "db", "v")
 			f.Count = 1
 			b.Inject(f)
@@ -148,7 +148,7 @@ func TestFetch_TransientFailuresAreRetried(t *testing.T) {
 
 // A denial is not: asking again would only cost.
 func TestFetch_DenialsAreNotRetried(t *testing.T) {
-	b := startWith(t, awssim.State{}, awsapi.Options{MaxAttempts: 4}, awssim.AllowPolicy("*", "ssm:GetParameters"))
+	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 4}, awssim.AllowPolicy("*", "ssm:GetParameters"))
 	if e := b.refuse(secret("db")); e.Kind != fault.Denied {
 		t.Errorf("kind %v, want %v", e.Kind, fault.Denied)
 	}
@@ -157,7 +157,7 @@ func TestFetch_DenialsAreNotRetried(t *testing.T) {
 
 // A region that hangs costs one attempt's time-out, and says so.
 func TestFetch_HangingAWSIsATransientFailure(t *testing.T) {
-	b := startWith(t, awssim.State{}, awsapi.Options{MaxAttempts: 1, AttemptTimeout: 200 * time.Millisecond})
+	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 1, AttemptTimeout: 200 * time.Millisecond})
 	b.Inject(awssim.Fault{Hang: true})
 	wantError(t, b.refuse(secret("db")), fault.Transient, `cannot read secret "db" in ap-south-1: no answer in time (the kubelet tries again by itself)`)
 }

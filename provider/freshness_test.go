@@ -1,14 +1,13 @@
 package provider
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -16,7 +15,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 // DESIGN.md, Freshness: first mounts, republishes and pinned versions.
 func TestFreshnessServes(t *testing.T) {
 	const interval = 2 * time.Minute
-	have := func(age time.Duration) record { return record{asked: noon.Add(-age), spread: 1} }
+	have := func(age time.Duration) record { return record{read: noon.Add(-age), spread: 1} }
 	tests := []struct {
 		name   string
 		r      record
@@ -37,9 +36,9 @@ func TestFreshnessServes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := visit{arrived: noon, first: tt.first, interval: interval}
-			if got := tt.r.serves(v, tt.pinned); got != tt.want {
-				t.Errorf("serves = %v, want %v", got, tt.want)
+			m := mount{arrived: noon, first: tt.first, interval: interval}
+			if got := tt.r.fresh(m, tt.pinned); got != tt.want {
+				t.Errorf("fresh = %v, want %v", got, tt.want)
 			}
 		})
 	}
@@ -52,97 +51,105 @@ func TestFreshnessSpread(t *testing.T) {
 			t.Fatalf("spread %v", s)
 		}
 	}
-	r := record{asked: noon.Add(-110 * time.Second), spread: 0.9}
-	if r.serves(visit{arrived: noon, interval: 2 * time.Minute}, false) {
+	r := record{read: noon.Add(-110 * time.Second), spread: 0.9}
+	if r.fresh(mount{arrived: noon, interval: 2 * time.Minute}, false) {
 		t.Error("a value older than its spread interval was served")
 	}
 }
 
-func TestFreshnessJoinsReadsUnderWay(t *testing.T) {
+func TestFreshnessJoinsReadsInFlight(t *testing.T) {
 	tests := []struct {
 		name    string
-		began   time.Duration // before the request arrived
-		hurried bool
-		v       visit
+		started time.Duration // before the request arrived
+		short   bool
+		m       mount
 		want    bool
 	}{
-		{"first mount, begun just before", time.Second, false, visit{first: true}, true},
-		{"first mount, begun earlier: it may carry the value before the change", time.Second + 1, false, visit{first: true}, false},
-		{"republish, begun earlier", 30 * time.Second, false, visit{}, true},
-		{"republish, begun more than an interval ago", 3 * time.Minute, false, visit{}, false},
-		{"hurried, for a volume with two regions", time.Second, true, visit{failover: true}, true},
-		{"hurried, for a volume with one: it gives up too early", time.Second, true, visit{}, false},
-		{"not hurried, for a volume with two regions", time.Second, false, visit{failover: true}, true},
+		{"first mount, started just before", time.Second, false, mount{first: true}, true},
+		{"first mount, started earlier: it may carry the value before the change", time.Second + 1, false, mount{first: true}, false},
+		{"republish, started earlier", 30 * time.Second, false, mount{}, true},
+		{"republish, started more than an interval ago", 3 * time.Minute, false, mount{}, false},
+		{"short timeout, for a volume with two regions", time.Second, true, mount{failover: true}, true},
+		{"short timeout, for a volume with one: it gives up too early", time.Second, true, mount{}, false},
+		{"full timeout, for a volume with two regions", time.Second, false, mount{failover: true}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.v.arrived, tt.v.interval = noon, 2*time.Minute
-			if got := joins(noon.Add(-tt.began), tt.hurried, tt.v.failover, tt.v); got != tt.want {
-				t.Errorf("joins = %v, want %v", got, tt.want)
+			tt.m.arrived, tt.m.interval = noon, 2*time.Minute
+			if got := mayJoin(noon.Add(-tt.started), tt.short, tt.m.failover, tt.m); got != tt.want {
+				t.Errorf("mayJoin = %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-// CONTRACT B, Failover, as a table of the two regions' answers.
+// The failover rule as a table of what the two regions gave: the values of a volume come from one of them.
 func TestFailoverChooses(t *testing.T) {
-	for _, primary := range append(fault.Kinds(), -1) { // -1: a value
-		for _, failover := range append(fault.Kinds(), -1, -2) { // -2: not asked
-			p, f := answerOf("primary", primary), answerOf("failover", failover)
-			if failover == -2 {
-				f = nil
-			}
-			got, errs := choose(p, f)
-			refuses := func(kind fault.Kind) bool { return kind >= 0 && kind != fault.Transient }
-			switch {
-			case refuses(primary):
-				if got != nil || len(errs) != 1 || errs[0] != p.err {
-					t.Errorf("%v and %v: %v, %v; want the primary's error alone", primary, failover, got, errs)
+	const none = fault.Kind(-1) // no failure: a value
+	kinds := append(fault.Kinds(), none)
+	for _, first := range kinds {
+		for _, second := range kinds {
+			for _, third := range append(kinds, -2) { // -2: the failover region was not read
+				primary := regionOf("primary", none, first, second)
+				var failover *regionValues
+				if third != -2 {
+					failover = regionOf("failover", none, third, none)
 				}
-			case refuses(failover):
-				if joined := fault.Join(errs); got != nil || fault.KindOf(joined) != failover || !errors.Is(joined, f.err) || p.err != nil && !errors.Is(joined, p.err) {
-					t.Errorf("%v and %v: %v, %v; want every error", primary, failover, got, errs)
-				}
-			case primary == -1:
-				if got != p || errs != nil {
-					t.Errorf("%v and %v: %v, %v; want the primary's value", primary, failover, got, errs)
-				}
-			case failover == -1:
-				if got != f || errs != nil {
-					t.Errorf("%v and %v: %v, %v; want the failover region's value", primary, failover, got, errs)
-				}
-			default:
-				if joined := fault.Join(errs); got != nil || fault.KindOf(joined) != fault.Transient || !errors.Is(joined, p.err) {
-					t.Errorf("%v and %v: %v, %v; want every error", primary, failover, got, errs)
+				refuses := func(kind fault.Kind) bool { return kind >= 0 && kind != fault.Transient }
+				name := fmt.Sprintf("primary region %v and %v, failover region %v", first, second, third)
+				got, errs := choose(primary, failover)
+				switch {
+				case first == none && second == none && !refuses(third):
+					if got != primary || errs != nil {
+						t.Errorf("%s: %v, %v; want the primary region", name, got, errs)
+					}
+				case !refuses(first) && !refuses(second) && third == none:
+					if got != failover || errs != nil {
+						t.Errorf("%s: %v, %v; want the failover region", name, got, errs)
+					}
+				default:
+					want := primary.errors()
+					if failover != nil && !refuses(first) && !refuses(second) {
+						want = slices.Concat(want, failover.errors())
+					}
+					if got != nil || !slices.Equal(errs, want) {
+						t.Errorf("%s: %v, %v; want the errors %v", name, got, errs, want)
+					}
 				}
 			}
 		}
 	}
 }
 
-func answerOf(region string, kind fault.Kind) *answer {
-	if kind < 0 {
-		return &answer{value: value{version: "1"}}
+// regionOf is a region that gave a value, or failed, for each of some objects.
+func regionOf(region string, kinds ...fault.Kind) *regionValues {
+	v := &regionValues{region: region}
+	for i, kind := range kinds {
+		r := response{value: value{version: "1"}}
+		if kind >= 0 {
+			r = response{err: &fault.Error{Kind: kind, Region: region, What: fmt.Sprint("object ", i)}}
+		}
+		v.responses = append(v.responses, r)
 	}
-	return &answer{err: &fault.Error{Kind: kind, Region: region}}
+	return v
 }
 
 // What is known of the failover region is not served once the primary has refused a later read.
 func TestFailoverOutdates(t *testing.T) {
 	denied := &fault.Error{Kind: fault.Denied}
-	read := func(age time.Duration) record { return record{asked: noon.Add(-age)} }
+	readAgo := func(age time.Duration) record { return record{read: noon.Add(-age)} }
 	refused := record{}.failed(denied, noon, noon)
 	for name, tt := range map[string]struct {
 		primary, failover record
 		want              bool
 	}{
-		"never refused":                          {record{}, read(time.Minute), false},
-		"refused after it was read":              {refused, read(time.Minute), true},
-		"refused as it was read":                 {refused, read(0), true},
-		"refused before it was read":             {refused, read(-time.Minute), false},
-		"refused, then failed":                   {refused.failed(&fault.Error{Kind: fault.Transient}, noon.Add(time.Second), noon), read(time.Minute), true},
-		"refused, then read":                     {refused.succeeded(value{}, noon.Add(time.Second)), read(time.Minute), false},
-		"refused, then a read that began before": {refused.succeeded(value{}, noon.Add(-time.Second)), read(time.Minute), true},
+		"never refused":                          {record{}, readAgo(time.Minute), false},
+		"refused after it was read":              {refused, readAgo(time.Minute), true},
+		"refused as it was read":                 {refused, readAgo(0), true},
+		"refused before it was read":             {refused, readAgo(-time.Minute), false},
+		"refused, then failed":                   {refused.failed(&fault.Error{Kind: fault.Transient}, noon.Add(time.Second), noon), readAgo(time.Minute), true},
+		"refused, then read":                     {refused.succeeded(value{}, noon.Add(time.Second)), readAgo(time.Minute), false},
+		"refused, then a read that began before": {refused.succeeded(value{}, noon.Add(-time.Second)), readAgo(time.Minute), true},
 	} {
 		if got := tt.primary.outdates(tt.failover); got != tt.want {
 			t.Errorf("%s: outdates = %v, want %v", name, got, tt.want)
@@ -150,55 +157,53 @@ func TestFailoverOutdates(t *testing.T) {
 	}
 }
 
-// A region that lets a mount's reads time out has little time from then on, until it answers or for half a minute.
-func TestFailoverSilence(t *testing.T) {
+// After a region let all reads of a request time out, it has little time, until it responds or for half a minute.
+func TestBreaker(t *testing.T) {
 	now := noon
-	f, err := New(Config{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	b, err := newBreaker(defaultRegionTimeout, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := &flight{err: fmt.Errorf("read: %w", context.DeadlineExceeded)}
-	refused := &flight{err: &fault.Error{Kind: fault.Denied}}
 	want := func(what string, d time.Duration) {
 		t.Helper()
-		if got := f.patienceWith("eu-west-1", visit{failover: true}); got != d {
-			t.Errorf("%s: patience of %v, want %v", what, got, d)
+		if got := b.shortTimeoutIn("eu-west-1", mount{failover: true}); got != d {
+			t.Errorf("%s: timeout %v, want %v", what, got, d)
 		}
 	}
 	want("at first", 5*time.Second)
-	f.listen("eu-west-1", false, []*flight{late})
-	want("the mount's time was up", 5*time.Second)
-	f.listen("eu-west-1", true, []*flight{late, refused})
-	want("some reads were answered", 5*time.Second)
-	f.listen("eu-west-1", true, []*flight{late, late})
-	want("no read was answered", time.Second)
+	b.record("eu-west-1", false, false)
+	want("the mount's own time was up", 5*time.Second)
+	b.record("eu-west-1", true, true)
+	want("some reads got a response", 5*time.Second)
+	b.record("eu-west-1", false, true)
+	want("no read got a response", time.Second)
 	now = now.Add(29 * time.Second)
 	want("29 s later", time.Second)
 	now = now.Add(3 * time.Second)
 	want("32 s later", 5*time.Second)
-	f.listen("eu-west-1", true, []*flight{late})
-	f.listen("eu-west-1", false, []*flight{{}})
-	want("it has answered", 5*time.Second)
-	f.patience = 100 * time.Millisecond
-	f.listen("eu-west-1", true, []*flight{late})
+	b.record("eu-west-1", false, true)
+	b.record("eu-west-1", true, false)
+	want("it has responded", 5*time.Second)
+	b.regionTimeout = 100 * time.Millisecond
+	b.record("eu-west-1", false, true)
 	want("never longer than otherwise", 100*time.Millisecond)
 }
 
 // DESIGN.md, Freshness: stale values, on transient failures only, on first mounts only, within --max-stale.
 func TestFreshnessStale(t *testing.T) {
-	known := record{asked: noon.Add(-30 * time.Minute)}
+	known := record{read: noon.Add(-30 * time.Minute)}
 	failure := func(kind fault.Kind) error { return &fault.Error{Kind: kind} }
 	for _, kind := range fault.Kinds() {
-		v := visit{arrived: noon, first: true}
-		if got, want := known.stale(v, failure(kind), noon, time.Hour), kind == fault.Transient; got != want {
+		m := mount{arrived: noon, first: true}
+		if got, want := known.stale(m, failure(kind), noon, time.Hour), kind == fault.Transient; got != want {
 			t.Errorf("first mount after a failure of kind %v: stale = %v, want %v", kind, got, want)
 		}
-		v.first = false
-		if known.stale(v, failure(kind), noon, time.Hour) {
+		m.first = false
+		if known.stale(m, failure(kind), noon, time.Hour) {
 			t.Errorf("republish after a failure of kind %v was served stale", kind)
 		}
 	}
-	first := visit{arrived: noon, first: true}
+	first := mount{arrived: noon, first: true}
 	if known.stale(first, failure(fault.Transient), noon, 29*time.Minute) {
 		t.Error("a value older than --max-stale was served")
 	}
@@ -213,12 +218,12 @@ func TestFreshnessStale(t *testing.T) {
 // A failure that is not transient takes the value away; a transient one leaves it.
 func TestFreshnessDenialTakesTheValueAway(t *testing.T) {
 	for _, kind := range fault.Kinds() {
-		known := record{value: value{content: Content("v")}, asked: noon.Add(-time.Minute), spread: 1}
+		known := record{value: value{content: Content("v")}, read: noon.Add(-time.Minute), spread: 1}
 		after := known.failed(&fault.Error{Kind: kind}, noon, noon)
-		if kept, want := !after.asked.IsZero(), kind == fault.Transient; kept != want {
+		if kept, want := !after.read.IsZero(), kind == fault.Transient; kept != want {
 			t.Errorf("after a failure of kind %v: value kept = %v, want %v", kind, kept, want)
 		}
-		if after.asked.IsZero() && after.value.content != nil {
+		if after.read.IsZero() && after.value.content != nil {
 			t.Errorf("after a failure of kind %v the content is still held", kind)
 		}
 	}
@@ -226,7 +231,7 @@ func TestFreshnessDenialTakesTheValueAway(t *testing.T) {
 
 // An old read that lands late changes nothing.
 func TestFreshnessLateReads(t *testing.T) {
-	newer := record{value: value{version: "2"}, asked: noon, spread: 1}
+	newer := record{value: value{version: "2"}, read: noon, spread: 1}
 	if got := newer.succeeded(value{version: "1"}, noon.Add(-time.Second)); got.value.version != "2" {
 		t.Errorf("an older read replaced version 2 by %s", got.value.version)
 	}
@@ -245,13 +250,13 @@ func TestFreshnessBackOff(t *testing.T) {
 		if wait < scale(want, 0.9) || wait > scale(want, 1.1) {
 			t.Errorf("failure %d: next try after %v, want %v ± 10 %%", i+1, wait, want)
 		}
-		if !r.backedOff(visit{arrived: r.retry.Add(-1)}) {
+		if !r.backedOff(mount{arrived: r.retry.Add(-1)}) {
 			t.Errorf("failure %d: a republish before the time asks AWS again", i+1)
 		}
-		if r.backedOff(visit{arrived: r.retry}) {
+		if r.backedOff(mount{arrived: r.retry}) {
 			t.Errorf("failure %d: a republish at the time does not ask AWS", i+1)
 		}
-		if r.backedOff(visit{arrived: at, first: true}) {
+		if r.backedOff(mount{arrived: at, first: true}) {
 			t.Errorf("failure %d: a first mount was refused without asking", i+1)
 		}
 		if again := r.failed(&fault.Error{Kind: fault.Transient}, at, r.retry.Add(-1)); !again.retry.Equal(r.retry) || again.failures != r.failures {

@@ -8,7 +8,7 @@ type fetchMetrics struct {
 	bytes  prometheus.GaugeFunc
 }
 
-func newFetchMetrics(m *memory) *fetchMetrics {
+func newFetchMetrics(c *cache) *fetchMetrics {
 	metrics := &fetchMetrics{
 		values: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "secrets_provider_aws_values_total",
@@ -17,7 +17,7 @@ func newFetchMetrics(m *memory) *fetchMetrics {
 		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "secrets_provider_aws_cache_bytes",
 			Help: "Memory that cached values take.",
-		}, m.bytes),
+		}, c.bytes),
 	}
 	metrics.count(Sources{})
 	return metrics

@@ -3,28 +3,27 @@ package provider
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/class"
 )
 
 // parametersPerCall is the most that GetParameters takes (Systems Manager API reference).
 const parametersPerCall = 10
 
-// batchParameters shares flights out to calls, each at most once per parameter: the answer names the
-// parameter, and only newer services say which version or label of it was meant.
-func batchParameters(flights []*flight) [][]*flight {
-	var batches [][]*flight
+// batchParameters shares the parameters at indexes of objects out to calls, each at most once per parameter:
+// the response names the parameter, and only newer services say which version or label of it they mean.
+func batchParameters(objects []object, indexes []int) [][]int {
+	var batches [][]int
 	var names []map[string]bool
-	for _, fl := range flights {
-		name := bareName(fl.key.name)
+	for _, i := range indexes {
+		name := class.BareName(objects[i].name)
 		fits := slices.IndexFunc(names, func(taken map[string]bool) bool {
 			return len(taken) < parametersPerCall && !taken[name]
 		})
@@ -33,74 +32,57 @@ func batchParameters(flights []*flight) [][]*flight {
 			batches = append(batches, nil)
 			names = append(names, map[string]bool{})
 		}
-		batches[fits] = append(batches[fits], fl)
+		batches[fits] = append(batches[fits], i)
 		names[fits][name] = true
 	}
 	return batches
 }
 
-// bareName is what a parameter's name and its ARN have in common.
-func bareName(name string) string {
-	if strings.HasPrefix(name, "arn:") {
-		_, name, _ = strings.Cut(name, ":parameter/")
+// selector is what GetParameters takes: name, name:version or name:label.
+func (o object) selector() string {
+	if part := cmp.Or(o.version, o.label); part != "" {
+		return o.name + ":" + part
 	}
-	return strings.TrimPrefix(name, "/")
-}
-
-// selector is how GetParameters is asked: name, name:version or name:label.
-func (r read) selector() string {
-	if part := cmp.Or(r.version, r.label); part != "" {
-		return r.name + ":" + part
-	}
-	return r.name
+	return o.name
 }
 
 // readParameters reads one batch.
-func (f *Fetcher) readParameters(ctx context.Context, credentials aws.CredentialsProvider, region string, reads []read) []answer {
-	names := make([]string, len(reads))
-	for i, r := range reads {
-		names[i] = r.selector()
+func (b *backend) readParameters(ctx context.Context, credentials aws.CredentialsProvider, region string, objects []object) []result {
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = o.selector()
 	}
-	answers := make([]answer, len(reads))
-	out, err := f.parameters.In(region).GetParameters(ctx, &ssm.GetParametersInput{
+	results := make([]result, len(objects))
+	out, err := b.parameters.In(region).GetParameters(ctx, &ssm.GetParametersInput{
 		Names:          names,
 		WithDecryption: aws.Bool(true),
-	}, func(o *ssm.Options) { o.Credentials = credentials })
+	}, func(options *ssm.Options) { options.Credentials = credentials })
 	if err != nil {
-		err = readFault(err, whatTogether(reads), region, SSMParameter.Action())
-		for i := range answers {
-			answers[i].err = err
+		err = readFault(err, whatTogether(objects), region, class.SSMParameter.Action())
+		for i := range results {
+			results[i].err = err
 		}
-		return answers
+		return results
 	}
-	answered := make(map[string]types.Parameter, len(out.Parameters))
+	found := make(map[string]types.Parameter, len(out.Parameters))
 	for _, p := range out.Parameters {
-		answered[bareName(aws.ToString(p.Name))] = p
+		found[class.BareName(aws.ToString(p.Name))] = p
 	}
-	for i, r := range reads {
-		p, ok := answered[bareName(r.name)]
+	for i, o := range objects {
+		p, ok := found[class.BareName(o.name)]
 		if !ok {
-			answers[i].err = &fault.Error{
-				Kind: fault.NotFound, What: r.what(), Region: region,
+			results[i].err = &fault.Error{
+				Kind: fault.NotFound, What: o.what(), Region: region,
 				Why:  "there is no such parameter, version or label",
 				Hint: "check the name with its leading slash, the version or label, the region and the account; names are case-sensitive",
 			}
 			continue
 		}
 		if p.Value == nil {
-			answers[i].err = noValue(r.what(), region)
+			results[i].err = noValue(o.what(), region)
 			continue
 		}
-		answers[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
+		results[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
 	}
-	return answers
-}
-
-// whatTogether names the objects of a call that failed as a whole: AWS's own message names the one it refused.
-func whatTogether(reads []read) string {
-	what := reads[0].what()
-	if len(reads) > 1 {
-		what += fmt.Sprintf(" and %d more with it", len(reads)-1)
-	}
-	return what
+	return results
 }

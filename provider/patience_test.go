@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 )
 
 // hang is the delay of a region that never answers.
@@ -57,7 +57,7 @@ func fetcherOf(t *testing.T, cfg provider.Config) (*provider.Fetcher, *regions) 
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 	var err error
-	if cfg.AWS, err = awsapi.Load(context.Background(), awsapi.Options{}); err != nil {
+	if cfg.AWS, err = awsclient.Load(context.Background(), awsclient.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	world := &regions{calls: map[string]int{}}
@@ -107,7 +107,7 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 			for i := range tt.objects {
 				objects.WriteString(secret(fmt.Sprint("secret-", i)))
 			}
-			class := parse(t, objects.String(), withSecond)
+			spc := parse(t, objects.String(), withSecond)
 			synctest.Test(t, func(t *testing.T) {
 				var took []time.Duration
 				var from []string
@@ -117,7 +117,7 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 					world.mu.Unlock()
 					began := time.Now()
 					name := fmt.Sprint("volume ", i)
-					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: class, Credentials: someone})
+					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: someone})
 					took = append(took, time.Since(began))
 					served := ""
 					if err == nil {
@@ -173,12 +173,12 @@ func TestDesign_Stale_PatienceWithOneRegion(t *testing.T) {
 			for i := range 20 {
 				objects.WriteString(secret(fmt.Sprint("secret-", i)))
 			}
-			class := parse(t, objects.String(), nil)
+			spc := parse(t, objects.String(), nil)
 			synctest.Test(t, func(t *testing.T) {
 				mount := func(account, volume string) (provider.Result, error) {
 					ctx, cancel := context.WithTimeout(t.Context(), budget)
 					defer cancel()
-					return fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(account), Volume: volume, Class: class, Credentials: someone})
+					return fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(account), Volume: volume, Class: spc, Credentials: someone})
 				}
 				world.set(quick)
 				for i := range 30 {

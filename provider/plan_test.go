@@ -5,90 +5,84 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"secrets-provider-aws/provider/class"
 )
 
-func parameter(name, version, label string) Object {
-	return Object{Type: SSMParameter, Name: name, Version: version, Label: label}
+func parameter(name, version, label string) class.Object {
+	return class.Object{Type: class.SSMParameter, Name: name, Version: version, Label: label}
 }
 
-func planOf(objects []Object) fetchPlan {
-	return plan("owner", Class{Region: "ap-south-1", Objects: objects})
+func planOf(objects []class.Object) plan {
+	return newPlan(Request{Owner: "owner", Class: class.Class{Region: "ap-south-1", Objects: objects}})
 }
 
-func readsOf(keys []key) []read {
-	reads := make([]read, len(keys))
-	for i, k := range keys {
-		reads[i] = k.read
+func readsOf(targets []target) []object {
+	reads := make([]object, len(targets))
+	for i, k := range targets {
+		reads[i] = k.object
 	}
 	return reads
 }
 
 func TestPlan_EqualReadsAreOne(t *testing.T) {
-	p := planOf([]Object{
-		{Type: SecretsManager, Name: "a"},
+	p := planOf([]class.Object{
+		{Type: class.SecretsManager, Name: "a"},
 		parameter("a", "", ""),
-		{Type: SecretsManager, Name: "a"}, // as 0
-		{Type: SecretsManager, Name: "a", Label: "AWSPREVIOUS"},
-		{Type: SecretsManager, Name: "a", Version: "AWSPREVIOUS"}, // a version, not a label
-		parameter("a", "", ""),                                    // as 1
+		{Type: class.SecretsManager, Name: "a"}, // as 0
+		{Type: class.SecretsManager, Name: "a", Label: "AWSPREVIOUS"},
+		{Type: class.SecretsManager, Name: "a", Version: "AWSPREVIOUS"}, // a version, not a label
+		parameter("a", "", ""),                                          // as 1
 		parameter("a", "1", ""),
-		{Type: SecretsManager, Name: "A"},
+		{Type: class.SecretsManager, Name: "A"},
 	})
-	if diff := cmp.Diff([]int{0, 1, 0, 2, 3, 1, 4, 5}, p.of); diff != "" {
+	if diff := cmp.Diff([]int{0, 1, 0, 2, 3, 1, 4, 5}, p.valueOf); diff != "" {
 		t.Errorf("reads of the objects (-want +got):\n%s", diff)
 	}
-	want := []read{
-		{kind: SecretsManager, name: "a"},
-		{kind: SSMParameter, name: "a"},
-		{kind: SecretsManager, name: "a", label: "AWSPREVIOUS"},
-		{kind: SecretsManager, name: "a", version: "AWSPREVIOUS"},
-		{kind: SSMParameter, name: "a", version: "1"},
-		{kind: SecretsManager, name: "A"},
+	want := []object{
+		{kind: class.SecretsManager, name: "a"},
+		{kind: class.SSMParameter, name: "a"},
+		{kind: class.SecretsManager, name: "a", label: "AWSPREVIOUS"},
+		{kind: class.SecretsManager, name: "a", version: "AWSPREVIOUS"},
+		{kind: class.SSMParameter, name: "a", version: "1"},
+		{kind: class.SecretsManager, name: "A"},
 	}
-	if diff := cmp.Diff(want, readsOf(p.primary), cmp.AllowUnexported(read{})); diff != "" {
+	if diff := cmp.Diff(want, readsOf(p.primary), cmp.AllowUnexported(object{})); diff != "" {
 		t.Errorf("reads (-want +got):\n%s", diff)
 	}
 }
 
 func TestPlan_FailoverRegion(t *testing.T) {
-	other := &Failover{Name: "a-copy", Version: "1", Label: "L"}
-	p := plan("owner", Class{Region: "ap-south-1", FailoverRegion: "eu-west-1", Objects: []Object{
-		{Type: SecretsManager, Name: "a", Version: "1"},
-		{Type: SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the failover region's may differ
-		{Type: SecretsManager, Name: "a", Version: "1"},                  // as 0
-	}})
-	in := func(region string, r read) key { return key{owner: "owner", region: region, read: r} }
-	a, copied := read{kind: SecretsManager, name: "a", version: "1"}, read{kind: SecretsManager, name: "a-copy", version: "1", label: "L"}
-	want := fetchPlan{
-		primary:  []key{in("ap-south-1", a), in("ap-south-1", a)},
-		failover: []key{in("eu-west-1", a), in("eu-west-1", copied)},
-		of:       []int{0, 1, 0},
+	other := &class.Failover{Name: "a-copy", Version: "1", Label: "L"}
+	p := newPlan(Request{Owner: "owner", Class: class.Class{Region: "ap-south-1", FailoverRegion: "eu-west-1", Objects: []class.Object{
+		{Type: class.SecretsManager, Name: "a", Version: "1"},
+		{Type: class.SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the failover region's may differ
+		{Type: class.SecretsManager, Name: "a", Version: "1"},                  // as 0
+	}}})
+	in := func(region string, o object) key { return key{owner: "owner", region: region, object: o} }
+	a, copied := object{kind: class.SecretsManager, name: "a", version: "1"}, object{kind: class.SecretsManager, name: "a-copy", version: "1", label: "L"}
+	primary := in("ap-south-1", a)
+	want := plan{
+		primary:  []target{{key: primary}, {key: primary}},
+		failover: []target{{key: in("eu-west-1", a), primary: &primary}, {key: in("eu-west-1", copied), primary: &primary}},
+		valueOf:  []int{0, 1, 0},
 	}
-	if diff := cmp.Diff(want, p, cmp.AllowUnexported(fetchPlan{}, key{}, read{})); diff != "" {
+	if diff := cmp.Diff(want, p, cmp.AllowUnexported(plan{}, target{}, key{}, object{})); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }
 
 // batches are the calls that reading the parameters takes, as indexes of their reads.
-func batches(p fetchPlan) [][]int {
-	var flights []*flight
-	at := map[*flight]int{}
-	for i, k := range p.primary {
-		if k.kind == SSMParameter {
-			fl := &flight{key: k}
-			flights = append(flights, fl)
-			at[fl] = i
+func batches(p plan) [][]int {
+	var objects []object
+	var indexes []int
+	for i, t := range p.primary {
+		objects = append(objects, t.object)
+		if t.kind == class.SSMParameter {
+			indexes = append(indexes, i)
 		}
 	}
-	var all [][]int
-	for _, batch := range batchParameters(flights) {
-		var indexes []int
-		for _, fl := range batch {
-			indexes = append(indexes, at[fl])
-		}
-		all = append(all, indexes)
-	}
-	return all
+	return batchParameters(objects, indexes)
 }
 
 func TestPlan_ParametersGoInTens(t *testing.T) {
@@ -96,7 +90,7 @@ func TestPlan_ParametersGoInTens(t *testing.T) {
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
 	}} {
-		var objects []Object
+		var objects []class.Object
 		for i := range n {
 			objects = append(objects, parameter(fmt.Sprintf("/p/%d", i), "", ""))
 		}
@@ -119,15 +113,15 @@ func TestPlan_AParameterStandsOnceInABatch(t *testing.T) {
 	const arn = "arn:aws:ssm:ap-south-1:123456789012:parameter/"
 	for _, tt := range []struct {
 		name    string
-		objects []Object
+		objects []class.Object
 		want    [][]int
 	}{
-		{"versions and labels of one", []Object{
+		{"versions and labels of one", []class.Object{
 			parameter("/a", "", ""), parameter("/a", "1", ""), parameter("/a", "", "prod"), parameter("/b", "", ""),
 		}, [][]int{{0, 3}, {1}, {2}}},
-		{"name and ARN of one", []Object{parameter("/app/a", "", ""), parameter(arn+"app/a", "", ""), parameter("/app/b", "", "")}, [][]int{{0, 2}, {1}}},
-		{"one level, with and without its slash", []Object{parameter("a", "", ""), parameter("/a", "", ""), parameter(arn+"a", "", "")}, [][]int{{0}, {1}, {2}}},
-		{"names that share an end", []Object{parameter("/x/a", "", ""), parameter("/y/a", "", ""), parameter("a", "", "")}, [][]int{{0, 1, 2}}},
+		{"name and ARN of one", []class.Object{parameter("/app/a", "", ""), parameter(arn+"app/a", "", ""), parameter("/app/b", "", "")}, [][]int{{0, 2}, {1}}},
+		{"one level, with and without its slash", []class.Object{parameter("a", "", ""), parameter("/a", "", ""), parameter(arn+"a", "", "")}, [][]int{{0}, {1}, {2}}},
+		{"names that share an end", []class.Object{parameter("/x/a", "", ""), parameter("/y/a", "", ""), parameter("a", "", "")}, [][]int{{0, 1, 2}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, batches(planOf(tt.objects))); diff != "" {
@@ -138,7 +132,7 @@ func TestPlan_AParameterStandsOnceInABatch(t *testing.T) {
 }
 
 func TestPlan_EveryReadIsInOneBatch(t *testing.T) {
-	var objects []Object
+	var objects []class.Object
 	for i := range 37 { // 37 parameters in four versions each, and one more time without
 		for _, version := range []string{"", "1", "2", "3"} {
 			objects = append(objects, parameter(fmt.Sprintf("/p/%d", i), version, ""))
@@ -177,14 +171,14 @@ func TestBareName(t *testing.T) {
 		"arn:aws:ssm:eu-west-1:123456789012:parameter/app/a":    "app/a",
 		"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/a/b/": "a/b/",
 	} {
-		if got := bareName(name); got != want {
+		if got := class.BareName(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }
 
 func TestRead_Selector(t *testing.T) {
-	for want, r := range map[string]read{
+	for want, r := range map[string]object{
 		"/a":      {name: "/a"},
 		"/a:3":    {name: "/a", version: "3"},
 		"/a:prod": {name: "/a", label: "prod"},

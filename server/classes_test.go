@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/csidriver"
 	"secrets-provider-aws/test/rig"
@@ -138,7 +138,7 @@ func newClassHouses(t *testing.T) *classHouses {
 		"AWS_REGION of us-east-1":          {DefaultRegion: "us-east-1"},
 		"Pod Identity agent on IPv6 alone": {Agent: auth.Agent{IPv4: "http://127.0.0.1:1"}},
 	} {
-		o.State, o.TLS, o.AWS = world, true, awsapi.Options{MaxAttempts: 1}
+		o.State, o.TLS, o.AWS = world, true, awsclient.Options{MaxAttempts: 1}
 		h.houses[name] = rig.New(t, o)
 		populate(t, h.houses[name])
 	}

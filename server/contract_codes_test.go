@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -110,7 +110,7 @@ func TestContractA_Codes_WhateverAWSAnswers(t *testing.T) {
 	for _, operation := range operations {
 		t.Run(operation, func(t *testing.T) {
 			// One attempt, and a house of its own: the SDK slows down for all that follows a throttling.
-			r := everyWay(t, rig.Options{State: bothWorld, AWS: awsapi.Options{MaxAttempts: 1}})
+			r := everyWay(t, rig.Options{State: bothWorld, AWS: awsclient.Options{MaxAttempts: 1}})
 			mount := rig.Mount{Parameters: calling(operation), Objects: bothObjects}
 			for _, answer := range answers {
 				remove := r.AWS.Inject(fault(operation, answer))
@@ -146,8 +146,8 @@ func TestContractA_Codes_ABlackHole(t *testing.T) {
 	var houses []house
 	for _, operation := range operations {
 		for name, o := range map[string]rig.Options{
-			"time-out of the attempts": {AWS: awsapi.Options{AttemptTimeout: time.Second, MaxAttempts: 2}},
-			"time-out of the mount":    {AWS: awsapi.Options{AttemptTimeout: time.Hour, MaxAttempts: 1}, MountTimeout: 3 * time.Second},
+			"time-out of the attempts": {AWS: awsclient.Options{AttemptTimeout: time.Second, MaxAttempts: 2}},
+			"time-out of the mount":    {AWS: awsclient.Options{AttemptTimeout: time.Hour, MaxAttempts: 1}, MountTimeout: 3 * time.Second},
 		} {
 			o.State, o.Agent.Timeout = bothWorld, o.AWS.AttemptTimeout
 			h := house{everyWay(t, o), operation + ", " + name, operation, o.AWS.MaxAttempts}
@@ -189,7 +189,7 @@ func blackHole(t *testing.T) string {
 // The caller's deadline is shorter than all that the provider may take: the provider still answers
 // first, for a client whose deadline passes makes DeadlineExceeded by itself.
 func TestContractA_Codes_AnswersBeforeTheCallersDeadline(t *testing.T) {
-	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsapi.Options{AttemptTimeout: time.Hour}})
+	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -203,7 +203,7 @@ func TestContractA_Codes_AnswersBeforeTheCallersDeadline(t *testing.T) {
 // A caller that leaves gets whatever its client makes of that; what the server made of it, which the
 // driver's log or a proxy may show, is final all the same.
 func TestContractA_Codes_ACallerThatLeaves(t *testing.T) {
-	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsapi.Options{AttemptTimeout: time.Hour}})
+	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Hang: true})
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan error, 1)

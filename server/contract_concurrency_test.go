@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/rig"
 )
 
@@ -19,7 +19,7 @@ import (
 // pod does wrong, another does not see.
 func TestContractA_Concurrency_ABurstOfMounts(t *testing.T) {
 	const pods = 100
-	r := rig.New(t, rig.Options{AWS: awsapi.Options{AttemptTimeout: time.Hour}}) // no repetitions: calls are counted
+	r := rig.New(t, rig.Options{AWS: awsclient.Options{AttemptTimeout: time.Hour}}) // no repetitions: calls are counted
 	requests := make([]*v1alpha1.MountRequest, pods)
 	for i := range requests {
 		name := fmt.Sprintf("app-%03d", i)

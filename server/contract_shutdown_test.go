@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
@@ -104,7 +104,7 @@ func TestContractA_Transport_ShutdownLetsARunningMountFinish(t *testing.T) {
 func TestContractA_Transport_ShutdownAnswersAHangingMount(t *testing.T) {
 	for _, operation := range []string{"sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue"} {
 		t.Run(operation, func(t *testing.T) {
-			r := rig.New(t, rig.Options{State: dbWorld, DrainTimeout: time.Millisecond, AWS: awsapi.Options{AttemptTimeout: time.Hour}})
+			r := rig.New(t, rig.Options{State: dbWorld, DrainTimeout: time.Millisecond, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
 			service, _, _ := strings.Cut(operation, ":")
 			r.AWS.Inject(awssim.Fault{Service: service, Hang: true})
 			done := startMount(t, r)

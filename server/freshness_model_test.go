@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -57,7 +57,7 @@ func TestFreshnessAgainstItsModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: modelStale,
-		AWS: awsapi.Options{MaxAttempts: 1}, // an outage need not be waited for
+		AWS: awsclient.Options{MaxAttempts: 1}, // an outage need not be waited for
 	})
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -222,7 +222,7 @@ func TestFailoverAgainstItsModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: rig.NoStale,
-		AWS: awsapi.Options{MaxAttempts: 1},
+		AWS: awsclient.Options{MaxAttempts: 1},
 	})
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -220,7 +220,7 @@ func TestOutageIsBridgedForFirstMounts(t *testing.T) {
 			remove := r.AWS.Inject(outage)
 			clock.Advance(59 * time.Minute)
 			wantFile(t, r, pod("b"), "one")
-			if !strings.Contains(r.Logs(), "served from memory") || !strings.Contains(r.Logs(), "stale=1") {
+			if !strings.Contains(r.Logs(), "served last known values") || !strings.Contains(r.Logs(), "stale=1") {
 				t.Error("a stale value was served, and the log does not say so")
 			}
 			stranger := pod("c")

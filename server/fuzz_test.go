@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/class"
 )
 
 // Parts of a token that no error may repeat. The fuzzer's text stands between them.
@@ -82,12 +82,12 @@ func FuzzDecode(f *testing.F) {
 		if _, kept := v.parameters[attrTokens]; kept {
 			t.Fatal("the tokens are still among the parameters")
 		}
-		class, err := provider.ParseClass(v.parameters, "eu-west-1")
+		spc, err := class.Parse(v.parameters, "eu-west-1")
 		checkError(t, err)
-		for _, warning := range class.Warnings {
+		for _, warning := range spc.Warnings {
 			checkText(t, warning.String())
 		}
-		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.Wish{PodIdentity: class.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
+		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.Wish{PodIdentity: spc.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
 		checkError(t, err)
 		checkText(t, v.classRef())
 	})

@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/provider/class"
 )
 
 // intercept stands around every request: a panic fails that request and no other, an error leaves
@@ -90,7 +91,7 @@ const (
 // mountLine gathers what the log says of one mount.
 type mountLine struct {
 	volume   volume
-	class    provider.Class
+	class    class.Class
 	identity auth.Identity // zero until the pod is identified
 
 	sources provider.Sources

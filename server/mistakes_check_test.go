@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
-	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/class"
 	"secrets-provider-aws/test/rig"
 )
 
@@ -41,8 +41,8 @@ func TestCheckFindsTheMistakesOfClasses(t *testing.T) {
 			t.Run(m.title, func(t *testing.T) {
 				parameters := m.parametersOfClass()
 				manifest, line := manifestOf(parameters)
-				_, err := provider.ParseClass(parameters, rig.Region)
-				var want *provider.ClassError
+				_, err := class.Parse(parameters, rig.Region)
+				var want *class.Error
 				if !errors.As(err, &want) {
 					t.Fatalf("the class is right: %v", err)
 				}
@@ -93,7 +93,7 @@ func TestCheckFindsTheMistakesOfValues(t *testing.T) {
 
 // The mistakes of theAccount, as manifests.
 func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
-	class, _ := manifestOf(map[string]string{"region": rig.Region, "objects": dbSecret})
+	spc, _ := manifestOf(map[string]string{"region": rig.Region, "objects": dbSecret})
 	account := func(name, annotation string) string {
 		return "---\napiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: " + name + "\n  namespace: payments\n  annotations: {" + annotation + "}\n"
 	}
@@ -119,7 +119,7 @@ func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 		case "The pod runs as ServiceAccount default":
 			name = "default"
 		}
-		manifest := class + account(name, annotation) + pod(name)
+		manifest := spc + account(name, annotation) + pod(name)
 		errs := findings(t, manifest)
 		if len(errs) != 1 || errs[0].Severity != check.Error || errs[0].Field != field || errs[0].Object != "ServiceAccount payments/"+name {
 			t.Errorf("%s: %v, want one error of the ServiceAccount", m.title, errs)
@@ -160,7 +160,7 @@ func manifestOf(parameters map[string]string) (manifest string, line map[string]
 }
 
 // lineOfFault is where a fault is in the manifest. What the YAML parser finds behind the last line is in that.
-func lineOfFault(f provider.Fault, parameters map[string]string, line map[string]int) int {
+func lineOfFault(f class.Fault, parameters map[string]string, line map[string]int) int {
 	key, written := line[f.Parameter()]
 	if !written {
 		return line[""]

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/status"
 
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -133,7 +133,7 @@ func (m mistake) make(t *testing.T, shared *rig.Rig) (code, message string) {
 // house is o with what all houses have in common. AWS speaks TLS because issuers have https URLs.
 func house(o rig.Options) rig.Options {
 	o.State, o.TLS = mistakesWorld(), true
-	o.AWS = awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}
+	o.AWS = awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}
 	return o
 }
 

@@ -49,6 +49,7 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 	var mounts, warnings []string
 	for line := range strings.Lines(r.Logs()) {
 		switch {
+		case strings.Contains(line, "level=DEBUG"):
 		case strings.Contains(line, "msg=mount "):
 			mounts = append(mounts, line)
 		case strings.Contains(line, "msg=SecretProviderClass "):

@@ -23,8 +23,8 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -91,7 +91,7 @@ func jmes(secret, path string) string {
 func TestNothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
 	r := everyWay(t, rig.Options{
-		State: canaryWorld, Endpoint: wire.url, AWS: awsapi.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
+		State: canaryWorld, Endpoint: wire.url, AWS: awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
 		Agent: auth.Agent{IPv4: wire.agent, Timeout: 2 * time.Second},
 	})
 	wire.target.Store(r.AWS)

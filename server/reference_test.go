@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/docs"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // docs/reference.md says of each kind of failure which gRPC code leaves Mount, in the order of their gravity.

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/fault"
 )
 
 // encode makes the response, which is the whole volume: the driver removes what it does not list.

@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/provider/class"
 )
 
 // RuntimeName is how the provider names itself to the driver.
@@ -91,13 +92,13 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	class, err := s.class(ctx, volume)
-	line.class = class
+	spc, err := s.class(ctx, volume)
+	line.class = spc
 	if err != nil {
 		return nil, err
 	}
 	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, auth.Wish{
-		PodIdentity: class.PodIdentity, RoleARN: class.RoleARN, AssumeRoleARN: class.AssumeRoleARN, ExternalID: class.ExternalID,
+		PodIdentity: spc.PodIdentity, RoleARN: spc.RoleARN, AssumeRoleARN: spc.AssumeRoleARN, ExternalID: spc.ExternalID,
 	})
 	if err != nil {
 		return nil, err
@@ -106,8 +107,8 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
 		Volume:      volume.key(),
-		Class:       class,
-		Credentials: s.auth.Session(identity, token, auth.Way{Regions: class.Regions(), AddressType: class.AddressType}),
+		Class:       spc,
+		Credentials: s.auth.Session(identity, token, auth.Way{Regions: spc.Regions(), AddressType: spc.AddressType}),
 	})
 	line.sources = fetched.Sources
 	if err != nil {
@@ -118,16 +119,16 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 
 // class reads the SecretProviderClass, with the node's region where nothing else names one.
 // Nothing is asked of AWS before all of it is known to be right.
-func (s *Server) class(ctx context.Context, v volume) (provider.Class, error) {
-	class, err := provider.ParseClass(v.parameters, s.region)
-	if err != nil || class.Region != "" {
-		return class, err
+func (s *Server) class(ctx context.Context, v volume) (class.Class, error) {
+	spc, err := class.Parse(v.parameters, s.region)
+	if err != nil || spc.Region != "" {
+		return spc, err
 	}
 	region, err := s.auth.NodeRegion(ctx, v.tokens)
 	if err != nil {
-		return class, err
+		return spc, err
 	}
-	return class.InRegion(region)
+	return spc.InRegion(region)
 }
 
 // budget is how long a mount may take: always less than the caller waits, so that the caller gets

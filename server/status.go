@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // statusCodes is the one table from a kind of failure to the gRPC code that leaves Mount.

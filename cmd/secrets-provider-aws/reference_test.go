@@ -13,8 +13,8 @@ import (
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/docs"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/server"
 )
 
@@ -89,7 +89,7 @@ func TestReference_Metrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{s, fetcher, awsapi.NewMetrics()} { // those that serve registers
+	for _, c := range []prometheus.Collector{s, fetcher, awsclient.NewMetrics()} { // those that serve registers
 		c.Describe(descriptions)
 	}
 	close(descriptions)

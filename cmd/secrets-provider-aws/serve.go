@@ -20,8 +20,8 @@ import (
 	"k8s.io/klog/v2"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/server"
 )
 
@@ -40,8 +40,8 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	requests := awsapi.NewMetrics()
-	cfg, err := awsapi.Load(ctx, awsapi.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests})
+	requests := awsclient.NewMetrics()
+	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests})
 	if err != nil {
 		return err
 	}

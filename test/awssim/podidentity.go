@@ -46,10 +46,11 @@ func (s *Sim) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 	if claims != nil {
 		object = claims.Kubernetes.Namespace + "/" + claims.Kubernetes.ServiceAccount.Name
 	}
+	injected := s.faults.take(servicePodIdentity, podIdentityOperation, "", []string{object})
 	logged := s.log.begin(Call{
 		Service: servicePodIdentity, Operation: podIdentityOperation, Object: object, UserAgent: r.UserAgent(),
 	})
-	refused := s.misbehave(r.Context(), servicePodIdentity, podIdentityOperation, "", []string{object})
+	refused := s.misbehave(r.Context(), servicePodIdentity, injected)
 	if refused == nil && rejected != "" {
 		s.finish(logged, &apiError{Status: http.StatusBadRequest, Code: "InvalidRequest"})
 		http.Error(w, rejected, http.StatusBadRequest)

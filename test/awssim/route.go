@@ -71,13 +71,16 @@ func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var refused *apiError
-	if req.caller, refused = s.admit(req); req.caller != nil {
+	req.caller, refused = s.admit(req)
+	// Before the call is logged: whoever sees it in the log knows that it has its fault already.
+	fault := s.faults.take(req.service, req.operation, req.region, req.objects)
+	if req.caller != nil {
 		req.logged = s.log.begin(req.entry(req.caller.who.arn))
 	} else {
 		req.logged = s.log.begin(req.entry(""))
 	}
-	if fault := s.misbehave(r.Context(), req.service, req.operation, req.region, req.objects); fault != nil {
-		refused = fault
+	if injected := s.misbehave(r.Context(), req.service, fault); injected != nil {
+		refused = injected
 	}
 
 	var answer any

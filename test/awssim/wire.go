@@ -24,11 +24,9 @@ func newUUID(b []byte) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:32]
 }
 
-// misbehave waits as long as the call has to take and gives the error of the
-// fault that matches it, or nil. When the call is not to be answered at all it
-// does not return.
-func (s *Sim) misbehave(ctx context.Context, service, operation, region string, objects []string) *apiError {
-	fault := s.faults.take(service, operation, region, objects)
+// misbehave waits as long as the call has to take and gives the error of fault,
+// or nil. A call that gets no answer does not return.
+func (s *Sim) misbehave(ctx context.Context, service string, fault *Fault) *apiError {
 	wait := s.delay
 	if fault != nil {
 		wait += fault.Latency

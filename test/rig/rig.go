@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/csidriver"
@@ -56,7 +56,7 @@ type Options struct {
 	DrainTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
 	DefaultRegion string        // the provider's AWS_REGION
-	AWS           awsapi.Options
+	AWS           awsclient.Options
 	Policies      []awssim.Document // of payment-role; ReadSecrets and ReadParameters where nil
 	TLS           bool              // AWS speaks TLS, by an authority that stands in AWS_CA_BUNDLE
 	STSApart      bool              // STS is a host of its own, as it really is, and shares no connections; for one rig in a test
@@ -155,7 +155,7 @@ func New(t testing.TB, o Options) *Rig {
 		sts = strings.Replace(r.AWS.URL(), "127.0.0.1", "localhost", 1)
 	}
 	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
-	cfg, err := awsapi.Load(context.Background(), o.AWS)
+	cfg, err := awsclient.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
 	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: cmp.Or(o.APIServer, r.Kube.URL()), QPS: 1000, Burst: 1000})

@@ -1,5 +1,5 @@
 // Package check judges SecretProviderClasses before they are applied, offline: what is wrong, at which line, which
-// files will appear, and which IAM policies they take. It judges by provider.ParseClass, as the server does.
+// files will appear, and which IAM policies they take. It judges by class.Parse, as the server does.
 package check
 
 import (
@@ -9,8 +9,8 @@ import (
 	"regexp"
 	"strings"
 
-	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/provider/class"
 )
 
 // Options are what the manifests do not say.
@@ -28,7 +28,7 @@ var (
 
 func (o Options) check() error {
 	var errs []error
-	if o.Region != "" && !awsapi.ValidRegion(o.Region) {
+	if o.Region != "" && !awsclient.ValidRegion(o.Region) {
 		errs = append(errs, fmt.Errorf("--region %q is not the name of an AWS region, such as eu-west-1", o.Region))
 	}
 	if o.Account != "" && !accountRE.MatchString(o.Account) {
@@ -157,14 +157,14 @@ func (j *judge) report(files []string) *Report {
 	}
 	for _, c := range j.classes {
 		at := c.place()
-		class := Class{
+		spc := Class{
 			Namespace: c.namespace, Name: c.name, Origin: at.file, Line: at.line, Valid: c.valid,
 			Region: c.parsed.Region, FailoverRegion: c.parsed.FailoverRegion, Files: []File{},
 		}
 		if c.valid {
-			class.Files = filesOf(c.parsed)
+			spc.Files = filesOf(c.parsed)
 		}
-		r.Classes = append(r.Classes, class)
+		r.Classes = append(r.Classes, spc)
 	}
 	listed := 0
 	for _, w := range j.workloads {
@@ -184,7 +184,7 @@ func (j *judge) report(files []string) *Report {
 }
 
 // filesOf lists the files of a volume.
-func filesOf(c provider.Class) []File {
+func filesOf(c class.Class) []File {
 	files := []File{}
 	for _, o := range c.Objects {
 		for _, f := range o.Files {

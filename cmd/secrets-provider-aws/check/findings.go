@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // Severity says how bad a finding is.

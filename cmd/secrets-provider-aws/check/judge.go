@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/provider/class"
 )
 
 // judge holds the manifests against the rules.
@@ -23,7 +23,7 @@ type judge struct {
 	options Options
 	work    int // bytes of parameters that may still be parsed
 
-	classOf    map[string]*class   // by "namespace/name", the first of each, and by name alone
+	classOf    map[string]*providerClass   // by "namespace/name", the first of each, and by name alone
 	neighbours map[string][]string // namespace → names of its classes
 	accountOf  map[string]*account // as classOf
 }
@@ -45,24 +45,24 @@ func (j *judge) all() {
 	}
 }
 
-// parse is provider.ParseClass, the provider's own judgment.
-func (j *judge) parse(parameters map[string]string) (provider.Class, []provider.Fault, bool) {
+// parse is class.Parse, the provider's own judgment.
+func (j *judge) parse(parameters map[string]string) (class.Class, []class.Fault, bool) {
 	for _, text := range parameters {
 		j.work -= len(text)
 	}
 	if j.work < 0 {
 		j.add(Error, place{}, object{}, "", "the manifests are too much to check at once: check fewer")
-		return provider.Class{}, nil, false
+		return class.Class{}, nil, false
 	}
-	class, err := provider.ParseClass(parameters, j.options.Region)
-	var list *provider.ClassError
+	spc, err := class.Parse(parameters, j.options.Region)
+	var list *class.Error
 	if errors.As(err, &list) {
-		return class, list.Faults, false
+		return spc, list.Faults, false
 	}
-	return class, nil, err == nil
+	return spc, nil, err == nil
 }
 
-func (j *judge) class(c *class) {
+func (j *judge) class(c *providerClass) {
 	if c.name == "" {
 		j.add(Error, c.place(), c.object, "metadata.name", "is missing")
 	}
@@ -87,7 +87,7 @@ func (j *judge) class(c *class) {
 }
 
 // severityOf a warning: what has no effect was not meant to stand there (CONTRACT C9).
-func severityOf(w provider.Warning) Severity {
+func severityOf(w class.Warning) Severity {
 	if w.Harmless {
 		return Warning
 	}
@@ -107,7 +107,7 @@ func values(parameters []parameter) map[string]string {
 
 // locate finds a fault's place in the manifest: inside the parameter's text where that can be mapped, else the
 // parameter, else the class.
-func (c *class) locate(f provider.Fault, parameters []parameter) place {
+func (c *providerClass) locate(f class.Fault, parameters []parameter) place {
 	for _, p := range parameters {
 		if p.name() != f.Parameter() {
 			continue
@@ -145,7 +145,7 @@ func (j *judge) texts(o object, parameters []parameter, untyped map[string]bool,
 }
 
 // knownFields reports the fields of a mapping that the SecretProviderClass does not have, and those that stand twice.
-func (j *judge) knownFields(c *class, prefix string, node *yaml.Node, known ...string) {
+func (j *judge) knownFields(c *providerClass, prefix string, node *yaml.Node, known ...string) {
 	seen := map[string]bool{}
 	for _, f := range fields(node) {
 		name := f.key.Value
@@ -153,7 +153,7 @@ func (j *judge) knownFields(c *class, prefix string, node *yaml.Node, known ...s
 		case seen[name]:
 			j.add(Error, c.at(f.key), c.object, prefix+plain(name), "stands here twice")
 		case !slices.Contains(known, name):
-			j.add(Error, c.at(f.key), c.object, prefix+plain(name), "is not a field of a SecretProviderClass%s", provider.DidYouMean(name, known))
+			j.add(Error, c.at(f.key), c.object, prefix+plain(name), "is not a field of a SecretProviderClass%s", class.DidYouMean(name, known))
 		}
 		seen[name] = true
 	}
@@ -161,7 +161,7 @@ func (j *judge) knownFields(c *class, prefix string, node *yaml.Node, known ...s
 
 // sameNames finds classes of one name, and Kubernetes Secrets that two classes of a namespace write.
 func (j *judge) sameNames() {
-	classes, secrets := map[string]*class{}, map[string]*class{}
+	classes, secrets := map[string]*providerClass{}, map[string]*providerClass{}
 	for _, c := range j.classes {
 		name := c.namespace + "/" + c.name
 		if first := classes[name]; first != nil {
@@ -185,13 +185,13 @@ func (j *judge) sameNames() {
 func (j *judge) account(a *account) {
 	if a.role.value == nil {
 		for _, f := range fields(get(a.node, "metadata", "annotations").value) {
-			if near := provider.DidYouMean(f.key.Value, []string{auth.RoleAnnotation}); near != "" {
+			if near := class.DidYouMean(f.key.Value, []string{auth.RoleAnnotation}); near != "" {
 				j.add(Error, a.at(f.key), a.object, "metadata.annotations", "%s is not the annotation that names a role%s", quote(f.key.Value), near)
 			}
 		}
 		return
 	}
-	if arn := text(a.role.value); !awsapi.ValidRoleARN(arn) {
+	if arn := text(a.role.value); !awsclient.ValidRoleARN(arn) {
 		j.add(Error, a.at(a.role.value), a.object, auth.RoleAnnotation, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", quote(arn))
 	}
 }
@@ -224,7 +224,7 @@ func (j *judge) volume(w *workload, v *volume) {
 		}
 		near := ""
 		for _, o := range v.overrides {
-			if near = provider.DidYouMean(o.name(), []string{classAttribute}); near != "" {
+			if near = class.DidYouMean(o.name(), []string{classAttribute}); near != "" {
 				at = w.at(o.key)
 				break
 			}
@@ -241,7 +241,7 @@ func (j *judge) volume(w *workload, v *volume) {
 const maxNeighbours = 1000
 
 func (j *judge) index() {
-	j.classOf, j.neighbours, j.accountOf = map[string]*class{}, map[string][]string{}, map[string]*account{}
+	j.classOf, j.neighbours, j.accountOf = map[string]*providerClass{}, map[string][]string{}, map[string]*account{}
 	for _, c := range j.classes {
 		for _, key := range []string{c.namespace + "/" + c.name, c.name} {
 			j.classOf[key] = cmp.Or(j.classOf[key], c)
@@ -267,7 +267,7 @@ func inNamespace[T any](index map[string]*T, namespace, name string) *T {
 }
 
 // find is the class that a volume names.
-func (j *judge) find(w *workload, name string, at place, field string) *class {
+func (j *judge) find(w *workload, name string, at place, field string) *providerClass {
 	if c := inNamespace(j.classOf, w.namespace, name); c != nil {
 		return c
 	}
@@ -276,7 +276,7 @@ func (j *judge) find(w *workload, name string, at place, field string) *class {
 	case elsewhere != nil:
 		j.add(Error, at, w.object, field, "SecretProviderClass %s is in namespace %s: a pod mounts classes of its own namespace, %s", quote(name), plain(elsewhere.namespace), plain(w.namespace))
 	case len(neighbours) > 0 || j.options.Strict:
-		j.add(Error, at, w.object, field, "SecretProviderClass %s is not among the manifests%s", quote(qualified(w.namespace, name)), provider.DidYouMean(name, neighbours))
+		j.add(Error, at, w.object, field, "SecretProviderClass %s is not among the manifests%s", quote(qualified(w.namespace, name)), class.DidYouMean(name, neighbours))
 	default:
 		j.add(Note, at, w.object, field, "SecretProviderClass %s is not among the manifests: not checked", quote(qualified(w.namespace, name)))
 	}
@@ -292,7 +292,7 @@ func (j *judge) overlay(w *workload, v *volume, field string) {
 	}
 	parameters := values(c.parameters)
 	maps.Copy(parameters, values(v.overrides))
-	var faults []provider.Fault
+	var faults []class.Fault
 	v.parsed, faults, v.valid = j.parse(parameters)
 	overridden := func(name string) bool {
 		return slices.ContainsFunc(v.overrides, func(p parameter) bool { return p.name() == name })
@@ -362,7 +362,7 @@ func (j *judge) mountPaths(w *workload) {
 }
 
 // secretObjects checks which Kubernetes Secrets the driver is to make of the files.
-func (j *judge) secretObjects(c *class) {
+func (j *judge) secretObjects(c *providerClass) {
 	node := get(c.node, "spec", "secretObjects").value
 	if node != nil && node.Kind != yaml.SequenceNode && node.Tag != "!!null" {
 		j.add(Error, c.at(node), c.object, "spec.secretObjects", "is not a list: begin each Secret with a dash")
@@ -389,7 +389,7 @@ func (j *judge) secretObjects(c *class) {
 	}
 }
 
-func (j *judge) secretData(c *class, secret *yaml.Node, field string, files map[string]bool) {
+func (j *judge) secretData(c *providerClass, secret *yaml.Node, field string, files map[string]bool) {
 	keys := map[string]bool{}
 	for i, item := range items(get(secret, "data").value) {
 		field := fmt.Sprintf("%s.data[%d]", field, i)
@@ -422,5 +422,5 @@ func noSuchFile(name string, files []File) string {
 		}
 		paths[i] = f.Path
 	}
-	return fmt.Sprintf("%s is not a file of this class%s", quote(name), provider.DidYouMean(name, paths))
+	return fmt.Sprintf("%s is not a file of this class%s", quote(name), class.DidYouMean(name, paths))
 }

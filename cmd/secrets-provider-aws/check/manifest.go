@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider"
+	"secrets-provider-aws/provider/class"
 )
 
 // Names of the Kubernetes world that manifests must match.
@@ -45,14 +45,14 @@ func (o *object) place() place {
 	return o.at(o.node)
 }
 
-// class is a SecretProviderClass of provider aws.
-type class struct {
+// providerClass is a SecretProviderClass of provider aws.
+type providerClass struct {
 	object
 	parameters []parameter
 	untyped    map[string]bool // parameters that are no text, of which that has been said
 
-	parsed provider.Class
-	faults []provider.Fault
+	parsed class.Class
+	faults []class.Fault
 	valid  bool // parsed without a fault
 }
 
@@ -87,14 +87,14 @@ type volume struct {
 	overrides       []parameter // what volumeAttributes has beside the class's name
 	mounts          []Mount
 
-	class  *class         // among the manifests
-	parsed provider.Class // the class, overlaid
+	class  *providerClass         // among the manifests
+	parsed class.Class // the class, overlaid
 	valid  bool
 }
 
 // manifests is what the documents hold.
 type manifests struct {
-	classes   []*class
+	classes   []*providerClass
 	accounts  []*account
 	workloads []*workload
 }
@@ -129,7 +129,7 @@ func (m *manifests) collect(d *document, node *yaml.Node, nesting int, f *findin
 func (m *manifests) collectClass(o object, version string, f *findings) {
 	switch {
 	case o.kind != classKind:
-		f.add(Error, o.at(get(o.node, "kind").value), o, "kind", "%s is not a kind of %s%s", quote(o.kind), classGroup, provider.DidYouMean(o.kind, []string{classKind}))
+		f.add(Error, o.at(get(o.node, "kind").value), o, "kind", "%s is not a kind of %s%s", quote(o.kind), classGroup, class.DidYouMean(o.kind, []string{classKind}))
 		return
 	case version == classGroup+"/v1alpha1":
 		f.add(Note, o.at(get(o.node, "apiVersion").value), o, "apiVersion", "v1alpha1 is deprecated: write %s/v1", classGroup)
@@ -147,7 +147,7 @@ func (m *manifests) collectClass(o object, version string, f *findings) {
 		f.add(Note, o.at(at.value), o, "spec.provider", "is %s, which is another provider: skipped", quote(name))
 		return
 	}
-	c := &class{object: o, untyped: map[string]bool{}}
+	c := &providerClass{object: o, untyped: map[string]bool{}}
 	for _, p := range fields(get(o.node, "spec", "parameters").value) {
 		c.parameters = append(c.parameters, parameter{p, o.document})
 	}
@@ -201,7 +201,7 @@ func (w *workload) volume(node *yaml.Node, f *findings) (volume, bool) {
 	driver := get(v.csi.value, "driver")
 	className := get(v.attributes.value, classAttribute)
 	if text(driver.value) != driverName {
-		near := provider.DidYouMean(text(driver.value), []string{driverName}) != "" || strings.EqualFold(text(driver.value), classGroup)
+		near := class.DidYouMean(text(driver.value), []string{driverName}) != "" || strings.EqualFold(text(driver.value), classGroup)
 		if v.csi.value == nil || className.value == nil && !near {
 			return v, false
 		}

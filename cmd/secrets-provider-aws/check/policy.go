@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"secrets-provider-aws/auth"
-	"secrets-provider-aws/provider"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/provider/class"
 )
 
 // Role is an IAM role that pods need, with the least that it takes.
@@ -122,7 +122,7 @@ type trust struct {
 
 // use is a class that pods mount.
 type use struct {
-	class provider.Class
+	class class.Class
 	ref   string
 	by    subject
 	arn   string // of the annotation; empty for none
@@ -194,7 +194,7 @@ func (u *unique[T]) add(v T) {
 // that it can be for, if there is one alone.
 func (j *judge) uses() []use {
 	var list []use
-	mounted := map[*class]bool{}
+	mounted := map[*providerClass]bool{}
 	for _, w := range j.workloads {
 		for _, v := range w.volumes {
 			if v.class != nil {
@@ -235,7 +235,7 @@ const maxUses = 5000
 
 // roleARN is the annotated role, empty where there is none that can be one.
 func (a *account) roleARN() string {
-	if a == nil || !awsapi.ValidRoleARN(text(a.role.value)) {
+	if a == nil || !awsclient.ValidRoleARN(text(a.role.value)) {
 		return ""
 	}
 	return text(a.role.value)
@@ -275,7 +275,7 @@ func (r *role) or(value, placeholder string) string {
 }
 
 // read adds what a class reads, in both of its regions.
-func (r *role) read(c provider.Class) {
+func (r *role) read(c class.Class) {
 	for _, o := range c.Objects {
 		r.readIn(c.Region, o.Type, o.Name)
 	}
@@ -297,24 +297,24 @@ var completeRE = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 // suffix stands for the six characters that Secrets Manager appends to a secret's name.
 const suffix = "-??????"
 
-func (r *role) readIn(region string, kind provider.Type, name string) {
+func (r *role) readIn(region string, kind class.Type, name string) {
 	whole := strings.HasPrefix(name, "arn:")
 	prefix := ""
 	if !whole {
-		service := map[provider.Type]string{provider.SecretsManager: "secretsmanager", provider.SSMParameter: "ssm"}[kind]
+		service := map[class.Type]string{class.SecretsManager: "secretsmanager", class.SSMParameter: "ssm"}[kind]
 		prefix = "arn:" + r.partition + ":" + service + ":" + r.or(region, unknownRegion) + ":" + r.or(r.account, unknownAccount) + ":"
 	}
 	resource := literal(name)
 	switch {
-	case kind == provider.SSMParameter && !whole:
+	case kind == class.SSMParameter && !whole:
 		resource = prefix + "parameter/" + strings.TrimPrefix(resource, "/")
-	case kind == provider.SSMParameter:
+	case kind == class.SSMParameter:
 	case !whole:
 		resource = prefix + "secret:" + resource + suffix
 	case !completeRE.MatchString(name):
 		resource += suffix
 	}
-	if kind == provider.SSMParameter {
+	if kind == class.SSMParameter {
 		r.parameters.add(resource)
 	} else {
 		r.secrets.add(resource)
@@ -348,8 +348,8 @@ func (r *role) role(o Options) Role {
 			permission.Statement = append(permission.Statement, Statement{Effect: "Allow", Action: actions, Resource: resources})
 		}
 	}
-	allow([]string{provider.SecretsManager.Action()}, withoutCovered(r.secrets.list))
-	allow([]string{provider.SSMParameter.Action()}, r.parameters.list)
+	allow([]string{class.SecretsManager.Action()}, withoutCovered(r.secrets.list))
+	allow([]string{class.SSMParameter.Action()}, r.parameters.list)
 	for _, tags := range []bool{false, true} {
 		var to []string
 		for _, s := range r.steps.list {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
-	"secrets-provider-aws/provider/awsapi"
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -84,7 +84,7 @@ func policyCases() map[string]policyCase {
 func TestPolicies(t *testing.T) {
 	for name, tc := range policyCases() {
 		t.Run(name, func(t *testing.T) {
-			r := rig.New(t, rig.Options{State: worldOfPolicies(), AWS: awsapi.Options{MaxAttempts: 1}})
+			r := rig.New(t, rig.Options{State: worldOfPolicies(), AWS: awsclient.Options{MaxAttempts: 1}})
 			if tc.role != "" {
 				provider := awssim.OIDCProvider{Account: "210987654321", Issuer: r.Issuer.URL(), ClientIDs: []string{"sts.amazonaws.com"}}
 				if err := r.AWS.AddOIDCProvider(provider); err != nil {
@@ -148,7 +148,7 @@ func TestPolicies(t *testing.T) {
 
 // The pattern of a name covers its six characters and no other secret.
 func TestPolicyCoversNoNeighbour(t *testing.T) {
-	r := rig.New(t, rig.Options{State: worldOfPolicies(), AWS: awsapi.Options{MaxAttempts: 1}})
+	r := rig.New(t, rig.Options{State: worldOfPolicies(), AWS: awsclient.Options{MaxAttempts: 1}})
 	parameters := map[string]string{"region": rig.Region, "objects": "- {objectName: prod/db, objectType: secretsmanager}"}
 	report := judged(t, check.Options{OIDCIssuer: strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")}, manifestsFor(parameters, ""))
 	setRole(t, r, report.Roles[0])

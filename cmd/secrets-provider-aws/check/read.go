@@ -14,7 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"secrets-provider-aws/provider/fault"
+	"secrets-provider-aws/internal/fault"
 )
 
 // Bounds on the input, far above the largest chart: hostile manifests must not keep a CI machine busy.

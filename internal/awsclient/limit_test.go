@@ -1,0 +1,234 @@
+package awsclient_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"secrets-provider-aws/internal/awsclient"
+)
+
+// gate is an AWS in memory that holds each call until it may leave. Without a network the calls of a
+// test can be waited for until nothing moves any more (testing/synctest).
+type gate struct {
+	leave chan struct{} // one lets one call go, closed all
+
+	mu   sync.Mutex
+	held int
+}
+
+func newGate() *gate { return &gate{leave: make(chan struct{})} }
+
+// Do answers a request once it may leave.
+func (g *gate) Do(r *http.Request) (*http.Response, error) {
+	g.count(1)
+	defer g.count(-1)
+	select {
+	case <-g.leave:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+		Body: io.NopCloser(strings.NewReader(`{"SecretString":"v","VersionId":"1"}`)), Request: r,
+	}, nil
+}
+
+func (g *gate) count(by int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held += by
+}
+
+// holding waits until nothing moves and gives the number of calls held.
+func (g *gate) holding() int {
+	synctest.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
+
+// behind loads a configuration whose calls come to the gate.
+func (g *gate) behind(t *testing.T, o awsclient.Options) aws.Config {
+	t.Helper()
+	o.MaxAttempts = 1
+	cfg := load(t, o)
+	cfg.HTTPClient, cfg.Credentials = g, pod
+	return cfg
+}
+
+func TestDesign_CallsAtATimeAreBounded(t *testing.T) {
+	setenv(t, nil)
+	for name, options := range map[string]awsclient.Options{"3": {MaxCalls: 3}, "32 where nothing is said": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const calls = 50
+				bound := 32
+				if options.MaxCalls > 0 {
+					bound = int(options.MaxCalls)
+				}
+				g := newGate()
+				cfg := g.behind(t, options)
+				// Two services and two regions: the bound is the process's.
+				var all sync.WaitGroup
+				for i := range calls {
+					cfg := cfg
+					cfg.Region = []string{region, "eu-west-1"}[i/2%2]
+					all.Go(func() {
+						var err error
+						if i%2 == 0 {
+							_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+						} else {
+							_, err = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"level"}})
+						}
+						if err != nil {
+							t.Errorf("call %d: %v", i, err)
+						}
+					})
+				}
+				for left := calls; left > 0; left-- {
+					got, want := g.holding(), min(bound, left)
+					// What is left at the end can be one region's, which may not have all places.
+					if plenty := bound > calls/2 || left > calls/2+bound; got > want || plenty && got < want {
+						t.Errorf("%d calls at a time with %d to go, want %d", got, left, want)
+						break
+					}
+					g.leave <- struct{}{}
+				}
+				close(g.leave)
+				all.Wait()
+			})
+		})
+	}
+}
+
+// A region that hangs leaves places to those that answer, and its calls in line hold none.
+func TestDesign_ARegionThatHangsLeavesPlaces(t *testing.T) {
+	setenv(t, nil)
+	for name, tt := range map[string]struct {
+		options     awsclient.Options
+		one, others int
+	}{
+		"32 where nothing is said": {awsclient.Options{}, 28, 4}, "8": {awsclient.Options{MaxCalls: 8}, 7, 1}, "1: they share it": {awsclient.Options{MaxCalls: 1}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				g := newGate()
+				cfg := g.behind(t, tt.options)
+				var all sync.WaitGroup
+				call := func(region string) {
+					cfg := cfg
+					cfg.Region = region
+					for range 50 {
+						all.Go(func() {
+							_, _ = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+						})
+					}
+				}
+				call(region)
+				if got := g.holding(); got != tt.one {
+					t.Errorf("%d calls at a time to one region, want %d", got, tt.one)
+				}
+				call("eu-west-1")
+				if got := g.holding() - tt.one; got != tt.others {
+					t.Errorf("%d calls at a time to another one, want %d", got, tt.others)
+				}
+				cancel()
+				all.Wait()
+			})
+		})
+	}
+}
+
+// Who waits for a place gives up with its context, and leaves the place to others.
+func TestDesign_WaitingForAPlaceEndsWithTheContext(t *testing.T) {
+	setenv(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		client := secretsmanager.NewFromConfig(g.behind(t, awsclient.Options{MaxCalls: 1}))
+		get := func(ctx context.Context) <-chan error {
+			done := make(chan error, 1)
+			go func() {
+				_, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
+				done <- err
+			}()
+			synctest.Wait()
+			return done
+		}
+		first := get(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		second := get(ctx)
+		if n := g.holding(); n != 1 {
+			t.Errorf("%d calls at a time, want 1", n)
+		}
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("the call that waited: error %v, want context.Canceled", err)
+		}
+		third := get(t.Context())
+		close(g.leave)
+		for _, done := range []<-chan error{first, third} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestRegional_OpensEachRegionOnce(t *testing.T) {
+	type client struct{ region string }
+	opened := map[string]int{}
+	r := awsclient.NewRegional(func(region string) *client {
+		opened[region]++
+		return &client{region}
+	})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for _, name := range []string{"eu-west-1", "eu-west-2"} {
+				if got := r.In(name); got.region != name {
+					t.Errorf("client of %s, want %s", got.region, name)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if opened["eu-west-1"] != 1 || opened["eu-west-2"] != 1 {
+		t.Errorf("opened %v, want each once", opened)
+	}
+	if one, again := r.In("eu-west-1"), r.In("eu-west-1"); one != again {
+		t.Error("two clients of one region")
+	}
+}
+
+// The region comes from pod authors: whatever they write, the clients kept stay few.
+func TestRegional_IsBounded(t *testing.T) {
+	opened := 0
+	r := awsclient.NewRegional(func(string) *int { opened++; return new(int) })
+	name := func(i int) string { return "region-" + string(rune('a'+i%26)) + string(rune('a'+i/26)) }
+	for i := range 64 {
+		r.In(name(i))
+	}
+	for i := range 64 {
+		r.In(name(i))
+	}
+	if opened != 64 {
+		t.Errorf("64 regions, twice: opened %d clients, want 64", opened)
+	}
+	r.In(name(64)) // one too many: all are let go
+	r.In(name(64))
+	r.In(name(0))
+	if opened != 66 {
+		t.Errorf("opened %d clients, want 66: the old ones must not be kept", opened)
+	}
+}

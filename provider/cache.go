@@ -1,0 +1,112 @@
+package provider
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// cache keeps records within a bound of bytes. The rules of their use are in freshness.go.
+type cache struct{ records *otter.Cache[key, record] }
+
+// recordOverhead is about what a record takes besides its content: the cache's node, the key's and
+// the record's own fields.
+const recordOverhead = 512 // bytes
+
+// newCache makes a cache of maxBytes. What is held counts twice: the garbage collector needs as much room
+// again to stay cheap, so that a full cache makes the process larger by maxBytes and not by more.
+func newCache(maxBytes int, now func() time.Time) (*cache, error) {
+	records, err := otter.New(&otter.Options[key, record]{
+		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
+		Weigher: func(k key, r record) uint32 {
+			return uint32(2 * (recordOverhead + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
+		},
+		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
+			return 3 * e.Value.interval
+		}),
+		Clock:    clock{now},
+		Executor: func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the value cache: %w", err)
+	}
+	return &cache{records}, nil
+}
+
+// record is what is known of t, zero where nothing is. A value of the failover region is left out if the primary
+// region has refused the same object since it was read.
+func (c *cache) record(t target) record {
+	r, _ := c.records.GetIfPresent(t.key)
+	if t.primary != nil {
+		if primary, _ := c.records.GetIfPresent(*t.primary); primary.outdates(r) {
+			return r.withoutValue()
+		}
+	}
+	return r
+}
+
+// update replaces a record by what change makes of it.
+func (c *cache) update(k key, interval time.Duration, change func(record) record) {
+	c.records.Compute(k, func(old record, _ bool) (record, otter.ComputeOp) {
+		changed := change(old)
+		changed.interval = interval
+		return changed, otter.WriteOp
+	})
+}
+
+// forget drops all values of an owner, because AWS refuses its credentials.
+func (c *cache) forget(owner Owner) {
+	for k := range c.records.Keys() {
+		if k.owner == owner {
+			c.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) { return r.withoutValue(), otter.WriteOp })
+		}
+	}
+}
+
+func (c *cache) bytes() float64 { return float64(c.records.WeightedSize()) }
+
+// recentNames remembers names for a while, up to a number of them.
+type recentNames struct {
+	names *otter.Cache[string, struct{}]
+}
+
+// Mounted volumes are remembered, so that a republish can be told from a first mount: far more than a node
+// has, for longer than the one to two minutes between two republishes. The values of a forgotten volume are
+// read again, nothing worse.
+const (
+	maxVolumes     = 1 << 14
+	rememberVolume = time.Hour
+)
+
+func newVolumes(now func() time.Time) (*recentNames, error) {
+	return newRecentNames(maxVolumes, otter.ExpiryAccessing[string, struct{}](rememberVolume), now)
+}
+
+func newRecentNames(limit int, expiry otter.ExpiryCalculator[string, struct{}], now func() time.Time) (*recentNames, error) {
+	names, err := otter.New(&otter.Options[string, struct{}]{
+		MaximumSize:      limit,
+		ExpiryCalculator: expiry,
+		Clock:            clock{now},
+		Executor:         func(task func()) { task() },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a list of recent names: %w", err)
+	}
+	return &recentNames{names}, nil
+}
+
+func (r *recentNames) contains(name string) bool {
+	_, ok := r.names.GetIfPresent(name)
+	return ok
+}
+
+func (r *recentNames) add(name string) { r.names.Set(name, struct{}{}) }
+
+func (r *recentNames) remove(name string) { r.names.Invalidate(name) }
+
+// clock lets a test set the time of a cache.
+type clock struct{ now func() time.Time }
+
+func (c clock) NowNano() int64                        { return c.now().UnixNano() }
+func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }

@@ -1,0 +1,213 @@
+// Package class is the language of a SecretProviderClass of provider aws: it reads the parameters, with the list
+// in `objects`, into a checked Class, or reports every fault with its line.
+//
+// It calls nobody: package server parses requests with it, and the command check parses manifests.
+package class
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/fault"
+)
+
+// Class is what a SecretProviderClass, overlaid by the pod's volumeAttributes, asks for:
+// checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
+type Class struct {
+	Region         string   // AWS region to read from; empty where only the node's label can tell
+	FailoverRegion string   // region to read from where Region does not answer, another one; empty for none
+	Objects        []Object // at least one
+
+	PodIdentity   bool   // EKS Pod Identity rather than web identity
+	AddressType   string // address of the Pod Identity agent: "ipv4" or "ipv6" alone; empty for whichever answers
+	RoleARN       string // role to assume; empty for the ServiceAccount's annotation, and with PodIdentity
+	AssumeRoleARN string // role to go on to from there; empty for none
+	ExternalID    string // for AssumeRoleARN; empty for none
+
+	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
+	RefreshInterval time.Duration
+	Warnings        []Warning // what is odd and was overlooked, for the log
+}
+
+// Regions are those that the class reads from, the primary first: one or two.
+func (c Class) Regions() []string {
+	if c.FailoverRegion == "" {
+		return []string{c.Region}
+	}
+	return []string{c.Region, c.FailoverRegion}
+}
+
+// Parameter names of a SecretProviderClass (spec.parameters).
+const (
+	paramObjects         = "objects"
+	paramRegion          = "region"
+	paramFailoverRegion  = "failoverRegion"
+	paramPathTranslation = "pathTranslation"
+	paramPodIdentity     = "usePodIdentity"
+	paramAddressType     = "preferredAddressType"
+	paramRoleARN         = "roleArn"
+	paramAssumeRoleARN   = "assumeRoleArn"
+	paramExternalID      = "externalId"
+	paramRefreshInterval = "refreshInterval"
+)
+
+var knownParams = []string{
+	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN,
+	paramAssumeRoleARN, paramExternalID, paramRefreshInterval,
+}
+
+// Parse reads parameters: a key of spec.parameters or volumeAttributes to its text.
+// defaultRegion is the provider's own region (AWS_REGION), may be empty, and yields to the
+// parameter `region`. Every fault is reported at once: the error is a *fault.Error of kind
+// Class that wraps a *Error.
+func Parse(params map[string]string, defaultRegion string) (Class, error) {
+	r := &report{}
+	class := Class{
+		Region:          parseRegion(paramRegion, params[paramRegion], defaultRegion, r),
+		FailoverRegion:  parseRegion(paramFailoverRegion, params[paramFailoverRegion], "", r),
+		RefreshInterval: parseRefreshInterval(params[paramRefreshInterval], r),
+	}
+	parseIdentity(params, &class, r)
+	translate := parseTranslation(params[paramPathTranslation], r)
+	class.Objects = parseObjects(params[paramObjects], translate, r)
+	class.checkRegion(r)
+	switch {
+	case class.FailoverRegion != "":
+		checkFailover(class.Objects, class.FailoverRegion, r)
+	case params[paramFailoverRegion] == "":
+		checkNoFailover(class.Objects, r)
+	}
+	checkCollisions(class.Objects, r)
+	for _, key := range slices.Sorted(maps.Keys(params)) {
+		warnUnknownParam(key, r)
+	}
+	class.Warnings = r.warnings
+	return class, r.err()
+}
+
+// InRegion completes a class whose region was not known when it was parsed.
+func (c Class) InRegion(region string) (Class, error) {
+	r := &report{}
+	c.Region = parseRegion(paramRegion, region, "", r)
+	c.checkRegion(r)
+	return c, r.err()
+}
+
+// checkRegion holds the class to its primary region, where that is known.
+func (c Class) checkRegion(r *report) {
+	switch c.Region {
+	case "":
+		return
+	case c.FailoverRegion:
+		r.fault(paramFailoverRegion, position{}, "%s is the region to read from already: name another one, or leave it out", fault.Quote(c.FailoverRegion))
+	}
+	checkARNRegions(c.Objects, c.Region, r)
+}
+
+func parseRegion(param, region, defaultRegion string, r *report) string {
+	if region == "" {
+		return defaultRegion
+	}
+	if !awsclient.ValidRegion(region) {
+		r.fault(param, position{}, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(region))
+		return ""
+	}
+	return region
+}
+
+// parseIdentity reads who asks AWS.
+func parseIdentity(params map[string]string, class *Class, r *report) {
+	class.PodIdentity = parsePodIdentity(params[paramPodIdentity], r)
+	class.AddressType = parseAddressType(params[paramAddressType], r)
+	class.RoleARN = parseRoleARN(paramRoleARN, params, r)
+	class.AssumeRoleARN = parseRoleARN(paramAssumeRoleARN, params, r)
+	class.ExternalID = params[paramExternalID]
+	if class.PodIdentity && class.RoleARN != "" {
+		r.fault(paramRoleARN, position{}, "the role of EKS Pod Identity is that of the association: remove roleArn or usePodIdentity; assumeRoleArn goes on to another role")
+	}
+	switch {
+	case class.ExternalID == "":
+	case class.AssumeRoleARN == "":
+		r.fault(paramExternalID, position{}, "is only for assumeRoleArn, which is not set")
+	case !awsclient.ValidExternalID(class.ExternalID):
+		r.fault(paramExternalID, position{}, "%s is not 2 to 1224 letters, digits or _+=,.@:/-", fault.Quote(class.ExternalID))
+	}
+}
+
+// parsePodIdentity takes what AWS's provider takes.
+func parsePodIdentity(text string, r *report) bool {
+	if text == "" {
+		return false
+	}
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		r.fault(paramPodIdentity, position{}, "%s is neither true nor false", fault.Quote(text))
+	}
+	return on
+}
+
+// parseAddressType takes anything else than the two for no preference, as AWS's provider does.
+func parseAddressType(text string, r *report) string {
+	switch t := strings.ToLower(text); t {
+	case "ipv4", "ipv6":
+		return t
+	case "", "auto":
+	default:
+		r.warn(Warning{Harmless: true, Fault: Fault{Field: paramAddressType, Message: fault.Quote(text) + " is none of ipv4, ipv6 and auto, and was read as auto"}})
+	}
+	return ""
+}
+
+func parseRoleARN(param string, params map[string]string, r *report) string {
+	arn := params[param]
+	if arn != "" && !awsclient.ValidRoleARN(arn) {
+		r.fault(param, position{}, "%s is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role", fault.Quote(arn))
+	}
+	return arn
+}
+
+// Bounds of refreshInterval: the kubelet republishes about once a minute, and a rotated secret should
+// arrive within a day.
+const (
+	minRefreshInterval = time.Second
+	maxRefreshInterval = 24 * time.Hour
+)
+
+func parseRefreshInterval(text string, r *report) time.Duration {
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < minRefreshInterval || d > maxRefreshInterval {
+		r.fault(paramRefreshInterval, position{}, "%s is not a duration from 1s to 24h, such as 5m", fault.Quote(text))
+		return 0
+	}
+	return d
+}
+
+func parseTranslation(text string, r *report) translation {
+	switch {
+	case text == "":
+		return "_"
+	case strings.EqualFold(text, "false"):
+		return keepSlashes
+	case utf8.RuneCountInString(text) != 1:
+		r.fault(paramPathTranslation, position{}, "%s is neither False nor exactly one character", fault.Quote(text))
+		return "_"
+	default:
+		return translation(text)
+	}
+}
+
+// warnUnknownParam skips the keys that the CSI driver and Kubernetes add themselves.
+func warnUnknownParam(key string, r *report) {
+	if slices.Contains(knownParams, key) || key == "secretProviderClass" || strings.Contains(key, "/") {
+		return
+	}
+	r.odd(key, position{}, "is not a known parameter and was ignored%s", DidYouMean(key, knownParams))
+}

@@ -1,0 +1,241 @@
+package class
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"secrets-provider-aws/internal/fault"
+)
+
+// Bounds on one volume, far above any real one: a pod author's text must not keep the node busy.
+// With YAML aliases a short text asks for much, so that what they stand for counts each time.
+const (
+	maxObjects     = 500
+	maxJMESPath    = 500       // for each object
+	maxFields      = 50        // of one mapping, unknown ones included
+	maxFiles       = 1000      // of all objects together
+	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
+)
+
+// entry is one element of `objects` as it is written.
+type entry struct {
+	name, kind, alias, version, label, permission scalar
+	jmesPath                                      []jmesEntry
+	failover                                      *failoverEntry // nil where there is none
+	misspelt                                      string         // the field that stands for a missing objectName
+
+	field string
+	at    position
+}
+
+// jmesEntry is one element of an entry's `jmesPath` as it is written.
+type jmesEntry struct {
+	path, alias, permission scalar
+
+	field string
+	at    position
+}
+
+// scalar is a YAML scalar as it stands in the text: `y` is the file y, 0600 the mode 0600.
+type scalar struct {
+	text string
+	at   position
+}
+
+// parseObjects reads the parameter `objects`: a YAML or JSON list of mappings.
+// It works on YAML nodes, so that nothing is read as a boolean or a number on the way,
+// every fault has its line, and aliases are followed but never copied.
+func parseObjects(text string, translate translation, r *report) []Object {
+	list := listOfObjects(text, r)
+	if list == nil {
+		return nil
+	}
+	if len(list) > maxObjects {
+		r.fault(paramObjects, position{}, "lists %d objects; one volume takes at most %d", len(list), maxObjects)
+		return nil
+	}
+	objects := make([]Object, 0, len(list))
+	files, expressions := 0, 0
+	for i, node := range list {
+		e, ok := decodeEntry(fmt.Sprintf("%s[%d]", paramObjects, i), node, r)
+		if !ok {
+			continue
+		}
+		files += 1 + len(e.jmesPath)
+		for _, j := range e.jmesPath {
+			expressions += len(j.path.text)
+		}
+		if files > maxFiles || expressions > maxExpressions {
+			r.fault(e.field, e.at, "is too much for one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+			return nil
+		}
+		objects = append(objects, e.object(translate, r))
+	}
+	return objects
+}
+
+func listOfObjects(text string, r *report) []*yaml.Node {
+	var document yaml.Node
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	err := decoder.Decode(&document)
+	switch {
+	case errors.Is(err, io.EOF):
+		r.fault(paramObjects, position{}, "is missing or empty: list at least one object with objectName and objectType")
+		return nil
+	case err != nil:
+		line, reason := fault.YAML(err)
+		r.fault(paramObjects, position{line: line}, "is not valid YAML: %s", reason)
+		return nil
+	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
+		r.fault(paramObjects, position{}, "holds more than one YAML document: write one list")
+		return nil
+	}
+	root := follow(document.Content[0])
+	switch {
+	case isNull(root), root.Kind == yaml.SequenceNode && len(root.Content) == 0:
+		r.fault(paramObjects, at(root), "is empty: list at least one object with objectName and objectType")
+		return nil
+	case root.Kind != yaml.SequenceNode:
+		r.fault(paramObjects, at(root), "is %s, not a list: begin each object with a dash", kindName(root))
+		return nil
+	}
+	return root.Content
+}
+
+func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
+	e := entry{field: field, at: at(node)}
+	scalars := map[string]*scalar{
+		"objectName": &e.name, "objectType": &e.kind, "objectAlias": &e.alias, "objectVersion": &e.version,
+		"objectVersionLabel": &e.label, "filePermission": &e.permission,
+	}
+	ok := decodeMapping(field, node, scalars, map[string]func(string, *yaml.Node){
+		"jmesPath":       func(field string, node *yaml.Node) { e.jmesPath = decodeJMESPath(field, node, r) },
+		"failoverObject": func(field string, node *yaml.Node) { e.failover = decodeFailover(field, node, r) },
+	}, r)
+	if ok && e.name.text == "" {
+		e.misspelt = likeName(node)
+	}
+	return e, ok
+}
+
+// likeName is the field that was meant to be objectName, or empty: without the name it is the fault itself,
+// and a warning in the log would come too late.
+func likeName(node *yaml.Node) string {
+	fields := follow(node).Content
+	for i := 0; i+1 < len(fields); i += 2 {
+		field := follow(fields[i]).Value
+		if !strings.EqualFold(field, "objectType") && editDistance(strings.ToLower(field), "objectname", 4) < 4 && !strings.EqualFold(field, "objectName") {
+			return field
+		}
+	}
+	return ""
+}
+
+func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
+	switch {
+	case isNull(node):
+		return nil
+	case node.Kind != yaml.SequenceNode:
+		r.fault(field, at(node), "is %s, not a list of path and objectAlias", kindName(node))
+		return nil
+	case len(node.Content) > maxJMESPath:
+		r.fault(field, at(node), "lists %d entries; one object takes at most %d", len(node.Content), maxJMESPath)
+		return nil
+	}
+	entries := make([]jmesEntry, 0, len(node.Content))
+	for i, element := range node.Content {
+		j := jmesEntry{field: fmt.Sprintf("%s[%d]", field, i), at: at(element)}
+		scalars := map[string]*scalar{"path": &j.path, "objectAlias": &j.alias, "filePermission": &j.permission}
+		if decodeMapping(j.field, element, scalars, nil, r) {
+			entries = append(entries, j)
+		}
+	}
+	return entries
+}
+
+// decodeMapping fills scalars by field name and hands other known fields to others.
+// Like the JSON reader of AWS's provider it takes a name in any case; it warns of it.
+func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, others map[string]func(string, *yaml.Node), r *report) bool {
+	node = follow(node)
+	if node.Kind != yaml.MappingNode {
+		r.fault(field, at(node), "is %s, not a mapping of fields", kindName(node))
+		return false
+	}
+	if fields := len(node.Content) / 2; fields > maxFields {
+		r.fault(field, at(node), "has %d fields; at most %d are read", fields, maxFields)
+		return false
+	}
+	known := make([]string, 0, len(scalars)+len(others))
+	for name := range scalars {
+		known = append(known, name)
+	}
+	for name := range others {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := follow(node.Content[i]), follow(node.Content[i+1])
+		name := key.Value
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) }); i >= 0 && name != known[i] {
+			r.warn(Warning{Harmless: true, Fault: Fault{Field: field, Line: key.Line, Column: key.Column, Message: fmt.Sprintf("%s was read as %s", fault.Quote(name), known[i])}})
+			name = known[i]
+		}
+		target, isScalar := scalars[name]
+		decode, isOther := others[name]
+		switch {
+		case seen[name]:
+			r.fault(field, at(key), "has the field %s twice", fault.Quote(name))
+		case key.Tag == "!!merge":
+			r.fault(field, at(key), "uses a YAML merge key (<<): write its fields out")
+		case isScalar:
+			*target = decodeScalar(field+"."+name, value, r)
+		case isOther:
+			decode(field+"."+name, value)
+		default:
+			r.odd(field, at(key), "%s is not a known field and was ignored%s", fault.Quote(name), DidYouMean(name, known))
+		}
+		seen[name] = true
+	}
+	return true
+}
+
+func decodeScalar(field string, node *yaml.Node, r *report) scalar {
+	switch {
+	case isNull(node):
+		return scalar{at: at(node)}
+	case node.Kind != yaml.ScalarNode:
+		r.fault(field, at(node), "is %s, not a text", kindName(node))
+		return scalar{at: at(node)}
+	}
+	return scalar{text: node.Value, at: at(node)}
+}
+
+func follow(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+func at(node *yaml.Node) position { return position{line: node.Line, column: node.Column} }
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
+func kindName(node *yaml.Node) string {
+	switch {
+	case isNull(node):
+		return "empty (null)"
+	case node.Kind == yaml.SequenceNode:
+		return "a list"
+	case node.Kind == yaml.MappingNode:
+		return "a mapping"
+	default:
+		return "a text"
+	}
+}

@@ -1,0 +1,104 @@
+package class
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"secrets-provider-aws/internal/fault"
+)
+
+// Error lists every fault of a SecretProviderClass.
+type Error struct{ Faults []Fault }
+
+// Fault is one thing that is wrong in a SecretProviderClass.
+type Fault struct {
+	Field   string // `region`, `objects[2].filePermission`
+	Line    int    // line inside the text of `objects`, from 1; 0 where the field is not in it
+	Column  int    // column there, from 1
+	Message string // what is wrong and what would be right
+}
+
+// String is the fault as one clause.
+func (f Fault) String() string {
+	field := f.Field
+	if !fieldRE.MatchString(field) { // the name of a parameter that is not known can be any text
+		field = fault.Quote(field)
+	}
+	if f.Line > 0 {
+		return fmt.Sprintf("%s (line %d): %s", field, f.Line, f.Message)
+	}
+	return field + ": " + f.Message
+}
+
+var fieldRE = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,120}$`)
+
+// Parameter is the parameter that the fault is in: `objects` of `objects[2].filePermission`.
+func (f Fault) Parameter() string {
+	if rest, ok := strings.CutPrefix(f.Field, paramObjects); ok && strings.HasPrefix(rest, "[") {
+		return paramObjects
+	}
+	return f.Field
+}
+
+// Warning is one thing that is odd in a SecretProviderClass and was overlooked.
+type Warning struct {
+	Fault
+	Harmless bool // it was read as it was meant; otherwise it has no effect, or AWS will refuse it
+}
+
+// Error lists the faults in the order in which they stand.
+func (e *Error) Error() string {
+	texts := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		texts[i] = f.String()
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	const most = 20
+	more := ""
+	if len(texts) > most {
+		more = fmt.Sprintf("; and %d more", len(texts)-most)
+		texts = texts[:most]
+	}
+	for i, text := range texts {
+		texts[i] = fmt.Sprintf("(%d) %s", i+1, text)
+	}
+	return fmt.Sprintf("%d faults: %s%s", len(e.Faults), strings.Join(texts, "; "), more)
+}
+
+// position is a place inside the text of `objects`; zero is none.
+type position struct{ line, column int }
+
+// report collects what is wrong and what is odd.
+type report struct {
+	faults   []Fault
+	warnings []Warning
+}
+
+func (r *report) fault(field string, at position, format string, args ...any) {
+	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
+}
+
+// maxWarnings keeps a pod author's text from flooding the log.
+const maxWarnings = 50
+
+func (r *report) warn(w Warning) {
+	if len(r.warnings) < maxWarnings {
+		r.warnings = append(r.warnings, w)
+	}
+}
+
+// odd warns of what has no effect, or what AWS will refuse.
+func (r *report) odd(field string, at position, format string, args ...any) {
+	r.warn(Warning{Fault: Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)}})
+}
+
+func (r *report) err() error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	e := &Error{Faults: r.faults}
+	return &fault.Error{Kind: fault.Class, Why: e.Error(), Cause: e}
+}

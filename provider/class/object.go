@@ -1,0 +1,210 @@
+package class
+
+import (
+	"cmp"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/jmespath"
+)
+
+// Type is the AWS service that an object is kept in, written as in `objectType`.
+type Type string
+
+// The object types. They are case-sensitive, as in AWS's provider.
+const (
+	SecretsManager Type = "secretsmanager"
+	SSMParameter   Type = "ssmparameter"
+)
+
+// Noun is what the service calls such an object.
+func (t Type) Noun() string {
+	if t == SSMParameter {
+		return "parameter"
+	}
+	return "secret"
+}
+
+// Action is the one IAM permission that reading such an object takes.
+func (t Type) Action() string {
+	if t == SSMParameter {
+		return "ssm:GetParameters"
+	}
+	return "secretsmanager:GetSecretValue"
+}
+
+// Object is one entry of `objects`: a secret or parameter to read, and the files made of it.
+type Object struct {
+	Name    string     // name or ARN
+	Type    Type       // never empty
+	Version string     // VersionId of a secret or version number of a parameter; empty for the current one
+	Label   string     // staging label of a secret or label of a parameter; empty for the current one
+	Files   []FileSpec // the whole value first, then one for each jmesPath entry
+	// Failover is what to read in the failover region; nil for the same there.
+	Failover *Failover
+
+	field string   // its place, `objects[2]`
+	at    position // of its name
+}
+
+// FileSpec is a file to be made of an object's value.
+type FileSpec struct {
+	Path       string               // relative, clean, with slashes; safe to write below the volume
+	Mode       *fs.FileMode         // permission bits, at most 0777; nil for the volume's default
+	Expression string               // jmesPath that selects the content; empty for the whole value
+	Selector   *jmespath.Expression // Expression, compiled; nil for the whole value
+
+	field string
+	at    position
+}
+
+// object turns a decoded entry into an Object and reports every fault of it.
+func (e *entry) object(translate translation, r *report) Object {
+	o := Object{Name: e.name.text, Version: e.version.text, Label: e.label.text, field: e.field, at: e.name.at}
+	o.Type = e.objectType(r)
+	if o.Type == SSMParameter {
+		checkParameter(e.field, e.at, e.name, e.version.text != "" && e.label.text != "", r)
+	}
+	o.Failover = e.failover.failover(o, e.alias.text, r)
+	e.warnOfRefusal(o.Type, r)
+	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
+	if e.alias.text != "" {
+		whole.field, whole.at = e.field+".objectAlias", e.alias.at
+	}
+	if e.name.text != "" {
+		whole.Path = translate.path(cmp.Or(e.alias.text, e.name.text))
+		checkPath(&whole, r)
+	}
+	o.Files = append(o.Files, whole)
+	for _, j := range e.jmesPath {
+		o.Files = append(o.Files, j.file(translate, whole.Mode, r))
+	}
+	return o
+}
+
+// objectType follows CONTRACT B: may be left out for an ARN of either service, and must agree with it.
+func (e *entry) objectType(r *report) Type {
+	named := Type(e.kind.text)
+	switch named {
+	case "", SecretsManager, SSMParameter:
+	default:
+		r.fault(e.field+".objectType", e.kind.at, "%s is not one of secretsmanager, ssmparameter%s",
+			fault.Quote(e.kind.text), DidYouMean(e.kind.text, []string{string(SecretsManager), string(SSMParameter)}))
+		return named
+	}
+	switch {
+	case e.name.text == "" && e.misspelt != "":
+		r.fault(e.field, e.at, "has no objectName (is %s meant for it?)", fault.Quote(e.misspelt))
+		return named
+	case e.name.text == "":
+		r.fault(e.field, e.at, "has no objectName")
+		return named
+	case !strings.HasPrefix(e.name.text, "arn:"):
+		if named == "" {
+			r.fault(e.field, e.at, "%s has no objectType: say secretsmanager or ssmparameter, or name the object by its ARN", fault.Quote(e.name.text))
+		}
+		return named
+	}
+	inARN, ok := typeOfARN(e.name.text)
+	if !ok {
+		r.fault(e.field+".objectName", e.name.at, "%s %s", fault.Quote(e.name.text), notAnARN)
+		return named
+	}
+	if named != "" && named != inARN {
+		r.fault(e.field+".objectType", e.kind.at, "%s does not agree with the ARN %s, which is a %s", named, fault.Quote(e.name.text), inARN.Noun())
+	}
+	return inARN
+}
+
+const notAnARN = "is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME) or of a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)"
+
+func typeOfARN(name string) (Type, bool) {
+	a, err := arn.Parse(name)
+	switch {
+	case err != nil || a.Region == "" || a.AccountID == "":
+		return "", false
+	case a.Service == "secretsmanager" && strings.HasPrefix(a.Resource, "secret:"):
+		return SecretsManager, true
+	case a.Service == "ssm" && strings.HasPrefix(a.Resource, "parameter/"):
+		return SSMParameter, true
+	default:
+		return "", false
+	}
+}
+
+// checkParameter holds an entry for a parameter to one way of naming a version; both is whether it has two.
+func checkParameter(field string, at position, name scalar, both bool, r *report) {
+	if both {
+		r.fault(field, at, "a parameter takes objectVersion or objectVersionLabel, not both")
+	}
+	// A colon would select a version behind our back, and the answer could not be told from the parameter's own.
+	if strings.Contains(BareName(name.text), ":") {
+		r.fault(field+".objectName", name.at, "%s holds a colon: name a version with objectVersion or objectVersionLabel", fault.Quote(name.text))
+	}
+}
+
+// BareName is the part that a parameter's name and its ARN have in common: the path without its leading slash.
+func BareName(name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		_, name, _ = strings.Cut(name, ":parameter/")
+	}
+	return strings.TrimPrefix(name, "/")
+}
+
+func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *report) FileSpec {
+	f := FileSpec{Expression: j.path.text, field: j.field + ".objectAlias", at: j.alias.at}
+	f.Mode = parseMode(j.field, j.permission, inherited, r)
+	if j.path.text == "" {
+		r.fault(j.field, j.at, "has no path: say which part of the JSON value to write")
+	} else if compiled, err := jmespath.Compile(j.path.text); err != nil {
+		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
+	} else {
+		f.Selector = compiled
+	}
+	if j.alias.text == "" {
+		r.fault(j.field, j.at, "has no objectAlias: say which file to write")
+		return f
+	}
+	f.Path = translate.path(j.alias.text)
+	checkPath(&f, r)
+	return f
+}
+
+var modeRE = regexp.MustCompile(`^[0-7]{4}$`)
+
+// parseMode reads exactly four octal digits. Modes above 0777 are not valid in a CSI volume.
+func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.FileMode {
+	if s.text == "" {
+		return inherited
+	}
+	n, err := strconv.ParseUint(s.text, 8, 32)
+	if !modeRE.MatchString(s.text) || err != nil || n > 0o777 {
+		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777%s", fault.Quote(s.text), missingZero(s.text))
+		return inherited
+	}
+	mode := fs.FileMode(n)
+	return &mode
+}
+
+// missingZero says of 644 that 0644 is meant.
+func missingZero(text string) string {
+	if modeRE.MatchString("0" + text) {
+		return ": write 0" + text
+	}
+	return ""
+}
+
+// checkARNRegions holds each ARN to the region that is read from: a secret of another region would not be found there.
+func checkARNRegions(objects []Object, region string, r *report) {
+	for _, o := range objects {
+		a, err := arn.Parse(o.Name)
+		if err == nil && a.Region != "" && a.Region != region {
+			r.fault(o.field+".objectName", o.at, "%s is of region %s, but the volume reads from %s", fault.Quote(o.Name), a.Region, region)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package provider
+
+import (
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/class"
+)
+
+// object is one value to read, in whichever region. Equal objects are read once.
+type object struct {
+	kind                 class.Type
+	name, version, label string
+}
+
+// pinned reports whether the object names a version, which never changes. A staging label beside it can
+// move, and AWS decides whether the two agree.
+func (o object) pinned() bool { return o.version != "" && o.label == "" }
+
+// what says in a message what was being read.
+func (o object) what() string {
+	s := "cannot read " + o.kind.Noun() + " " + fault.Quote(o.name)
+	if o.version != "" {
+		s += " version " + fault.Quote(o.version)
+	}
+	if o.label != "" {
+		s += " label " + fault.Quote(o.label)
+	}
+	return s
+}
+
+// key names a value in the cache. The owner stands first: nothing is shared without it.
+type key struct {
+	owner  Owner
+	region string
+	object
+}
+
+// target is a value that a volume takes from one region.
+type target struct {
+	key
+	primary *key // in the failover region, the key of the same value in the primary region; else nil
+}
+
+// plan says which values a volume takes.
+type plan struct {
+	primary  []target // value → where the primary region has it
+	failover []target // value → where the failover region has it; nil where the class names none
+	valueOf  []int    // object of the class → its value
+}
+
+func newPlan(req Request) plan {
+	type pair struct{ primary, failover object }
+	objects, region, second := req.Class.Objects, req.Class.Region, req.Class.FailoverRegion
+	p := plan{primary: make([]target, 0, len(objects)), valueOf: make([]int, len(objects))}
+	seen := make(map[pair]int, len(objects))
+	for i, o := range objects {
+		var both pair
+		both.primary = object{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}
+		both.failover = both.primary
+		if other := o.Failover; other != nil && second != "" {
+			both.failover.name, both.failover.version, both.failover.label = other.Name, other.Version, other.Label
+		}
+		at, ok := seen[both]
+		if !ok {
+			at = len(p.primary)
+			seen[both] = at
+			p.primary = append(p.primary, target{key: key{req.Owner, region, both.primary}})
+			if second != "" {
+				p.failover = append(p.failover, target{key: key{req.Owner, second, both.failover}, primary: &p.primary[at].key})
+			}
+		}
+		p.valueOf[i] = at
+	}
+	return p
+}

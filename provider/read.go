@@ -1,0 +1,101 @@
+package provider
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/sync/errgroup"
+
+	"secrets-provider-aws/internal/fault"
+)
+
+// read calls AWS for reads that a request has started, and completes every one of them.
+func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, m mount) {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	err := s.try(ctx, req, reads, m)
+	if again := slices.DeleteFunc(slices.Clone(reads), (*inFlightRead).completed); err == nil && len(again) > 0 {
+		req.Credentials.Forget() // AWS no longer accepts them: once more, with new ones
+		err = s.try(ctx, req, again, m)
+	}
+	for _, r := range reads {
+		if !r.completed() {
+			s.complete(r, m, value{}, cmp.Or(err, r.err))
+		}
+	}
+}
+
+// try completes reads, except those that AWS refused because of the credentials. Its error is that of getting
+// credentials, or a panic.
+func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRead, m mount) (err error) {
+	defer fault.Recover(&err)
+	session, err := req.Credentials.Retrieve(ctx)
+	if err != nil {
+		if fault.KindOf(err) == fault.Credentials {
+			s.cache.forget(req.Owner)
+		}
+		return err
+	}
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil })
+	var parts errgroup.Group
+	for _, region := range req.Class.Regions() {
+		for _, short := range []bool{true, false} {
+			part := slices.DeleteFunc(slices.Clone(reads), func(r *inFlightRead) bool { return r.key.region != region || r.short != short })
+			if len(part) == 0 {
+				continue
+			}
+			parts.Go(func() (panicked error) {
+				defer fault.Recover(&panicked)
+				return s.readIn(ctx, credentials, region, short, part, m)
+			})
+		}
+	}
+	return parts.Wait()
+}
+
+// readIn completes the reads of one region, all with the short timeout or none. Its error is a panic.
+func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, short bool, reads []*inFlightRead, m mount) error {
+	limited := ctx
+	if short {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, s.breaker.shortTimeoutIn(region, m))
+		defer cancel()
+	}
+	defer func() {
+		responded := slices.ContainsFunc(reads, func(r *inFlightRead) bool { return !errors.Is(r.err, context.DeadlineExceeded) })
+		s.breaker.record(region, responded, limited.Err() != nil && ctx.Err() == nil)
+	}()
+	objects := make([]object, len(reads))
+	for i, r := range reads {
+		objects[i] = r.key.object
+	}
+	return s.backend.read(limited, credentials, region, objects, callsPerVolume(m), func(i int, got value, err error) {
+		if r := reads[i]; fault.KindOf(err) == fault.Credentials {
+			r.err = err
+		} else {
+			s.complete(r, m, got, err)
+		}
+	})
+}
+
+// callsPerVolume is how many calls for one volume run at a time: fewer than the process may make, so that one
+// volume cannot use them all. Each of two regions has half, and does not wait for the other's.
+func callsPerVolume(m mount) int {
+	const limit = 24
+	if m.failover {
+		return limit / 2
+	}
+	return limit
+}
+
+// detached keeps the deadline of a request and not its end.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	free := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(free, deadline)
+	}
+	return context.WithCancel(free)
+}

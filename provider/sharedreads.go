@@ -1,0 +1,136 @@
+package provider
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"secrets-provider-aws/internal/fault"
+)
+
+// sharedReads gives values from the cache or from AWS. Equal reads of one owner that are in flight at the same
+// time are one.
+type sharedReads struct {
+	cache    *cache
+	breaker  *breaker
+	backend  *backend
+	now      func() time.Time
+	maxStale time.Duration
+
+	mu       sync.Mutex
+	inFlight map[key]*inFlightRead // the newest of each key
+}
+
+// inFlightRead is a read that has started. done is closed when value and err are set.
+type inFlightRead struct {
+	key     key
+	started time.Time
+	short   bool // it has the short timeout, because something else can stand in for it
+	done    chan struct{}
+	value   value
+	err     error
+}
+
+// response is one value, or why there is none.
+type response struct {
+	value  value
+	err    error
+	read   time.Time // when the read that gave value started
+	source source    // of value
+}
+
+// source says where a value came from.
+type source string
+
+const (
+	sourceAWS   source = "aws"   // read by this request or an equal one
+	sourceCache source = "cache" // fresh
+	sourceStale source = "stale" // last known, because AWS failed
+)
+
+// pendingRead is one value that a mount request waits for: known already, failed already, or in flight.
+type pendingRead struct {
+	target       target
+	known        record
+	err          error
+	inFlight     *inFlightRead
+	acceptsShort bool // something else can stand in for the value
+}
+
+// start decides for each target, all at one moment, whether the cache serves it, whether a read in flight does,
+// or whether a new read starts. A read goes on when its request ends: others may wait for it.
+func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) []pendingRead {
+	pending := make([]pendingRead, len(targets))
+	var started []*inFlightRead
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, t := range targets {
+		known := s.cache.record(t)
+		p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}
+		other := s.inFlight[t.key]
+		switch {
+		case known.fresh(m, t.pinned()):
+		case known.backedOff(m):
+			p.err = known.err
+		case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
+			p.inFlight = other
+		default:
+			p.inFlight = &inFlightRead{key: t.key, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
+			s.inFlight[t.key] = p.inFlight
+			started = append(started, p.inFlight)
+		}
+		pending[i] = p
+	}
+	if len(started) > 0 {
+		go s.read(ctx, req, started, m)
+	}
+	return pending
+}
+
+// complete puts the outcome of a read into the cache, then lets those go on who wait for it.
+func (s *sharedReads) complete(r *inFlightRead, m mount, got value, err error) {
+	r.value, r.err = got, err
+	s.cache.update(r.key, m.interval, func(known record) record {
+		if err != nil {
+			return known.failed(err, r.started, s.now())
+		}
+		return known.succeeded(got, r.started)
+	})
+	s.mu.Lock()
+	if s.inFlight[r.key] == r {
+		delete(s.inFlight, r.key)
+	}
+	s.mu.Unlock()
+	close(r.done)
+}
+
+// completed reports whether r is done.
+func (r *inFlightRead) completed() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait gives the value. short ends the wait for a read that has the full timeout where p accepts the short one.
+func (p pendingRead) wait(ctx, short context.Context) response {
+	switch {
+	case p.err != nil:
+		return response{err: p.err}
+	case p.inFlight == nil:
+		return response{value: p.known.value, read: p.known.read, source: sourceCache}
+	}
+	if p.acceptsShort && !p.inFlight.short {
+		ctx = short
+	}
+	select {
+	case <-p.inFlight.done:
+		return response{value: p.inFlight.value, err: p.inFlight.err, read: p.inFlight.started, source: sourceAWS}
+	case <-ctx.Done():
+		return response{err: &fault.Error{
+			Kind: fault.Transient, What: p.target.what(), Region: p.target.region, Why: fault.Late, Hint: fault.RetryHint, Cause: ctx.Err(),
+		}}
+	}
+}
