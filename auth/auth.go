@@ -89,8 +89,8 @@ func (i Identity) ownRole() string {
 	return "role " + i.RoleARN
 }
 
-// Wish is what a SecretProviderClass says of the identity.
-type Wish struct {
+// IdentityOptions are what a SecretProviderClass says of the identity.
+type IdentityOptions struct {
 	PodIdentity   bool   // rather than web identity
 	RoleARN       string // with web identity; empty: as the ServiceAccount is annotated
 	AssumeRoleARN string // role to go on to; empty for none
@@ -150,15 +150,15 @@ func New(cfg Config) (*Authenticator, error) {
 }
 
 // Identify tells who pod is, with the token to get credentials for: the one for STS or, with Pod
-// Identity, for EKS, checked against pod. The role is that of wish or, where it names none, the
+// Identity, for EKS, checked against pod. The role is that of options or, where they name none, of the
 // ServiceAccount's annotation; with Pod Identity the API server is not asked. Errors are *fault.Error.
-func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, wish Wish) (Identity, Token, error) {
+func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, options IdentityOptions) (Identity, Token, error) {
 	id := Identity{
 		Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount,
-		AssumeRoleARN: wish.AssumeRoleARN, ExternalID: wish.ExternalID,
+		AssumeRoleARN: options.AssumeRoleARN, ExternalID: options.ExternalID,
 	}
 	audience := AudienceSTS
-	if wish.PodIdentity {
+	if options.PodIdentity {
 		audience = AudienceEKS
 	}
 	token, err := tokens.forPod(audience, pod, a.now())
@@ -167,11 +167,10 @@ func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, wi
 	}
 	id.ServiceAccountUID = token.claims.Kubernetes.ServiceAccount.UID
 	switch {
-	case wish.PodIdentity:
-		id.Mode = PodIdentity
-		id.PodUID, err = podUID(pod, token)
-	case wish.RoleARN != "":
-		id.RoleARN = wish.RoleARN
+	case options.PodIdentity:
+		id.Mode, id.PodUID = PodIdentity, pod.UID
+	case options.RoleARN != "":
+		id.RoleARN = options.RoleARN
 	default:
 		id.RoleARN, err = a.role(ctx, pod)
 	}

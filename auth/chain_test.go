@@ -49,27 +49,27 @@ func (a *account) setRole(r awssim.Role) {
 }
 
 // chained is the session of pod, by web identity or Pod Identity, that goes on to vault-role.
-func (a *account) chained(pod auth.Pod, wish auth.Wish, way auth.Way) *auth.Session {
+func (a *account) chained(pod auth.Pod, options auth.IdentityOptions, how auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
 	tokens := map[string]string{
 		audience:    a.token(pod, awssim.Token{}),
 		audienceEKS: a.token(pod, awssim.Token{Audience: []string{audienceEKS}}),
 	}
-	if wish.AssumeRoleARN == "" {
-		wish.AssumeRoleARN = vaultRole
+	if options.AssumeRoleARN == "" {
+		options.AssumeRoleARN = vaultRole
 	}
-	return a.session(pod, tokens, wish, way)
+	return a.session(pod, tokens, options, how)
 }
 
-var chainModes = map[string]auth.Wish{"web identity": {RoleARN: roleARN}, "Pod Identity": {PodIdentity: true}}
+var chainModes = map[string]auth.IdentityOptions{"web identity": {RoleARN: roleARN}, "Pod Identity": {PodIdentity: true}}
 
 // The second role is assumed with the first one's credentials, in a session named after the workload.
 func TestAssumeRole_AfterEitherMode(t *testing.T) {
-	for mode, wish := range chainModes {
+	for mode, options := range chainModes {
 		t.Run(mode, func(t *testing.T) {
 			a := startChain(t)
-			wish.ExternalID = "of-payments"
-			session := a.chained(payment, wish, auth.Way{})
+			options.ExternalID = "of-payments"
+			session := a.chained(payment, options, auth.CredentialOptions{})
 			client := secretsmanager.NewFromConfig(a.cfg, func(o *secretsmanager.Options) { o.Credentials, o.Region = session, region })
 			if _, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")}); err == nil {
 				t.Error("vault-role may read nothing, and has read")
@@ -79,7 +79,7 @@ func TestAssumeRole_AfterEitherMode(t *testing.T) {
 				t.Errorf("principal %s, want %s", got, want)
 			}
 			first := "sts:AssumeRoleWithWebIdentity"
-			if wish.PodIdentity {
+			if options.PodIdentity {
 				first = "pod-identity:GetCredentials"
 			}
 			a.wantAWS(map[string]int{first: 1, "sts:AssumeRole": 1, "secretsmanager:GetSecretValue": 1})
@@ -92,7 +92,7 @@ func TestAssumeRole_AfterEitherMode(t *testing.T) {
 func TestAssumeRole_OneChainForEachIdentity(t *testing.T) {
 	a := startChain(t)
 	a.setRole(awssim.Role{ARN: vaultRole, TrustPolicy: trustBoth("")}) // so that what is shared would be served
-	wishes := []auth.Wish{
+	choices := []auth.IdentityOptions{
 		{RoleARN: roleARN, AssumeRoleARN: vaultRole},
 		{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "one"},
 		{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "two"},
@@ -112,21 +112,21 @@ func TestAssumeRole_OneChainForEachIdentity(t *testing.T) {
 		})
 	}
 	for range 5 {
-		for _, wish := range wishes {
-			retrieve(a.chained(payment, wish, auth.Way{}))
+		for _, options := range choices {
+			retrieve(a.chained(payment, options, auth.CredentialOptions{}))
 		}
-		retrieve(a.session(payment, map[string]string{audience: a.token(payment, awssim.Token{})}, auth.Wish{RoleARN: roleARN}, auth.Way{}))
+		retrieve(a.session(payment, map[string]string{audience: a.token(payment, awssim.Token{})}, auth.IdentityOptions{RoleARN: roleARN}, auth.CredentialOptions{}))
 	}
 	all.Wait()
-	if len(keys) != len(wishes)+1 {
-		t.Errorf("%d identities have %d credentials", len(wishes)+1, len(keys))
+	if len(keys) != len(choices)+1 {
+		t.Errorf("%d identities have %d credentials", len(choices)+1, len(keys))
 	}
-	a.wantAWS(map[string]int{"sts:AssumeRoleWithWebIdentity": len(wishes) + 1, "sts:AssumeRole": len(wishes)})
+	a.wantAWS(map[string]int{"sts:AssumeRoleWithWebIdentity": len(choices) + 1, "sts:AssumeRole": len(choices)})
 }
 
 func TestAssumeRole_Forgotten(t *testing.T) {
 	a := startChain(t)
-	session := a.chained(payment, auth.Wish{RoleARN: roleARN, ExternalID: "of-payments"}, auth.Way{})
+	session := a.chained(payment, auth.IdentityOptions{RoleARN: roleARN, ExternalID: "of-payments"}, auth.CredentialOptions{})
 	for range 2 {
 		if _, err := session.Retrieve(t.Context()); err != nil {
 			t.Fatal(err)
@@ -197,11 +197,11 @@ func TestContractC1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(a)
 			}
-			wish := auth.Wish{RoleARN: roleARN, ExternalID: tt.externalID}
+			options := auth.IdentityOptions{RoleARN: roleARN, ExternalID: tt.externalID}
 			if tt.pod {
-				wish.PodIdentity = true
+				options.PodIdentity = true
 			}
-			c, err := a.chained(payment, wish, auth.Way{}).Retrieve(t.Context())
+			c, err := a.chained(payment, options, auth.CredentialOptions{}).Retrieve(t.Context())
 			if err == nil || c.HasKeys() {
 				t.Fatalf("keys %t and error %v, want an error alone", c.HasKeys(), err)
 			}
@@ -253,35 +253,35 @@ func startRegions(t *testing.T) *account {
 // With two regions STS of the second gives what the first does not, for every step of the chain, and the
 // region that has answered one step is asked first for the next.
 func TestContractB_Failover_STSOfTheSecondRegion(t *testing.T) {
-	both := auth.Way{Regions: []string{region, secondArea}}
-	chain := auth.Wish{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "of-payments"}
+	both := auth.CredentialOptions{Regions: []string{region, secondArea}}
+	chain := auth.IdentityOptions{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "of-payments"}
 	for _, tt := range []struct {
-		name  string
-		wish  auth.Wish
-		fault awssim.Fault // of STS in the first region
-		calls []string     // operation and region
-		err   string       // empty: it works
+		name    string
+		options auth.IdentityOptions
+		fault   awssim.Fault // of STS in the first region
+		calls   []string     // operation and region
+		err     string       // empty: it works
 	}{
-		{name: "healthy", wish: chain, fault: awssim.Fault{Operation: "None"},
+		{name: "healthy", options: chain, fault: awssim.Fault{Operation: "None"},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRole ap-south-1"}},
-		{name: "5xx", wish: chain, fault: awssim.Fault{Status: 500},
+		{name: "5xx", options: chain, fault: awssim.Fault{Status: 500},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
-		{name: "cut", wish: chain, fault: awssim.Fault{Cut: true},
+		{name: "cut", options: chain, fault: awssim.Fault{Cut: true},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
-		{name: "hangs", wish: chain, fault: awssim.Fault{Hang: true},
+		{name: "hangs", options: chain, fault: awssim.Fault{Hang: true},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
-		{name: "fails in the second step", wish: chain, fault: awssim.Fault{Operation: "AssumeRole", Status: 503},
+		{name: "fails in the second step", options: chain, fault: awssim.Fault{Operation: "AssumeRole", Status: 503},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRole ap-south-1", "AssumeRole eu-west-1"}},
-		{name: "refuses", wish: chain, fault: awssim.Fault{Code: "AccessDenied", Status: 403},
+		{name: "refuses", options: chain, fault: awssim.Fault{Code: "AccessDenied", Status: 403},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1"}, err: "cannot assume role " + roleARN + " in ap-south-1: AccessDenied"},
-		{name: "refuses the second step", wish: chain, fault: awssim.Fault{Operation: "AssumeRole", Code: "AccessDenied", Status: 403},
+		{name: "refuses the second step", options: chain, fault: awssim.Fault{Operation: "AssumeRole", Code: "AccessDenied", Status: 403},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRole ap-south-1"}, err: "cannot assume role " + vaultRole + " from role " + roleARN + " in ap-south-1: AccessDenied"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := startRegions(t)
 			tt.fault.Service, tt.fault.Region = "sts", region
 			a.aws.Inject(tt.fault)
-			_, err := a.chained(payment, tt.wish, both).Retrieve(t.Context())
+			_, err := a.chained(payment, tt.options, both).Retrieve(t.Context())
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}

@@ -14,7 +14,7 @@ const roleAnnotation = "eks.amazonaws.com/role-arn"
 // identify asks who the pod is, with a good token and this parameter roleArn.
 func (b *bed) identify(roleParameter string) (auth.Identity, error) {
 	b.t.Helper()
-	id, _, err := b.Identify(b.t.Context(), payment, tokensOf(b.t, jwt(b.t, paymentClaims(nil))), auth.Wish{RoleARN: roleParameter})
+	id, _, err := b.Identify(b.t.Context(), payment, tokensOf(b.t, jwt(b.t, paymentClaims(nil))), auth.IdentityOptions{RoleARN: roleParameter})
 	return id, err
 }
 
@@ -51,7 +51,7 @@ func TestDesign_Role_ParameterBeforeAnnotation(t *testing.T) {
 // A bad token is refused before the API server is asked anything.
 func TestDesign_Role_TokenFirst(t *testing.T) {
 	b := start(t, nil)
-	if _, _, err := b.Identify(t.Context(), payment, tokensOf(t, "x"), auth.Wish{}); err == nil {
+	if _, _, err := b.Identify(t.Context(), payment, tokensOf(t, "x"), auth.IdentityOptions{}); err == nil {
 		t.Error("a bad token was accepted")
 	}
 	b.wantKube(map[string]int{})
@@ -132,7 +132,7 @@ func TestRole_NamesDoNotLeadElsewhere(t *testing.T) {
 	} {
 		b := start(t, nil)
 		token := jwt(t, paymentClaims(claims{"sub": "system:serviceaccount:" + pod.Namespace + ":" + pod.ServiceAccount}))
-		_, _, err := b.Identify(t.Context(), pod, tokensOf(t, token), auth.Wish{})
+		_, _, err := b.Identify(t.Context(), pod, tokensOf(t, token), auth.IdentityOptions{})
 		wantError(t, err, fault.Identity, "cannot read ServiceAccount "+pod.Namespace+"/"+pod.ServiceAccount+": it does not exist")
 		b.wantKube(map[string]int{})
 

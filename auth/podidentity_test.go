@@ -54,10 +54,10 @@ func (a *account) associate(serviceAccount, role string, trust awssim.Document, 
 }
 
 // ofPod is the session of pod with a good token for EKS.
-func (a *account) ofPod(pod auth.Pod, way auth.Way) *auth.Session {
+func (a *account) ofPod(pod auth.Pod, how auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
 	token := a.token(pod, awssim.Token{Audience: []string{audienceEKS}})
-	return a.session(pod, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, way)
+	return a.session(pod, map[string]string{audienceEKS: token}, auth.IdentityOptions{PodIdentity: true}, how)
 }
 
 // podNumber is one of many pods of payment-sa.
@@ -89,7 +89,7 @@ func (b *bed) wantAWS(want map[string]int) {
 func TestContractD_PodIdentity_GivesTheAssociatedRolesCredentials(t *testing.T) {
 	a := startPods(t)
 	a.aws.PutSecret(region, "db", "v")
-	session := a.ofPod(payment, auth.Way{})
+	session := a.ofPod(payment, auth.CredentialOptions{})
 	client := secretsmanager.NewFromConfig(a.cfg, func(o *secretsmanager.Options) { o.Credentials, o.Region = session, region })
 	out, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
 	if err != nil || aws.ToString(out.SecretString) != "v" {
@@ -112,7 +112,7 @@ func TestContractD_PodIdentity_NeverSharedBetweenPods(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range pods {
 		for range 4 { // its volumes, at once
-			session := a.ofPod(podNumber(n), auth.Way{})
+			session := a.ofPod(podNumber(n), auth.CredentialOptions{})
 			all.Go(func() {
 				c, err := session.Retrieve(t.Context())
 				if err != nil {
@@ -162,7 +162,7 @@ func TestContractD_PodIdentity_TokensAreHeldToThePod(t *testing.T) {
 			if tt.pod != nil {
 				pod = tt.pod(pod)
 			}
-			id, _, err := a.Identify(t.Context(), pod, tokensFor(t, tt.tokens(a)), auth.Wish{PodIdentity: true})
+			id, _, err := a.Identify(t.Context(), pod, tokensFor(t, tt.tokens(a)), auth.IdentityOptions{PodIdentity: true})
 			wantError(t, err, fault.Identity, tt.want)
 			if id != (auth.Identity{}) {
 				t.Errorf("identity %v beside an error", id)
@@ -173,7 +173,7 @@ func TestContractD_PodIdentity_TokensAreHeldToThePod(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		a := startPods(t)
 		expired := map[string]string{audienceEKS: a.token(payment, awssim.Token{TTL: -time.Minute})}
-		_, _, err := a.Identify(t.Context(), payment, tokensFor(t, expired), auth.Wish{PodIdentity: true})
+		_, _, err := a.Identify(t.Context(), payment, tokensFor(t, expired), auth.IdentityOptions{PodIdentity: true})
 		if fault.KindOf(err) != fault.Identity || !strings.Contains(fmt.Sprint(err), "its token expired at ") {
 			t.Errorf("error %v, want one that says that the token expired", err)
 		}
@@ -255,7 +255,7 @@ func TestContractC10_IPv4ThenIPv6AndRemembered(t *testing.T) {
 			mount := func(want4, want6 int) {
 				t.Helper()
 				pod++
-				if _, err := a.ofPod(podNumber(pod), auth.Way{}).Retrieve(t.Context()); err != nil {
+				if _, err := a.ofPod(podNumber(pod), auth.CredentialOptions{}).Retrieve(t.Context()); err != nil {
 					t.Fatalf("pod %d: %v", pod, err)
 				}
 				if ipv4.count() != want4 || ipv6.count() != want6 {
@@ -279,7 +279,7 @@ func TestContractC10_IPv4ThenIPv6AndRemembered(t *testing.T) {
 // An address where nobody listens is passed over, too.
 func TestContractC10_IPv4Refused(t *testing.T) {
 	a := startPods(t, func(c *auth.Config) { c.Agent.IPv4 = noAgent })
-	if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); err != nil {
+	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -288,7 +288,7 @@ func TestContractC10_IPv4Refused(t *testing.T) {
 func TestContractC10_ARefusalIsFinal(t *testing.T) {
 	a, ipv4, ipv6 := startDoors(t, attempts(3))
 	a.aws.Inject(awssim.Fault{Service: "pod-identity", Status: 404, Code: "ResourceNotFoundException"})
-	if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); fault.KindOf(err) != fault.Credentials {
+	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); fault.KindOf(err) != fault.Credentials {
 		t.Errorf("error %v of kind %v, want %v", err, fault.KindOf(err), fault.Credentials)
 	}
 	if ipv4.count() != 1 || ipv6.count() != 0 {
@@ -314,7 +314,7 @@ func TestContractB_PreferredAddressType(t *testing.T) {
 			case "ipv6":
 				ipv6.set(nil)
 			}
-			_, err := a.ofPod(payment, auth.Way{AddressType: tt.addressType}).Retrieve(t.Context())
+			_, err := a.ofPod(payment, auth.CredentialOptions{AddressType: tt.addressType}).Retrieve(t.Context())
 			if (err != nil) != (tt.closed != "") {
 				t.Errorf("error %v", err)
 			}
@@ -349,7 +349,7 @@ func TestContractD_PodIdentity_Retries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := startPods(t, attempts(3))
 			a.aws.Inject(tt.fault)
-			c, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context())
+			c, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context())
 			if (err == nil) != tt.works || c.HasKeys() != tt.works {
 				t.Errorf("error %v, keys %t", err, c.HasKeys())
 			}
@@ -478,7 +478,7 @@ func TestContractC1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 				tt.pod = payment
 			}
 			token := a.token(tt.pod, awssim.Token{Audience: []string{audienceEKS}})
-			c, err := a.session(tt.pod, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, auth.Way{}).Retrieve(t.Context())
+			c, err := a.session(tt.pod, map[string]string{audienceEKS: token}, auth.IdentityOptions{PodIdentity: true}, auth.CredentialOptions{}).Retrieve(t.Context())
 			if c.HasKeys() || err == nil {
 				t.Fatalf("keys %t and error %v, want an error alone", c.HasKeys(), err)
 			}
@@ -507,7 +507,7 @@ func TestPodIdentity_ARepeatedTokenIsNotRepeated(t *testing.T) {
 		parts := strings.Split(token, ".")
 		http.Error(w, "cannot take "+token+" with "+parts[1]+" signed "+parts[2], http.StatusBadRequest)
 	})
-	_, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context())
+	_, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context())
 	wantError(t, err, fault.Credentials, "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node answered 400 Bad Request: "+
 		"cannot take [redacted] with [redacted] signed [redacted]")
 }
@@ -518,13 +518,13 @@ func TestDesign_PodIdentity_KeptRenewedAndForgotten(t *testing.T) {
 	a := startPods(t, func(c *auth.Config) { c.Now = func() time.Time { return now } })
 	retrieve := func(calls int) {
 		t.Helper()
-		if _, err := a.ofPod(payment, auth.Way{}).Retrieve(t.Context()); err != nil {
+		if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		a.wantAWS(map[string]int{"pod-identity:GetCredentials": calls})
 	}
 	token := a.token(payment, awssim.Token{Audience: []string{audienceEKS}, TTL: 24 * time.Hour})
-	session := a.session(payment, map[string]string{audienceEKS: token}, auth.Wish{PodIdentity: true}, auth.Way{})
+	session := a.session(payment, map[string]string{audienceEKS: token}, auth.IdentityOptions{PodIdentity: true}, auth.CredentialOptions{})
 	retrieve(1)
 	retrieve(1)
 	session.Forget()

@@ -24,8 +24,8 @@ const (
 	maxExchange = 30 * time.Second
 )
 
-// Way is how the credentials of an identity are asked for. It is no part of the identity.
-type Way struct {
+// CredentialOptions is how the credentials of an identity are asked for. It is no part of the identity.
+type CredentialOptions struct {
 	Regions     []string // whose STS to ask: one, or two where the second may answer for the first
 	AddressType string   // address of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for whichever answers
 }
@@ -33,15 +33,15 @@ type Way struct {
 // Session gives the credentials of one identity. It asks for them only where it has none that last, and once
 // for all who ask at the same time. It prints as the identity.
 type Session struct {
-	a     *Authenticator
-	id    Identity
-	token Token
-	way   Way
+	a       *Authenticator
+	id      Identity
+	token   Token
+	options CredentialOptions
 }
 
 // Session of id, with a token to get credentials for and the way to get them.
-func (a *Authenticator) Session(id Identity, token Token, way Way) *Session {
-	return &Session{a: a, id: id, token: token, way: way}
+func (a *Authenticator) Session(id Identity, token Token, options CredentialOptions) *Session {
+	return &Session{a: a, id: id, token: token, options: options}
 }
 
 // String names the identity, no credential.
@@ -63,7 +63,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
-		c, err := s.a.exchange(ctx, s.id, s.token, s.way)
+		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return c, r.Err
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
-			Kind: fault.Transient, What: ownWhat(s.id), Region: s.way.Regions[0],
+			Kind: fault.Transient, What: ownWhat(s.id), Region: s.options.Regions[0],
 			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
@@ -87,16 +87,16 @@ func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
 
 // exchange gets the credentials of id for its token: those of its own role and, where it goes on to
 // another, of that one. Those of its own role are then kept nowhere. Errors are *fault.Error.
-func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, way Way) (aws.Credentials, error) {
+func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, options CredentialOptions) (aws.Credentials, error) {
 	var (
 		own      aws.Credentials
-		answered = way.Regions[0]
+		answered = options.Regions[0]
 		err      error
 	)
 	if id.Mode == PodIdentity {
-		own, err = a.agent.credentials(ctx, id, token, way.AddressType)
+		own, err = a.agent.credentials(ctx, id, token, options.AddressType)
 	} else {
-		own, answered, err = inEither(ctx, way.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
+		own, answered, err = inEither(ctx, options.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 			return a.webIdentity(ctx, id, token, region)
 		})
 	}
@@ -104,7 +104,7 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 		return own, err
 	}
 	// The region that has just answered goes first: the other may still be silent.
-	regions := append([]string{answered}, slices.DeleteFunc(slices.Clone(way.Regions), func(r string) bool { return r == answered })...)
+	regions := append([]string{answered}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == answered })...)
 	c, _, err := inEither(ctx, regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 		return a.assumeRole(ctx, id, own, region)
 	})

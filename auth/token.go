@@ -119,25 +119,28 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the clock of the node with that of the API server")
 	}
 	token.claims = c
+	if audience == AudienceEKS {
+		return token, checkPodUID(pod, token)
+	}
 	return token, nil
 }
 
-// podUID is the uid of the pod that asks, which the credentials of its token are for.
-func podUID(pod Pod, token Token) (string, error) {
+// checkPodUID refuses a token of another pod: EKS Pod Identity gives its credentials to one pod.
+func checkPodUID(pod Pod, token Token) error {
 	of := token.claims.Kubernetes.Pod.UID
 	switch {
 	case pod.UID == "":
-		return "", &fault.Error{
+		return &fault.Error{
 			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod",
 			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
 		}
 	case of != "" && of != pod.UID:
-		return "", &fault.Error{
+		return &fault.Error{
 			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
 			Why: "its token is of the pod with uid " + fault.Quote(of) + " and not " + fault.Quote(pod.UID), Hint: "a token is used for its own pod only",
 		}
 	}
-	return pod.UID, nil
+	return nil
 }
 
 // tokenError says what is wrong with the shape of a token. It never holds a part of it.

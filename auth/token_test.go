@@ -27,7 +27,7 @@ func TestContractA_Tokens_OfTheDriver(t *testing.T) {
 	if len(tokens) != 2 {
 		t.Errorf("%d tokens, want 2", len(tokens))
 	}
-	id, _, err := b.Identify(t.Context(), payment, tokens, auth.Wish{RoleARN: roleARN})
+	id, _, err := b.Identify(t.Context(), payment, tokens, auth.IdentityOptions{RoleARN: roleARN})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestContractA_Tokens_None(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		_, _, err = b.Identify(t.Context(), payment, tokens, auth.Wish{RoleARN: roleARN})
+		_, _, err = b.Identify(t.Context(), payment, tokens, auth.IdentityOptions{RoleARN: roleARN})
 		wantError(t, err, fault.Identity, want)
 	}
 }
@@ -115,7 +115,7 @@ func TestDesign_TokenMustBeThePodsAndLive(t *testing.T) {
 		{"too long", longToken(t, 20001), notJWT + "it is longer than 20000 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			id, _, err := b.Identify(t.Context(), payment, tokensOf(t, tt.token), auth.Wish{RoleARN: roleARN})
+			id, _, err := b.Identify(t.Context(), payment, tokensOf(t, tt.token), auth.IdentityOptions{RoleARN: roleARN})
 			if tt.want == "" {
 				if err != nil {
 					t.Error(err)
@@ -143,7 +143,7 @@ func TestDesign_IdentityHasTheAccountsUID(t *testing.T) {
 	of := func(uid string) auth.Identity {
 		id, _, err := b.Identify(t.Context(), payment, tokensOf(t, jwt(t, paymentClaims(claims{
 			"kubernetes.io": claims{"serviceaccount": claims{"uid": uid}},
-		}))), auth.Wish{RoleARN: roleARN})
+		}))), auth.IdentityOptions{RoleARN: roleARN})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestTokens_NeverShow(t *testing.T) {
 	b := start(t, nil)
 	raw := jwt(t, paymentClaims(nil))
 	tokens := tokensOf(t, raw)
-	_, token, err := b.Identify(t.Context(), payment, tokens, auth.Wish{RoleARN: roleARN})
+	_, token, err := b.Identify(t.Context(), payment, tokens, auth.IdentityOptions{RoleARN: roleARN})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func signed(t testing.TB, issuer *awssim.Issuer, pod auth.Pod, change awssim.Tok
 // credentials goes the whole way of pod with this token and role.
 func (a *account) credentials(pod auth.Pod, token, role string) (aws.CredentialsProvider, error) {
 	a.t.Helper()
-	c, err := a.session(pod, map[string]string{audience: token}, auth.Wish{RoleARN: role}, auth.Way{}).Retrieve(a.t.Context())
+	c, err := a.session(pod, map[string]string{audience: token}, auth.IdentityOptions{RoleARN: role}, auth.CredentialOptions{}).Retrieve(a.t.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -81,16 +81,16 @@ func (a *account) credentials(pod auth.Pod, token, role string) (aws.Credentials
 }
 
 // session is that of pod with these tokens, audience → token; in region where way names none.
-func (a *account) session(pod auth.Pod, tokens map[string]string, wish auth.Wish, way auth.Way) *auth.Session {
+func (a *account) session(pod auth.Pod, tokens map[string]string, options auth.IdentityOptions, how auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
-	id, t, err := a.Identify(a.t.Context(), pod, tokensFor(a.t, tokens), wish)
+	id, t, err := a.Identify(a.t.Context(), pod, tokensFor(a.t, tokens), options)
 	if err != nil {
 		a.t.Fatalf("Identify: %v", err)
 	}
-	if way.Regions == nil {
-		way.Regions = []string{region}
+	if how.Regions == nil {
+		how.Regions = []string{region}
 	}
-	return a.Session(id, t, way)
+	return a.Session(id, t, how)
 }
 
 func TestContractD_WebIdentity_GivesTheRolesCredentials(t *testing.T) {
@@ -208,13 +208,13 @@ func TestContractC1_RealCauseInTheMessage_STS(t *testing.T) {
 func TestCredentials_EndWithTheContext(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	a.aws.Inject(awssim.Fault{Hang: true})
-	id, token, err := a.Identify(t.Context(), payment, tokensOf(t, a.token(payment, awssim.Token{})), auth.Wish{RoleARN: roleARN})
+	id, token, err := a.Identify(t.Context(), payment, tokensOf(t, a.token(payment, awssim.Token{})), auth.IdentityOptions{RoleARN: roleARN})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = a.Session(id, token, auth.Way{Regions: []string{region}}).Retrieve(ctx)
+	_, err = a.Session(id, token, auth.CredentialOptions{Regions: []string{region}}).Retrieve(ctx)
 	wantError(t, err, fault.Transient, "ServiceAccount payments/payment-sa cannot assume role "+roleARN+" in ap-south-1: no answer in time (the kubelet tries again by itself)")
 }
 

@@ -2,10 +2,8 @@ package provider
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -105,43 +103,4 @@ func pick(objects []object, indexes []int) []object {
 func growStack() {
 	var room [20 << 10]byte
 	runtime.KeepAlive(&room)
-}
-
-// whatTogether names the objects of a call that failed as a whole: AWS's own message names the one it refused.
-func whatTogether(objects []object) string {
-	what := objects[0].what()
-	if len(objects) > 1 {
-		what += fmt.Sprintf(" and %d more with it", len(objects)-1)
-	}
-	return what
-}
-
-// noValue is a response without a value in it.
-func noValue(what, region string) error {
-	return &fault.Error{
-		Kind: fault.Transient, What: what, Region: region,
-		Why: "the response holds no value: is a proxy in between?",
-	}
-}
-
-// readFault explains a read that AWS refused.
-func readFault(err error, what, region, action string) error {
-	e := fault.FromAWS(err, what, region)
-	switch {
-	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
-		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
-	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
-		e.Hint = "a policy denies it explicitly: an Allow does not help, remove the Deny"
-	case e.Kind == fault.Denied:
-		e.Hint = "allow " + action + " on it in a policy of the pod's role"
-	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
-		e.Hint = "the secret exists; check its versions and staging labels with describe-secret"
-	case e.Kind == fault.NotFound:
-		e.Hint = "check the name, the region and the account; names are case-sensitive"
-	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
-		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
-	default:
-		e.HintRetry()
-	}
-	return e
 }

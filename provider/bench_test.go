@@ -57,7 +57,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b)}
 	f.volumes.add(req.Volume)
 	for _, t := range newPlan(req).primary {
-		f.cache.update(t.key, time.Hour, func(record) record {
+		f.regions.cache.update(t.key, time.Hour, func(record) record {
 			// From the future, so that it is fresh however long the benchmark runs.
 			return record{value: value{content: make([]byte, 64), version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
 		})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 )
 
 // Content is a secret value. However it is printed, logged or marshalled to JSON,
@@ -37,3 +38,20 @@ type value struct {
 	content Content
 	version string
 }
+
+// response is one value, or why there is none.
+type response struct {
+	value  value
+	err    error
+	read   time.Time // when the read that gave value started
+	source source    // of value
+}
+
+// source says where a value came from.
+type source string
+
+const (
+	sourceAWS   source = "aws"   // read by this request or an equal one
+	sourceCache source = "cache" // fresh
+	sourceStale source = "stale" // last known, because AWS failed
+)

@@ -81,10 +81,6 @@ func choose(primary, failover *regionValues) (*regionValues, []error) {
 	}
 }
 
-// readsBoth reports whether both regions are read at once. A first mount does, so that a mistake in the
-// failover region shows before that region is needed. A republish reads it only when the primary region fails.
-func (m mount) readsBoth() bool { return m.first && m.failover }
-
 // outdates reports whether a value of the failover region may no longer be served from the cache, because the
 // primary region, where it has the record r, has refused a read since.
 func (r record) outdates(failover record) bool { return !r.refused.Before(failover.read) }

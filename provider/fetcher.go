@@ -2,19 +2,22 @@
 // SecretProviderClass (package class) from Secrets Manager and Parameter Store and makes files of
 // their values.
 //
-// A request takes one way through the files: fetch → plan → region → read (shared with others,
-// answered from the cache, or sent to AWS) → files. The rules of freshness and failover are pure
+// A request goes through the files in one direction: fetcher → plan → regions → shared reads (from the cache,
+// in flight, or new) → read → backend → files. The rules of freshness and failover are pure
 // functions in freshness.go and failover.go.
 //
 // The package is given credentials. Who the pod is, is the business of package auth.
 package provider
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config is what New needs.
@@ -32,15 +35,11 @@ type Config struct {
 
 // Fetcher reads the objects of volumes and caches their values. One serves the whole process.
 type Fetcher struct {
-	log      *slog.Logger
 	now      func() time.Time
 	interval time.Duration
-	maxStale time.Duration
-
-	volumes *recentNames // that were mounted
-	cache   *cache
-	reads   *sharedReads
-	metrics *fetchMetrics
+	volumes  *recentNames // that were mounted
+	regions  *regions
+	observer *observer
 }
 
 // New makes a Fetcher, or says what cfg lacks.
@@ -54,16 +53,7 @@ func New(cfg Config) (*Fetcher, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.RefreshInterval == 0 {
-		cfg.RefreshInterval = 2 * time.Minute
-	}
-	if cfg.CacheMaxBytes == 0 {
-		cfg.CacheMaxBytes = 64 << 20
-	}
-	if cfg.RegionTimeout == 0 {
-		cfg.RegionTimeout = defaultRegionTimeout
-	}
-	cache, err := newCache(cfg.CacheMaxBytes, cfg.Now)
+	cache, err := newCache(cmp.Or(cfg.CacheMaxBytes, 64<<20), cfg.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -71,16 +61,43 @@ func New(cfg Config) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	breaker, err := newBreaker(cfg.RegionTimeout, cfg.Now)
+	breaker, err := newBreaker(cmp.Or(cfg.RegionTimeout, defaultRegionTimeout), cfg.Now)
 	if err != nil {
 		return nil, err
 	}
+	reads := newSharedReads(cache, breaker, newBackend(cfg.AWS, cfg.BatchSecrets), cfg.MaxStale, cfg.Now)
 	return &Fetcher{
-		log: cfg.Log, now: cfg.Now, interval: cfg.RefreshInterval, maxStale: cfg.MaxStale,
-		volumes: volumes, cache: cache, metrics: newFetchMetrics(cache),
-		reads: &sharedReads{
-			cache: cache, breaker: breaker, backend: newBackend(cfg.AWS, cfg.BatchSecrets),
-			now: cfg.Now, maxStale: cfg.MaxStale, inFlight: map[key]*inFlightRead{},
-		},
+		now: cfg.Now, interval: cmp.Or(cfg.RefreshInterval, 2*time.Minute), volumes: volumes,
+		regions:  &regions{reads: reads, cache: cache, maxStale: cfg.MaxStale, now: cfg.Now, log: cfg.Log},
+		observer: newObserver(cache, cfg.Now, cfg.Log),
 	}, nil
 }
+
+// Fetch gives the files of req, in the order in which its class lists them. It is all or nothing: the
+// error is a *fault.Error that names every object that failed, not only the first.
+//
+// How old a value may be is decided in freshness.go, which region's values a volume gets in failover.go.
+// Without batches Fetch calls GetSecretValue and GetParameters and nothing else.
+func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
+	m := mount{
+		arrived: f.now(), first: !f.volumes.contains(req.Volume), failover: req.Class.FailoverRegion != "",
+		interval: cmp.Or(req.Class.RefreshInterval, f.interval),
+	}
+	p := newPlan(req)
+	values, err := f.regions.read(ctx, req, p, m)
+	if err != nil {
+		return Result{}, err
+	}
+	made, err := files(req.Class.Objects, p.valueOf, values.responses)
+	if err != nil {
+		return Result{}, err
+	}
+	f.volumes.add(req.Volume)
+	return Result{Files: made, Sources: f.observer.observe(ctx, p, values)}, nil
+}
+
+// Describe implements prometheus.Collector: whoever makes a Fetcher registers it.
+func (f *Fetcher) Describe(ch chan<- *prometheus.Desc) { f.observer.describe(ch) }
+
+// Collect implements prometheus.Collector.
+func (f *Fetcher) Collect(ch chan<- prometheus.Metric) { f.observer.collect(ch) }

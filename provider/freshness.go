@@ -33,14 +33,6 @@ type record struct {
 	refused  time.Time // when the last read that AWS refused started; zero after one that gave a value
 }
 
-// mount is one mount request, as far as freshness depends on it.
-type mount struct {
-	arrived  time.Time
-	first    bool // the volume was not mounted before
-	failover bool // the volume has a second region
-	interval time.Duration
-}
-
 // fresh reports whether r's value may be given to m without a call to AWS.
 //
 //   - First mount of a volume: read after the request arrived, or at most a second before it.

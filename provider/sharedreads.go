@@ -21,6 +21,10 @@ type sharedReads struct {
 	inFlight map[key]*inFlightRead // the newest of each key
 }
 
+func newSharedReads(c *cache, b *breaker, aws *backend, maxStale time.Duration, now func() time.Time) *sharedReads {
+	return &sharedReads{cache: c, breaker: b, backend: aws, now: now, maxStale: maxStale, inFlight: map[key]*inFlightRead{}}
+}
+
 // inFlightRead is a read that has started. done is closed when value and err are set.
 type inFlightRead struct {
 	key     key
@@ -30,23 +34,6 @@ type inFlightRead struct {
 	value   value
 	err     error
 }
-
-// response is one value, or why there is none.
-type response struct {
-	value  value
-	err    error
-	read   time.Time // when the read that gave value started
-	source source    // of value
-}
-
-// source says where a value came from.
-type source string
-
-const (
-	sourceAWS   source = "aws"   // read by this request or an equal one
-	sourceCache source = "cache" // fresh
-	sourceStale source = "stale" // last known, because AWS failed
-)
 
 // pendingRead is one value that a mount request waits for: known already, failed already, or in flight.
 type pendingRead struct {
@@ -112,6 +99,18 @@ func (r *inFlightRead) completed() bool {
 	default:
 		return false
 	}
+}
+
+// wait waits for the reads of one region.
+func (s *sharedReads) wait(ctx context.Context, pending []pendingRead, m mount) []response {
+	// Reads that others started may take longer than m's own would.
+	short, cancel := context.WithTimeout(ctx, s.breaker.shortTimeout(m)+failoverGrace)
+	defer cancel()
+	responses := make([]response, len(pending))
+	for i, p := range pending {
+		responses[i] = p.wait(ctx, short)
+	}
+	return responses
 }
 
 // wait gives the value. short ends the wait for a read that has the full timeout where p accepts the short one.

@@ -87,7 +87,7 @@ func FuzzDecode(f *testing.F) {
 		for _, warning := range spc.Warnings {
 			checkText(t, warning.String())
 		}
-		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.Wish{PodIdentity: spc.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
+		_, _, err = authenticator.Identify(t.Context(), v.pod, v.tokens, auth.IdentityOptions{PodIdentity: spc.PodIdentity, RoleARN: "arn:aws:iam::123456789012:role/r"})
 		checkError(t, err)
 		checkText(t, v.classRef())
 	})

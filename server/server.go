@@ -97,7 +97,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, auth.Wish{
+	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, auth.IdentityOptions{
 		PodIdentity: spc.PodIdentity, RoleARN: spc.RoleARN, AssumeRoleARN: spc.AssumeRoleARN, ExternalID: spc.ExternalID,
 	})
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 		Owner:       provider.Owner(identity.Key()),
 		Volume:      volume.key(),
 		Class:       spc,
-		Credentials: s.auth.Session(identity, token, auth.Way{Regions: spc.Regions(), AddressType: spc.AddressType}),
+		Credentials: s.auth.Session(identity, token, auth.CredentialOptions{Regions: spc.Regions(), AddressType: spc.AddressType}),
 	})
 	line.sources = fetched.Sources
 	if err != nil {

@@ -23,9 +23,9 @@ type judge struct {
 	options Options
 	work    int // bytes of parameters that may still be parsed
 
-	classOf    map[string]*providerClass   // by "namespace/name", the first of each, and by name alone
-	neighbours map[string][]string // namespace → names of its classes
-	accountOf  map[string]*account // as classOf
+	classOf    map[string]*providerClass // by "namespace/name", the first of each, and by name alone
+	neighbours map[string][]string       // namespace → names of its classes
+	accountOf  map[string]*account       // as classOf
 }
 
 // maxWork bounds the parameters of all classes, each counted again for each workload that overrides some.

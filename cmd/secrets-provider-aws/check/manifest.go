@@ -87,8 +87,8 @@ type volume struct {
 	overrides       []parameter // what volumeAttributes has beside the class's name
 	mounts          []Mount
 
-	class  *providerClass         // among the manifests
-	parsed class.Class // the class, overlaid
+	class  *providerClass // among the manifests
+	parsed class.Class    // the class, overlaid
 	valid  bool
 }
 

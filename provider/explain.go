@@ -1,0 +1,90 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/jmespath"
+)
+
+// This file holds the messages of failures: what failed, why, and what to do.
+
+// noValue is a response without a value in it.
+func noValue(what, region string) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Region: region,
+		Why: "the response holds no value: is a proxy in between?",
+	}
+}
+
+// readFault explains a read that AWS refused.
+func readFault(err error, what, region, action string) error {
+	e := fault.FromAWS(err, what, region)
+	switch {
+	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
+		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
+	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
+		e.Hint = "a policy denies it explicitly: an Allow does not help, remove the Deny"
+	case e.Kind == fault.Denied:
+		e.Hint = "allow " + action + " on it in a policy of the pod's role"
+	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
+		e.Hint = "the secret exists; check its versions and staging labels with describe-secret"
+	case e.Kind == fault.NotFound:
+		e.Hint = "check the name, the region and the account; names are case-sensitive"
+	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
+		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
+	default:
+		e.HintRetry()
+	}
+	return e
+}
+
+// whatTogether names the objects of a call that failed as a whole: AWS's own message names the one it refused.
+func whatTogether(objects []object) string {
+	what := objects[0].what()
+	if len(objects) > 1 {
+		what += fmt.Sprintf(" and %d more with it", len(objects)-1)
+	}
+	return what
+}
+
+// extractionFault says why a jmesPath gave no file. It names the path and never what the value holds.
+func extractionFault(o class.Object, spec class.FileSpec, err error) error {
+	e := &fault.Error{
+		Kind:  fault.Content,
+		What:  fmt.Sprintf("cannot write file %s from %s %s", fault.Quote(spec.Path), o.Type.Noun(), fault.Quote(o.Name)),
+		Cause: err,
+	}
+	expression := "jmesPath " + fault.Quote(spec.Expression)
+	switch {
+	case errors.Is(err, jmespath.ErrNotJSON):
+		e.Why = "the value is not JSON, so " + expression + " cannot select from it"
+		e.Hint = "store JSON, or leave jmesPath out"
+	case errors.Is(err, jmespath.ErrNoResult):
+		e.Kind = fault.NotFound
+		e.Why = expression + " selects nothing, or null"
+		e.Hint = "compare it with the keys of the value; a key with a dash or a dot needs double quotes"
+	case errors.Is(err, jmespath.ErrResultTooLarge):
+		e.Why = expression + " gives more than one volume can hold"
+	default: // the reason names types, never a value
+		e.Why = expression + " cannot be evaluated: " + err.Error()
+	}
+	return e
+}
+
+// inFailover marks a failure as the failover region's, unless the primary region's is the same: the
+// credentials for both come from one place.
+func inFailover(err error, region string, primary []error) error {
+	e := (*fault.Error)(nil)
+	same := func(other error) bool { return other.Error() == err.Error() }
+	if !errors.As(err, &e) || e.Region != region || slices.ContainsFunc(primary, same) {
+		return err
+	}
+	marked := *e
+	marked.Failover = true
+	return &marked
+}

@@ -1,0 +1,63 @@
+package provider
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// observer tells operators where values came from: in metrics, and one by one in the log at debug.
+type observer struct {
+	values *prometheus.CounterVec
+	bytes  prometheus.GaugeFunc
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+func newObserver(c *cache, now func() time.Time, log *slog.Logger) *observer {
+	o := &observer{
+		values: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "secrets_provider_aws_values_total",
+			Help: "Values that went into volumes, by source: read from AWS, cached, of the failover region because the primary region failed, or stale because AWS failed.",
+		}, []string{"source"}),
+		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_cache_bytes",
+			Help: "Memory that cached values take.",
+		}, c.bytes),
+		now: now, log: log,
+	}
+	o.count(Sources{})
+	return o
+}
+
+// observe counts and logs the values of one volume.
+func (o *observer) observe(ctx context.Context, p plan, from regionValues) Sources {
+	sources := from.sources()
+	o.count(sources)
+	if o.log.Enabled(ctx, slog.LevelDebug) {
+		for i, r := range from.responses {
+			o.log.LogAttrs(ctx, slog.LevelDebug, "value", slog.String("object", p.primary[i].name), slog.String("region", from.region),
+				slog.String("from", string(r.source)), slog.Duration("age", o.now().Sub(r.read)), slog.String("version", r.value.version))
+		}
+	}
+	return sources
+}
+
+func (o *observer) count(s Sources) {
+	o.values.WithLabelValues("read").Add(float64(s.Read))
+	o.values.WithLabelValues("cached").Add(float64(s.Cached))
+	o.values.WithLabelValues("failover").Add(float64(s.Failover))
+	o.values.WithLabelValues("stale").Add(float64(s.Stale))
+}
+
+func (o *observer) describe(ch chan<- *prometheus.Desc) {
+	o.values.Describe(ch)
+	o.bytes.Describe(ch)
+}
+
+func (o *observer) collect(ch chan<- prometheus.Metric) {
+	o.values.Collect(ch)
+	o.bytes.Collect(ch)
+}

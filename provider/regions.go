@@ -1,0 +1,99 @@
+package provider
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"secrets-provider-aws/internal/fault"
+)
+
+// regions reads the values of volumes, each volume's from one region.
+type regions struct {
+	reads    *sharedReads
+	cache    *cache
+	maxStale time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// read gives all values of a plan from one region, or says of each that failed why.
+func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regionValues, error) {
+	targets := p.primary
+	if m.readsBoth() {
+		targets = slices.Concat(p.primary, p.failover)
+	}
+	pending := g.reads.start(ctx, req, targets, m)
+	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
+	failover := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
+	from, errs := choose(&primary, failover)
+	if from == nil {
+		return g.lastKnown(ctx, p, m, fault.Join(errs), primary, failover)
+	}
+	if from == failover {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "the primary region failed, served from the failover region",
+			slog.String("region", primary.region), slog.String("failover_region", failover.region),
+			slog.Int("values", len(from.responses)), slog.String("error", fault.Join(primary.errors()).Error()))
+	}
+	return *from, nil
+}
+
+// readFailover gives what the failover region has for a volume: nil where the class names none, or where it is
+// not needed. failures are those of the primary region, pending the reads of the failover region that have
+// started already.
+func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, pending []pendingRead) *regionValues {
+	switch {
+	case !m.failover || refusal(failures) || ctx.Err() != nil:
+		return nil
+	case len(failures) == 0 && len(pending) == 0: // a republish that the primary region serves
+		return nil
+	case len(failures) == 0: // a first mount: a mistake in the failover region has to show
+		grace, cancel := context.WithTimeout(ctx, failoverGrace)
+		defer cancel()
+		ctx = grace
+	case len(pending) == 0:
+		pending = g.reads.start(ctx, req, p.failover, m)
+	}
+	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, pending, m)}
+	for i, r := range values.responses {
+		values.responses[i].err = inFailover(r.err, values.region, failures)
+	}
+	return &values
+}
+
+// lastKnown gives what a first mount may have although AWS failed with err: all values of the primary region,
+// else all values of the failover region, each of them just read or the last known. Otherwise it gives err.
+func (g *regions) lastKnown(ctx context.Context, p plan, m mount, err error, primary regionValues, failover *regionValues) (regionValues, error) {
+	if ctx.Err() != nil || !m.first || !transient(err) {
+		return regionValues{}, err
+	}
+	from, oldest, ok := g.withLastKnown(primary, p.primary, m)
+	if !ok && failover != nil {
+		from, oldest, ok = g.withLastKnown(*failover, p.failover, m)
+	}
+	if !ok {
+		return regionValues{}, err
+	}
+	g.log.LogAttrs(ctx, slog.LevelWarn, "AWS failed, served last known values", slog.String("region", from.region),
+		slog.Int("values", from.sources().Stale), slog.Duration("oldest", oldest), slog.String("error", err.Error()))
+	return from, nil
+}
+
+// withLastKnown is values with the last known value for each that failed, and the age of the oldest of these. It
+// reports whether that made them complete.
+func (g *regions) withLastKnown(values regionValues, targets []target, m mount) (complete regionValues, oldest time.Duration, ok bool) {
+	values.responses = slices.Clone(values.responses)
+	for i, r := range values.responses {
+		if r.err == nil {
+			continue
+		}
+		known := g.cache.record(targets[i])
+		if !known.stale(m, r.err, g.now(), g.maxStale) {
+			return regionValues{}, 0, false
+		}
+		values.responses[i] = response{value: known.value, read: known.read, source: sourceStale}
+		oldest = max(oldest, g.now().Sub(known.read))
+	}
+	return values, oldest, true
+}

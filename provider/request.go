@@ -1,0 +1,54 @@
+package provider
+
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"secrets-provider-aws/provider/class"
+)
+
+// Owner is the identity that values belong to, written so that no two are alike. It is the only key
+// under which values are shared.
+type Owner string
+
+// Credentials are those of one owner. They are retrieved only when AWS has to be called.
+type Credentials interface {
+	aws.CredentialsProvider
+	// Forget drops what Retrieve gave: AWS calls it expired.
+	Forget()
+}
+
+// Request asks for the content of one volume.
+type Request struct {
+	Owner       Owner
+	Volume      string // names the volume from its first mount to its last republish
+	Class       class.Class
+	Credentials Credentials
+}
+
+// Result is the content of a volume and where it came from.
+type Result struct {
+	Files []File
+	Sources
+}
+
+// Sources counts the values of a volume by where they came from.
+type Sources struct {
+	Read     int // from AWS, by this request or an equal one at the same time
+	Cached   int // from the cache, fresh
+	Failover int // of the failover region, because the primary region failed
+	Stale    int // last known values from the cache, because AWS failed
+}
+
+// mount is one mount request, as far as freshness and failover depend on it.
+type mount struct {
+	arrived  time.Time
+	first    bool // the volume was not mounted before
+	failover bool // the volume has a second region
+	interval time.Duration
+}
+
+// readsBoth reports whether both regions are read at once. A first mount does, so that a mistake in the
+// failover region shows before that region is needed. A republish reads it only when the primary region fails.
+func (m mount) readsBoth() bool { return m.first && m.failover }
