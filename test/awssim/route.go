@@ -79,6 +79,9 @@ func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 	if fault := s.misbehave(r.Context(), req.service, req.operation, req.region, req.objects); fault != nil {
 		refused = fault
 	}
+	if refused == nil {
+		refused = s.quotas.take(s.now(), req.service, req.operation, req.region)
+	}
 
 	var answer any
 	if refused == nil {
