@@ -16,6 +16,7 @@ import (
 //	GET    /_awssim/connections  {"open": 1, "total": 2}
 //	POST   /_awssim/faults       Fault → {"id": 1}
 //	DELETE /_awssim/faults       removes all; /_awssim/faults/<id> one
+//	PUT    /_awssim/quota        Quota, added or replaced; rate 0 removes it
 //	PUT    /_awssim/role         Role, added or replaced
 //	PUT    /_awssim/association  PodIdentityAssociation, added or replaced
 //	PUT    /_awssim/secret       {"region", "name", "value"} → {"versionId"}
@@ -79,6 +80,12 @@ func (s *Sim) administer(method, path string, body []byte) (any, error) {
 			return nil, fmt.Errorf("fault id: %w", err)
 		}
 		return map[string]bool{"removed": s.faults.remove(n)}, nil
+	case "PUT quota":
+		var q Quota
+		if err := decodeStrict(body, &q); err != nil {
+			return nil, fmt.Errorf("quota: %w", err)
+		}
+		return done, s.SetQuota(q)
 	case "PUT role":
 		var role Role
 		if err := decodeStrict(body, &role); err != nil {

@@ -93,6 +93,8 @@ func TestAdminRefuses(t *testing.T) {
 		"wrong method":        {"GET", "reset", ""},
 		"unknown fault field": {"POST", "faults", `{"sevice": "ssm"}`},
 		"unknown role field":  {"PUT", "role", `{"nam": "x"}`},
+		"unknown quota field": {"PUT", "quota", `{"service": "ssm", "operation": "GetParameters", "rat": 1}`},
+		"quota of nothing":    {"PUT", "quota", `{"service": "ssm", "rate": 1}`},
 		"fault id":            {"DELETE", "faults/x", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,6 +51,11 @@ func (a Admin) Inject(ctx context.Context, f Fault) (remove func(context.Context
 	}, nil
 }
 
+// SetQuota adds or replaces a quota; its buckets are full.
+func (a Admin) SetQuota(ctx context.Context, q Quota) error {
+	return a.do(ctx, http.MethodPut, "quota", q, nil)
+}
+
 // SetRole adds or replaces a role.
 func (a Admin) SetRole(ctx context.Context, r Role) error {
 	return a.do(ctx, http.MethodPut, "role", r, nil)

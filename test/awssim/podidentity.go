@@ -56,6 +56,9 @@ func (s *Sim) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, rejected, http.StatusBadRequest)
 		return
 	}
+	if refused == nil {
+		refused = s.quotas.take(s.now(), servicePodIdentity, podIdentityOperation, "")
+	}
 	var c *credential
 	if refused == nil {
 		c, refused = s.assumeRoleForPod(r.Context(), token)

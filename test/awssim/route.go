@@ -82,6 +82,9 @@ func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 	if injected := s.misbehave(r.Context(), req.service, fault); injected != nil {
 		refused = injected
 	}
+	if refused == nil {
+		refused = s.quotas.take(s.now(), req.service, req.operation, req.region)
+	}
 
 	var answer any
 	if refused == nil {

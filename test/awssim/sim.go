@@ -3,7 +3,7 @@
 // evaluates trust policies, Secrets Manager and SSM Parameter Store demand a
 // valid Signature Version 4 by live credentials whose policies allow the action,
 // and the EKS Pod Identity agent hands out sessions with their tags. It also
-// misbehaves on demand: see Fault.
+// misbehaves on demand (see Fault), and throttles (see Quota).
 //
 // One listener takes all services, by AWS_ENDPOINT_URL (Sim.URL) or as the HTTPS
 // proxy in front of the ordinary AWS host names (Sim.ProxyURL). The package is
@@ -61,6 +61,7 @@ type Sim struct {
 
 	log    callLog
 	faults faultTable
+	quotas quotaTable
 
 	iam         *directory
 	credentials *credentialTable
@@ -260,6 +261,10 @@ func (s *Sim) Inject(f Fault) (remove func()) {
 	id := s.faults.add(f)
 	return func() { s.faults.remove(id) }
 }
+
+// SetQuota adds a quota, or replaces the one of the same operation; its buckets
+// are full.
+func (s *Sim) SetQuota(q Quota) error { return s.quotas.set(q) }
 
 // AddRole adds a role; one that exists already is an error.
 func (s *Sim) AddRole(r Role) error { return s.iam.putRole(r, false) }

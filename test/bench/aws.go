@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -161,10 +162,45 @@ func (a *aws) count(ctx context.Context) (awsCount, error) {
 	}
 	_, connections, err := a.admin.Connections(ctx)
 	return awsCount{
-		sts:         calls.Counts["sts:AssumeRoleWithWebIdentity"],
-		reads:       calls.Counts["secretsmanager:GetSecretValue"],
+		sts:         calls.Counts[opAssumeRole],
+		reads:       calls.Counts[opRead],
 		connections: connections - int(a.requests.Load()),
 	}, err
+}
+
+// Operations as awssim counts them.
+const (
+	opAssumeRole = "sts:AssumeRoleWithWebIdentity"
+	opRead       = "secretsmanager:GetSecretValue"
+)
+
+// outcome is how the calls of an operation ended.
+type outcome struct {
+	granted, throttled int
+}
+
+// outcomes of all calls so far, by operation.
+func (a *aws) outcomes(ctx context.Context) (map[string]outcome, error) {
+	a.requests.Add(1)
+	calls, err := a.admin.Calls(ctx)
+	out := map[string]outcome{}
+	for _, c := range calls.Log {
+		operation := c.Service + ":" + c.Operation
+		o := out[operation]
+		switch {
+		case c.Status == http.StatusOK:
+			o.granted++
+		case strings.HasPrefix(c.Code, "Throttling"): // STS leaves out the Exception
+			o.throttled++
+		}
+		out[operation] = o
+	}
+	return out, err
+}
+
+func (a *aws) forgetCalls(ctx context.Context) error {
+	a.requests.Add(1)
+	return a.admin.Reset(ctx)
 }
 
 // inject makes AWS fail from now on.
@@ -177,4 +213,14 @@ func (a *aws) inject(ctx context.Context, f awssim.Fault) error {
 func (a *aws) putSecret(ctx context.Context, name, value string) error {
 	a.requests.Add(1)
 	return a.admin.PutSecret(ctx, region, name, value)
+}
+
+func (a *aws) setRole(ctx context.Context, r awssim.Role) error {
+	a.requests.Add(1)
+	return a.admin.SetRole(ctx, r)
+}
+
+func (a *aws) setQuota(ctx context.Context, q awssim.Quota) error {
+	a.requests.Add(1)
+	return a.admin.SetQuota(ctx, q)
 }

@@ -1,5 +1,5 @@
 // Command bench measures the provider: how fast it mounts, how little it asks of AWS, what it costs the
-// node, and what it does when AWS fails.
+// node, what it does when AWS fails, and what one tenant of a node can do to another.
 //
 // The provider is the real program in a process of its own, called over its Unix socket as the CSI driver
 // calls it. AWS is test/awssim in another process, over TLS and HTTP/1.1 and with a fixed delay for each

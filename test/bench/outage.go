@@ -7,14 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"secrets-provider-aws/test/awssim"
 )
-
-// kubeletPatience is how long the kubelet waits for a mount.
-const kubeletPatience = 2 * time.Minute
 
 // outageInterval is the provider's --refresh-interval in outage: long enough for a republish within it,
 // short enough to see one after it.
@@ -32,7 +28,7 @@ func measureOutage(ctx context.Context, l *lab) ([]measurement, error) {
 			return err
 		}
 		return w.withProvider(ctx, func(p *provider) error {
-			ctx, cancel := context.WithTimeout(ctx, kubeletPatience)
+			ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 			defer cancel()
 			if _, _, err := p.mount(ctx, reqs[0]); err != nil {
 				return err
@@ -87,7 +83,7 @@ func intoBlackHole(ctx context.Context, l *lab, f awssim.Fault, failover bool, j
 			return err
 		}
 		return w.withProvider(ctx, func(p *provider) error {
-			ctx, cancel := context.WithTimeout(ctx, kubeletPatience)
+			ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 			defer cancel()
 			_, took, err := p.mount(ctx, reqs[0])
 			m = judge(took, err)
@@ -104,11 +100,6 @@ func (m measurement) mustMount(took time.Duration, err error) measurement {
 		m.Fault = "it failed: " + err.Error()
 	}
 	return m
-}
-
-// notFinal are the codes after which the kubelet takes a volume for perhaps mounted (CONTRACT.md, A).
-var notFinal = map[codes.Code]bool{
-	codes.Canceled: true, codes.DeadlineExceeded: true, codes.Unavailable: true, codes.ResourceExhausted: true, codes.Aborted: true,
 }
 
 // mustFail is m of a mount that had to fail, with a final code and with the cause in its message.

@@ -23,4 +23,12 @@ func (s sample) median() float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
+// most is the largest, 0 of none.
+func (s sample) most() float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return slices.Max(s)
+}
+
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

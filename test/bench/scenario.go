@@ -2,13 +2,13 @@ package main
 
 import "context"
 
-// scenario is one row of BENCH.md. It gives what it has measured, with an error too.
+// scenario is a situation to measure. It gives what it has measured, with an error too.
 type scenario struct {
 	name    string
 	measure func(context.Context, *lab) ([]measurement, error)
 }
 
-// scenarios in the order of BENCH.md. Each runs in a world of its own, with new processes.
+// scenarios in the order of the report. Each runs in a world of its own, with new processes.
 var scenarios = []scenario{
 	{"idle", measureIdle},
 	{"cold1", func(ctx context.Context, l *lab) ([]measurement, error) { return measureCold(ctx, l, 1) }},
@@ -21,6 +21,10 @@ var scenarios = []scenario{
 	{"outage", measureOutage},
 	{"blackhole", measureBlackHole},
 	{"scale", measureScale},
+	{"noisy", measureNoisy},
+	{"fair", measureFair},
+	{"flood", measureFlood},
+	{"storm", measureStorm},
 }
 
 func names(all []scenario) []string {
@@ -35,7 +39,7 @@ func names(all []scenario) []string {
 type measurement struct {
 	What  string  // names it among the scenario's
 	Value float64 // in Unit
-	Unit  string  // ms, MiB, /s, x; empty for a count
+	Unit  string  // ms, s, MiB, /s, x; empty for a count
 	Floor float64 // what the bare calls took, in Unit; 0 where that says nothing
 	Fault string  // what was to happen and did not; empty where all did
 	Note  string  // what a reader has to know

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,7 @@ type world struct {
 	aws    *aws
 	kube   *kubesim.Sim
 	tokens map[string]string // ServiceAccount → token
+	roles  map[string]string // ServiceAccount → role ARN; roleARN where it is not in it
 	runs   int
 	// realHosts has the provider reach AWS by its real host names, so that STS has regions too.
 	realHosts bool
@@ -92,7 +94,7 @@ type world struct {
 // newWorld starts AWS and Kubernetes.
 func (l *lab) newWorld(ctx context.Context, delay time.Duration, secrets ...secretSet) (*world, error) {
 	l.worlds++
-	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds)), tokens: map[string]string{}}
+	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds)), tokens: map[string]string{}, roles: map[string]string{}}
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -121,10 +123,18 @@ func (w *world) serviceAccount(name string) (token string, err error) {
 	if token, ok := w.tokens[name]; ok {
 		return token, nil
 	}
-	w.kube.SetServiceAccount(namespace, name, map[string]string{"eks.amazonaws.com/role-arn": roleARN})
+	w.kube.SetServiceAccount(namespace, name, map[string]string{"eks.amazonaws.com/role-arn": cmp.Or(w.roles[name], roleARN)})
 	token, err = w.issuer.Token(awssim.Token{Namespace: namespace, ServiceAccount: name, Pod: name + "-pod", PodUID: "uid-of-" + name, Node: nodeName})
 	w.tokens[name] = token
 	return token, err
+}
+
+// ownRole gives a ServiceAccount that has no token yet a role of its own. The role may read all secrets too.
+func (w *world) ownRole(ctx context.Context, serviceAccount string) error {
+	w.roles[serviceAccount] = roleARN + "-" + serviceAccount
+	return w.aws.setRole(ctx, awssim.Role{
+		ARN: w.roles[serviceAccount], TrustPolicy: trustPolicy(w.issuer.URL()), Policies: []awssim.Document{readSecrets},
+	})
 }
 
 // inWorld plays in a new world, which ends with play.
@@ -146,4 +156,22 @@ func (w *world) withProvider(ctx context.Context, play func(*provider) error, fl
 		err = fmt.Errorf("%w%s", err, p.said())
 	}
 	return errors.Join(err, p.stop())
+}
+
+// withProviders is withProvider for so many of them, all of which have started when play is called.
+func (w *world) withProviders(ctx context.Context, count int, play func([]*provider) error) (err error) {
+	all := make([]*provider, 0, count)
+	defer func() {
+		for _, p := range all {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	for range count {
+		p, err := w.startProvider(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, p)
+	}
+	return play(all)
 }
