@@ -2,12 +2,12 @@ package main
 
 import "fmt"
 
-// rivalName is whose figures stand beside ours. They were measured for BENCH.md in these same scenarios,
+// rivalName is whose figures stand beside ours. They were measured for docs/benchmarks.md in these same scenarios,
 // on a 2-core machine, with driver-written files and --qps and --burst raised to 1000. Absolute times of
 // two machines do not compare: ratios and counts do.
 const rivalName = "AWS's 3.1.1"
 
-// expectation is what BENCH.md says of one figure.
+// expectation is what docs/benchmarks.md says of one figure.
 type expectation struct {
 	rival string // AWS's provider; empty where it was not measured
 	goal  goal

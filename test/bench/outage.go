@@ -106,7 +106,7 @@ func (m measurement) mustMount(took time.Duration, err error) measurement {
 	return m
 }
 
-// notFinal are the codes after which the kubelet takes a volume for perhaps mounted (CONTRACT.md, A).
+// notFinal are the codes after which the kubelet takes a volume for perhaps mounted (rule D26).
 var notFinal = map[codes.Code]bool{
 	codes.Canceled: true, codes.DeadlineExceeded: true, codes.Unavailable: true, codes.ResourceExhausted: true, codes.Aborted: true,
 }

@@ -70,7 +70,7 @@ func (r *report) add(scenario string, measured []measurement) {
 func (r *report) print(out io.Writer) {
 	fmt.Fprintf(out, "%d cores, shared by the provider, the client and the simulator of AWS (and by others: load %s before, %s after); %s, GOMEMLIMIT=%s\n",
 		r.CPUs, r.LoadBefore, r.LoadAfter, r.Go, r.MemoryLimit)
-	fmt.Fprintf(out, "floor: one STS call, then all reads at once, by a bare SDK client in the same run. %s: from BENCH.md, another 2-core machine.\n\n", rivalName)
+	fmt.Fprintf(out, "floor: one STS call, then all reads at once, by a bare SDK client in the same run. %s: from docs/benchmarks.md, another 2-core machine.\n\n", rivalName)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, strings.Join([]string{"SCENARIO", "WHAT", "MEASURED", "FLOOR", "RATIO", strings.ToUpper(rivalName), "GOAL", ""}, "\t"))
 	var notes []string

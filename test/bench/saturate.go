@@ -17,7 +17,7 @@ const (
 	saturateSecrets  = 5 // of each pod, and of no other
 )
 
-// saturateMounts is after how many AWS's provider had the memory and the sockets of BENCH.md.
+// saturateMounts is after how many AWS's provider had the memory and the sockets of docs/benchmarks.md.
 const saturateMounts = 2400
 
 // measureSaturate mounts one new pod after another, as fast as it goes.

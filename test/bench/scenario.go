@@ -2,13 +2,13 @@ package main
 
 import "context"
 
-// scenario is one row of BENCH.md. It gives what it has measured, with an error too.
+// scenario is one row of docs/benchmarks.md. It gives what it has measured, with an error too.
 type scenario struct {
 	name    string
 	measure func(context.Context, *lab) ([]measurement, error)
 }
 
-// scenarios in the order of BENCH.md. Each runs in a world of its own, with new processes.
+// scenarios in the order of docs/benchmarks.md. Each runs in a world of its own, with new processes.
 var scenarios = []scenario{
 	{"idle", measureIdle},
 	{"cold1", func(ctx context.Context, l *lab) ([]measurement, error) { return measureCold(ctx, l, 1) }},
