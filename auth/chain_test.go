@@ -64,7 +64,7 @@ func (a *account) chained(pod auth.Pod, options auth.IdentityOptions, how auth.C
 var chainModes = map[string]auth.IdentityOptions{"web identity": {RoleARN: roleARN}, "Pod Identity": {PodIdentity: true}}
 
 // The second role is assumed with the first one's credentials, in a session named after the workload.
-func TestAssumeRole_AfterEitherMode(t *testing.T) {
+func TestF8_AssumeRoleAfterEitherMode(t *testing.T) {
 	for mode, options := range chainModes {
 		t.Run(mode, func(t *testing.T) {
 			a := startChain(t)
@@ -89,7 +89,7 @@ func TestAssumeRole_AfterEitherMode(t *testing.T) {
 
 // One exchange for each identity, however many ask; nothing of it is shared with another, not even the
 // credentials of the first role.
-func TestAssumeRole_OneChainForEachIdentity(t *testing.T) {
+func TestF8_OneChainForEachIdentity(t *testing.T) {
 	a := startChain(t)
 	a.setRole(awssim.Role{ARN: vaultRole, TrustPolicy: trustBoth("")}) // so that what is shared would be served
 	choices := []auth.IdentityOptions{
@@ -124,7 +124,7 @@ func TestAssumeRole_OneChainForEachIdentity(t *testing.T) {
 	a.wantAWS(map[string]int{"sts:AssumeRoleWithWebIdentity": len(choices) + 1, "sts:AssumeRole": len(choices)})
 }
 
-func TestAssumeRole_Forgotten(t *testing.T) {
+func TestF7_ForgottenChain(t *testing.T) {
 	a := startChain(t)
 	session := a.chained(payment, auth.IdentityOptions{RoleARN: roleARN, ExternalID: "of-payments"}, auth.CredentialOptions{})
 	for range 2 {
@@ -136,7 +136,7 @@ func TestAssumeRole_Forgotten(t *testing.T) {
 	a.wantAWS(map[string]int{"sts:AssumeRoleWithWebIdentity": 2, "sts:AssumeRole": 2})
 }
 
-func TestContractC1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
+func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 	const (
 		fromPayment = "ServiceAccount payments/payment-sa cannot assume role " + vaultRole + " from role " + roleARN + " in ap-south-1: "
 		fromPod     = "ServiceAccount payments/payment-sa cannot assume role " + vaultRole + " from the role of its Pod Identity association in ap-south-1: "
@@ -252,7 +252,7 @@ func startRegions(t *testing.T) *account {
 
 // With two regions STS of the second gives what the first does not, for every step of the chain, and the
 // region that has answered one step is asked first for the next.
-func TestContractB_Failover_STSOfTheSecondRegion(t *testing.T) {
+func TestR12_STSOfTheSecondRegion(t *testing.T) {
 	both := auth.CredentialOptions{Regions: []string{region, secondArea}}
 	chain := auth.IdentityOptions{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "of-payments"}
 	for _, tt := range []struct {
@@ -311,7 +311,7 @@ func TestContractB_Failover_STSOfTheSecondRegion(t *testing.T) {
 }
 
 // Whatever of two identities differs, their keys do; and no value of one field can pass for another field's.
-func TestDesign_IdentityKeyHasEveryField(t *testing.T) {
+func TestF1_IdentityKeyHasEveryField(t *testing.T) {
 	base := auth.Identity{Namespace: "n", ServiceAccount: "s", ServiceAccountUID: "u", RoleARN: "r"}
 	seen := map[string]auth.Identity{base.Key(): base}
 	fields := reflect.TypeFor[auth.Identity]()

@@ -175,7 +175,7 @@ func FuzzAgentAnswer(f *testing.F) {
 }
 
 // The agent is the node's own: its address must never be asked of a proxy, which would see the token.
-func TestPodIdentity_NoProxy(t *testing.T) {
+func TestA15_PodIdentityUsesNoProxy(t *testing.T) {
 	transport, ok := newAgent(Agent{}, nil, time.Now).http.Transport.(*http.Transport)
 	if !ok || transport.Proxy != nil {
 		t.Errorf("transport %+v, want one without a proxy", transport)

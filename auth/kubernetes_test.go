@@ -18,7 +18,7 @@ func (b *bed) identify(roleParameter string) (auth.Identity, error) {
 	return id, err
 }
 
-func TestContractB_Role_OfTheAnnotation(t *testing.T) {
+func TestK14_RoleOfTheAnnotation(t *testing.T) {
 	b := start(t, nil)
 	b.kube.SetServiceAccount("payments", "payment-sa", map[string]string{roleAnnotation: roleARN, "other": "x"})
 	b.kube.SetServiceAccount("payments", "other", map[string]string{roleAnnotation: "arn:aws:iam::123456789012:role/other"})
@@ -34,7 +34,7 @@ func TestContractB_Role_OfTheAnnotation(t *testing.T) {
 }
 
 // Parameter roleArn goes first, and takes no call and no permission.
-func TestDesign_Role_ParameterBeforeAnnotation(t *testing.T) {
+func TestF3_ParameterBeforeAnnotation(t *testing.T) {
 	b := start(t, nil)
 	b.kube.SetServiceAccount("payments", "payment-sa", map[string]string{roleAnnotation: roleARN})
 	const other = "arn:aws-cn:iam::123456789012:role/path/other"
@@ -49,7 +49,7 @@ func TestDesign_Role_ParameterBeforeAnnotation(t *testing.T) {
 }
 
 // A bad token is refused before the API server is asked anything.
-func TestDesign_Role_TokenFirst(t *testing.T) {
+func TestF2_TokenFirst(t *testing.T) {
 	b := start(t, nil)
 	if _, _, err := b.Identify(t.Context(), payment, tokensOf(t, "x"), auth.IdentityOptions{}); err == nil {
 		t.Error("a bad token was accepted")
@@ -57,7 +57,7 @@ func TestDesign_Role_TokenFirst(t *testing.T) {
 	b.wantKube(map[string]int{})
 }
 
-func TestContractC1_RealCauseInTheMessage_Role(t *testing.T) {
+func TestI1_RealCauseInTheMessage_Role(t *testing.T) {
 	const (
 		instead = ", or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission)"
 		none    = "no IAM role for ServiceAccount payments/payment-sa: it has no annotation eks.amazonaws.com/role-arn " +
@@ -112,7 +112,7 @@ func TestContractC1_RealCauseInTheMessage_Role(t *testing.T) {
 	}
 }
 
-func TestContractC1_RealCauseInTheMessage_APIServerGone(t *testing.T) {
+func TestI1_RealCauseInTheMessage_APIServerGone(t *testing.T) {
 	b := start(t, nil)
 	b.kube.Close()
 	_, err := b.identify("")
@@ -125,7 +125,7 @@ func TestContractC1_RealCauseInTheMessage_APIServerGone(t *testing.T) {
 }
 
 // The names come from a request, and from a token that nobody has verified yet.
-func TestRole_NamesDoNotLeadElsewhere(t *testing.T) {
+func TestT34_NamesDoNotLeadElsewhere(t *testing.T) {
 	for _, pod := range []auth.Pod{
 		{Namespace: "payments", ServiceAccount: "../../kube-system/secrets/token"}, {Namespace: "..", ServiceAccount: "x"},
 		{Namespace: "payments", ServiceAccount: "a/token"}, {Namespace: "a%2fb", ServiceAccount: "x"}, {Namespace: "payments", ServiceAccount: "."},
@@ -150,7 +150,7 @@ func (b *bed) setNode(name, region string) {
 
 func goodTokens(t testing.TB) auth.Tokens { return tokensOf(t, jwt(t, paymentClaims(nil))) }
 
-func TestContractB_Region_OfTheNodesLabel(t *testing.T) {
+func TestK9_RegionOfTheNodesLabel(t *testing.T) {
 	for _, tt := range []struct{ name, configured, want string }{
 		{"the node of the token", "", "eu-west-1"},
 		{"the node that the provider was told", "node-2", "eu-west-2"},
@@ -171,7 +171,7 @@ func TestContractB_Region_OfTheNodesLabel(t *testing.T) {
 }
 
 // A node whose region could not be read is asked again.
-func TestContractB_Region_FailureIsNotKept(t *testing.T) {
+func TestK9_FailureIsNotKept(t *testing.T) {
 	b := start(t, nil)
 	if _, err := b.NodeRegion(t.Context(), goodTokens(t)); err == nil {
 		t.Fatal("the region of a node that is not there")
@@ -187,7 +187,7 @@ func TestContractB_Region_FailureIsNotKept(t *testing.T) {
 	b.wantKube(map[string]int{"GET nodes": 3})
 }
 
-func TestContractC1_RealCauseInTheMessage_Region(t *testing.T) {
+func TestI1_RealCauseInTheMessage_Region(t *testing.T) {
 	const (
 		set     = "set the parameter region of the SecretProviderClass, or AWS_REGION of the provider"
 		neither = "no AWS region: neither the SecretProviderClass nor the provider names one, and "

@@ -86,7 +86,7 @@ func (b *bed) wantAWS(want map[string]int) {
 	}
 }
 
-func TestContractD_PodIdentity_GivesTheAssociatedRolesCredentials(t *testing.T) {
+func TestA10_PodIdentityGivesTheAssociatedRolesCredentials(t *testing.T) {
 	a := startPods(t)
 	a.aws.PutSecret(region, "db", "v")
 	session := a.ofPod(payment, auth.CredentialOptions{})
@@ -104,7 +104,7 @@ func TestContractD_PodIdentity_GivesTheAssociatedRolesCredentials(t *testing.T) 
 }
 
 // The credentials carry session tags down to the pod: each pod has its own, once.
-func TestContractD_PodIdentity_NeverSharedBetweenPods(t *testing.T) {
+func TestA11_PodIdentityIsNeverSharedBetweenPods(t *testing.T) {
 	const pods = 5
 	a := startPods(t)
 	keys := map[string]bool{}
@@ -131,7 +131,7 @@ func TestContractD_PodIdentity_NeverSharedBetweenPods(t *testing.T) {
 	a.wantAWS(map[string]int{"pod-identity:GetCredentials": pods})
 }
 
-func TestContractD_PodIdentity_TokensAreHeldToThePod(t *testing.T) {
+func TestA13_PodIdentityTokensAreHeldToThePod(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		pod    func(auth.Pod) auth.Pod
@@ -246,7 +246,7 @@ func startDoors(t testing.TB, change ...func(*auth.Config)) (a *account, ipv4, i
 }
 
 // ipv4 → ipv6 fallback is real; the address that answers is remembered for the process, while it does.
-func TestContractC10_IPv4ThenIPv6AndRemembered(t *testing.T) {
+func TestI10_IPv4ThenIPv6AndRemembered(t *testing.T) {
 	for name, silence := range map[string]http.HandlerFunc{"cut": nil, "hangs": hang} {
 		t.Run(name, func(t *testing.T) {
 			a, ipv4, ipv6 := startDoors(t, func(c *auth.Config) { c.Agent.Timeout = 300 * time.Millisecond })
@@ -277,7 +277,7 @@ func TestContractC10_IPv4ThenIPv6AndRemembered(t *testing.T) {
 }
 
 // An address where nobody listens is passed over, too.
-func TestContractC10_IPv4Refused(t *testing.T) {
+func TestI10_IPv4Refused(t *testing.T) {
 	a := startPods(t, func(c *auth.Config) { c.Agent.IPv4 = noAgent })
 	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
@@ -285,7 +285,7 @@ func TestContractC10_IPv4Refused(t *testing.T) {
 }
 
 // An agent that answers is the agent: its refusal is not taken to the other address.
-func TestContractC10_ARefusalIsFinal(t *testing.T) {
+func TestI10_ARefusalIsFinal(t *testing.T) {
 	a, ipv4, ipv6 := startDoors(t, attempts(3))
 	a.aws.Inject(awssim.Fault{Service: "pod-identity", Status: 404, Code: "ResourceNotFoundException"})
 	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); fault.KindOf(err) != fault.Credentials {
@@ -297,7 +297,7 @@ func TestContractC10_ARefusalIsFinal(t *testing.T) {
 }
 
 // preferredAddressType asks one address only, as AWS's provider does.
-func TestContractB_PreferredAddressType(t *testing.T) {
+func TestK13_PreferredAddressType(t *testing.T) {
 	for _, tt := range []struct {
 		addressType  string
 		four, six    int
@@ -326,7 +326,7 @@ func TestContractB_PreferredAddressType(t *testing.T) {
 }
 
 // What passes is tried again within the mount; what does not is final.
-func TestContractD_PodIdentity_Retries(t *testing.T) {
+func TestA14_PodIdentityRetries(t *testing.T) {
 	fails := func(status int, code string) awssim.Fault {
 		return awssim.Fault{Service: "pod-identity", Status: status, Code: code, Count: 2}
 	}
@@ -363,7 +363,7 @@ var (
 	ports    = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
 )
 
-func TestContractC1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
+func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 	const (
 		gets    = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: "
 		silent  = gets + "the agent on the node does not answer: "
@@ -500,7 +500,7 @@ func TestContractC1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 }
 
 // An agent that repeats what it was sent does not bring the token into a message.
-func TestPodIdentity_ARepeatedTokenIsNotRepeated(t *testing.T) {
+func TestD18_ARepeatedTokenIsNotRepeated(t *testing.T) {
 	a, ipv4, _ := startDoors(t)
 	ipv4.set(func(w http.ResponseWriter, r *http.Request) {
 		token := r.Header.Get("Authorization")
@@ -513,7 +513,7 @@ func TestPodIdentity_ARepeatedTokenIsNotRepeated(t *testing.T) {
 }
 
 // The same rules as for any credentials: renewed 5 minutes before their end, dropped when told so.
-func TestDesign_PodIdentity_KeptRenewedAndForgotten(t *testing.T) {
+func TestF6_PodIdentityCredentialsAreKeptAndRenewed(t *testing.T) {
 	now := time.Now()
 	a := startPods(t, func(c *auth.Config) { c.Now = func() time.Time { return now } })
 	retrieve := func(calls int) {

@@ -26,7 +26,7 @@ const forever = time.Hour
 
 // The second region's STS is asked when the first is silent for a second or fails transiently, and no
 // sooner; the first credentials win, and a refusal is final.
-func TestContractB_Failover_STS(t *testing.T) {
+func TestR12_STSOfEitherRegion(t *testing.T) {
 	works := stsAnswer{after: 20 * time.Millisecond}
 	fails := func(after time.Duration, kind fault.Kind) stsAnswer { return stsAnswer{after, kind, true} }
 	for _, tt := range []struct {
@@ -111,7 +111,7 @@ func TestContractB_Failover_STS(t *testing.T) {
 }
 
 // A panic of one region's goroutine is an error, not the end of the process.
-func TestInEither_APanicIsAnError(t *testing.T) {
+func TestD30_APanicIsAnError(t *testing.T) {
 	_, _, err := inEither(t.Context(), []string{"a"}, func(context.Context, string) (aws.Credentials, error) { panic("x") })
 	if p := (*fault.Panic)(nil); !errors.As(err, &p) {
 		t.Errorf("error %v, want the panic", err)

@@ -15,7 +15,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-func TestContractA_Tokens_OfTheDriver(t *testing.T) {
+func TestD13_TokensOfTheDriver(t *testing.T) {
 	b := start(t, nil)
 	token := jwt(t, paymentClaims(nil))
 	text := `{"pods.eks.amazonaws.com":{"token":"other","expirationTimestamp":"2026-03-01T13:00:00Z"},` +
@@ -41,7 +41,7 @@ func TestContractA_Tokens_OfTheDriver(t *testing.T) {
 	b.wantKube(map[string]int{}) // with roleArn there is nothing to ask
 }
 
-func TestContractA_Tokens_NotAnObject(t *testing.T) {
+func TestD17_TokensNotAnObject(t *testing.T) {
 	const secret = "secret-token-text"
 	for _, text := range []string{
 		secret, `"` + secret + `"`, `["` + secret + `"]`, `{"sts.amazonaws.com":"` + secret + `"}`, `{"sts.amazonaws.com":{"token":7,"x":"` + secret + `"}}`,
@@ -58,7 +58,7 @@ func TestContractA_Tokens_NotAnObject(t *testing.T) {
 	}
 }
 
-func TestContractA_Tokens_None(t *testing.T) {
+func TestD14_NoToken(t *testing.T) {
 	b := start(t, nil)
 	const want = "cannot identify ServiceAccount payments/payment-sa to AWS: the CSI driver sent no token for audience sts.amazonaws.com " +
 		"(list sts.amazonaws.com under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver))"
@@ -76,7 +76,7 @@ func TestContractA_Tokens_None(t *testing.T) {
 	}
 }
 
-func TestDesign_TokenMustBeThePodsAndLive(t *testing.T) {
+func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 	b := start(t, nil)
 	const (
 		cannot = "cannot identify ServiceAccount payments/payment-sa to AWS: "
@@ -138,7 +138,7 @@ func longToken(t *testing.T, length int) string {
 }
 
 // A ServiceAccount made anew under the same name is somebody else.
-func TestDesign_IdentityHasTheAccountsUID(t *testing.T) {
+func TestF1_IdentityHasTheAccountsUID(t *testing.T) {
 	b := start(t, nil)
 	of := func(uid string) auth.Identity {
 		id, _, err := b.Identify(t.Context(), payment, tokensOf(t, jwt(t, paymentClaims(claims{
@@ -158,7 +158,7 @@ func TestDesign_IdentityHasTheAccountsUID(t *testing.T) {
 }
 
 // However a token is printed, logged or marshalled, alone or among others, it does not show.
-func TestTokens_NeverShow(t *testing.T) {
+func TestD18_TokensNeverShow(t *testing.T) {
 	b := start(t, nil)
 	raw := jwt(t, paymentClaims(nil))
 	tokens := tokensOf(t, raw)

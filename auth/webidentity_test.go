@@ -93,7 +93,7 @@ func (a *account) session(pod auth.Pod, tokens map[string]string, options auth.I
 	return a.Session(id, t, how)
 }
 
-func TestContractD_WebIdentity_GivesTheRolesCredentials(t *testing.T) {
+func TestA8_WebIdentityGivesTheRolesCredentials(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	a.aws.PutSecret(region, "db", "v")
 	credentials, err := a.credentials(payment, a.token(payment, awssim.Token{}), roleARN)
@@ -121,7 +121,7 @@ var (
 	times   = regexp.MustCompile(`date/time [0-9]+`)
 )
 
-func TestContractC1_RealCauseInTheMessage_STS(t *testing.T) {
+func TestI1_RealCauseInTheMessage_STS(t *testing.T) {
 	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestCredentials_EndWithTheContext(t *testing.T) {
 }
 
 // Session name `[\w+=,.@-]{2,64}`: it is what CloudTrail shows.
-func TestContractD_SessionNameNamesTheWorkload(t *testing.T) {
+func TestA9_SessionNameNamesTheWorkload(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	valid := regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 	n63 := strings.Repeat("n", 63)

@@ -214,7 +214,7 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 }
 
 // Files are written by the driver alone: no folder of the kubelet is mounted, only that of the sockets.
-func TestContractC12_NoFolderOfTheKubeletIsMounted(t *testing.T) {
+func TestI12_NoFolderOfTheKubeletIsMounted(t *testing.T) {
 	text, err := os.ReadFile("manifests/secrets-provider-aws.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package docs
 import (
 	"embed"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -40,6 +41,31 @@ lines:
 		return nil, fmt.Errorf("docs: %s has no table below %q", file, heading)
 	}
 	return rows[2:], nil
+}
+
+var ruleRow = regexp.MustCompile(`^\| <a id="([a-z][0-9]+)"></a>([A-Z][0-9]+) \| ([^|]*[^|\s]) \|`)
+
+// Rules gives the rules of contract.md: id, such as K24, → rule.
+func Rules() (map[string]string, error) {
+	text, err := files.ReadFile("contract.md")
+	if err != nil {
+		return nil, err
+	}
+	rules := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, "<a id=") {
+			continue
+		}
+		row := ruleRow.FindStringSubmatch(line)
+		if len(row) == 0 || row[1] != strings.ToLower(row[2]) {
+			return nil, fmt.Errorf("docs: this row of contract.md does not begin with an id, its anchor and a rule: %s", line)
+		}
+		if rules[row[2]] != "" {
+			return nil, fmt.Errorf("docs: contract.md has rule %s twice", row[2])
+		}
+		rules[row[2]] = row[3]
+	}
+	return rules, nil
 }
 
 // Blocks gives the contents of the fenced blocks that begin with ```info, such as "yaml", in their order.

@@ -36,9 +36,12 @@ func TestLinks_LeadSomewhere(t *testing.T) {
 	}
 }
 
-// anchors are those that GitHub makes of headings.
+// anchors are those that GitHub makes of headings, and those that a page sets itself.
 func anchors(text string) []string {
 	var all []string
+	for _, set := range regexp.MustCompile(`<a id="([^"]+)"></a>`).FindAllStringSubmatch(text, -1) {
+		all = append(all, "#"+set[1])
+	}
 	for line := range strings.Lines(text) {
 		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
 			words := strings.Fields(regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading), ""))

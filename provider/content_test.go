@@ -18,7 +18,7 @@ import (
 )
 
 // However a value is printed, logged or marshalled, alone or inside something, it does not show.
-func TestContent_NeverShows(t *testing.T) {
+func TestD18_ContentNeverShows(t *testing.T) {
 	const value = "hunter2-hunter2"
 	content := provider.Content(value)
 	file := provider.File{Path: "db", Content: content, Version: "1"}

@@ -19,7 +19,7 @@ func jmes(name string, entries ...string) string {
 	return text
 }
 
-func TestContractC7_ResultsAreWrittenAsTheirJSON(t *testing.T) {
+func TestI7_ResultsAreWrittenAsTheirJSON(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "db", `{"text":"päss \"word\"\n","int":12345678901234567890,"float":1.50,"exp":1E+2,"yes":true,"no":false,
 		"object":{"b":1,"a":[1.0,null,"x"]},"list":[ 1, "two" ],"a-b":"dash","empty":"","html":"<&>"}`)
@@ -43,7 +43,7 @@ func TestContractC7_ResultsAreWrittenAsTheirJSON(t *testing.T) {
 	)
 }
 
-func TestContractB_JMESPath_FromAParameterAndABinary(t *testing.T) {
+func TestK43_JMESPathOfAParameterAndABinary(t *testing.T) {
 	b := start(t, awssim.State{
 		Parameters: []awssim.Parameter{{Region: region, Name: "/app", Value: `{"k":"of the parameter"}`}},
 		Secrets:    []awssim.Secret{{Region: region, Name: "bin", Versions: []awssim.SecretVersion{{ID: versionOne, Binary: []byte(`{"k":"of the binary"}`)}}}},
@@ -54,7 +54,7 @@ func TestContractB_JMESPath_FromAParameterAndABinary(t *testing.T) {
 }
 
 // A null or missing result is an error, and none of them shows anything of the value.
-func TestContractC1_RealCauseInTheMessage_JMESPath(t *testing.T) {
+func TestI1_RealCauseInTheMessage_JMESPath(t *testing.T) {
 	const keys = " (compare it with the keys of the value; a key with a dash or a dot needs double quotes)"
 	for _, tt := range []struct {
 		name, value, expression string
@@ -88,7 +88,7 @@ func TestContractC1_RealCauseInTheMessage_JMESPath(t *testing.T) {
 	}
 }
 
-func TestContractC1_EveryJMESPathFaultIsNamed(t *testing.T) {
+func TestI1_EveryJMESPathFaultIsNamed(t *testing.T) {
 	b := start(t, awssim.State{})
 	b.PutSecret(region, "db", `{"user":"app"}`)
 	b.PutSecret(region, "text", `text`)

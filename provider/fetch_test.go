@@ -27,7 +27,7 @@ func rotated(name, previous, current string) awssim.Secret {
 	}}
 }
 
-func TestContractB_Fetch_SecretStringElseBinaryRaw(t *testing.T) {
+func TestK36_SecretStringElseBinaryRaw(t *testing.T) {
 	raw := []byte{0, 0xff, '\r', '\n', 0xc3, 0x28, 0}
 	b := start(t, awssim.State{Secrets: []awssim.Secret{
 		{Region: region, Name: "text", Versions: []awssim.SecretVersion{{ID: versionOne, Value: " päss\nword\n"}}},
@@ -46,7 +46,7 @@ func TestContractB_Fetch_SecretStringElseBinaryRaw(t *testing.T) {
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 3})
 }
 
-func TestContractB_Fetch_SecretVersionsAndLabels(t *testing.T) {
+func TestK37_SecretVersionsAndLabels(t *testing.T) {
 	b := start(t, awssim.State{Secrets: []awssim.Secret{rotated("db", "old", "new")}})
 	entry := func(alias, more string) string { return secret("db") + "  objectAlias: " + alias + "\n" + more }
 	got := b.files(entry("current", "") +
@@ -60,7 +60,7 @@ func TestContractB_Fetch_SecretVersionsAndLabels(t *testing.T) {
 }
 
 // Both are sent, so that Secrets Manager can say that they do not agree.
-func TestContractB_Fetch_SecretVersionAndLabelAreBothSent(t *testing.T) {
+func TestK27_VersionAndLabelOfASecretAreSent(t *testing.T) {
 	b := start(t, awssim.State{Secrets: []awssim.Secret{rotated("db", "old", "new")}})
 	e := b.refuse(secret("db") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n")
 	if e.Code != "InvalidRequestException" {
@@ -68,7 +68,7 @@ func TestContractB_Fetch_SecretVersionAndLabelAreBothSent(t *testing.T) {
 	}
 }
 
-func TestContractB_Fetch_ByARN(t *testing.T) {
+func TestK37_ByARN(t *testing.T) {
 	b := start(t, awssim.State{
 		Secrets:    []awssim.Secret{rotated("prod/db", "old", "new")},
 		Parameters: []awssim.Parameter{{Region: region, Name: "/prod/level", Value: "debug"}, {Region: region, Name: "plain", Value: "p"}},
@@ -81,7 +81,7 @@ func TestContractB_Fetch_ByARN(t *testing.T) {
 	), "full = new @ "+versionTwo, "partial = new @ "+versionTwo, "parameter = debug @ 1", "plain = p @ 1")
 }
 
-func TestContractB_Fetch_ParametersAreDecrypted(t *testing.T) {
+func TestK38_ParametersAreDecrypted(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{
 		{Region: region, Name: "/string", Value: "s"},
 		{Region: region, Name: "/list", Type: "StringList", Value: "a,b"},
@@ -92,7 +92,7 @@ func TestContractB_Fetch_ParametersAreDecrypted(t *testing.T) {
 	b.wantCalls(map[string]int{"ssm:GetParameters": 1})
 }
 
-func TestContractB_Fetch_ParametersInTens(t *testing.T) {
+func TestK39_ParametersInTens(t *testing.T) {
 	state := awssim.State{}
 	objects := ""
 	var want []string
@@ -108,7 +108,7 @@ func TestContractB_Fetch_ParametersInTens(t *testing.T) {
 }
 
 // AWS's provider loses one of them, silently.
-func TestContractC4_VersionsAndLabelsOfOneParameterAreFilesEach(t *testing.T) {
+func TestI4_VersionsAndLabelsOfOneParameterAreFilesEach(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{
 		{Region: region, Name: "/app/level", Versions: []string{"one", "two", "three"}, Labels: map[string]int64{"prod": 1, "stage": 2}},
 		{Region: region, Name: "/app/other", Value: "other"},
@@ -129,7 +129,7 @@ func TestContractC4_VersionsAndLabelsOfOneParameterAreFilesEach(t *testing.T) {
 }
 
 // Parameters named /a and a share an ARN and nothing else.
-func TestContractC4_ParametersThatDifferInTheirSlash(t *testing.T) {
+func TestI4_ParametersThatDifferInTheirSlash(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{
 		{Region: region, Name: "/a", Value: "with"}, {Region: region, Name: "a", Value: "without"},
 	}})
@@ -137,7 +137,7 @@ func TestContractC4_ParametersThatDifferInTheirSlash(t *testing.T) {
 }
 
 // The version reported is that of the value served, also when a new one is put between two mounts.
-func TestContractC3_VersionIsThatOfTheValue(t *testing.T) {
+func TestI3_VersionIsThatOfTheValue(t *testing.T) {
 	b := start(t, awssim.State{})
 	for _, value := range []string{"one", "two"} {
 		id := b.PutSecret(region, "db", value)
@@ -147,7 +147,7 @@ func TestContractC3_VersionIsThatOfTheValue(t *testing.T) {
 	}
 }
 
-func TestDesign_EqualReadsOfAMountAreOneCall(t *testing.T) {
+func TestF14_EqualReadsOfAMountAreOneCall(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "db", `{"user":"app"}`)
 	b.PutParameter(region, "level", "debug")

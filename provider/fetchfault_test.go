@@ -41,7 +41,7 @@ const (
 	notThere = "check the name, the region and the account; names are case-sensitive"
 )
 
-func TestContractC1_RealCauseInTheMessage_Secrets(t *testing.T) {
+func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 	deny := awssim.DenyPolicy(arnOfA, "secretsmanager:GetSecretValue")
 	user := "User: arn:aws:iam::123456789012:user/pod is not authorized to perform: secretsmanager:GetSecretValue on resource: "
 	again := "the kubelet tries again by itself"
@@ -86,7 +86,7 @@ func TestContractC1_RealCauseInTheMessage_Secrets(t *testing.T) {
 	}
 }
 
-func TestContractC1_RealCauseInTheMessage_Parameters(t *testing.T) {
+func TestI1_RealCauseInTheMessage_Parameters(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{{Region: region, Name: "/app/level", Value: "v"}}},
 		awssim.AllowPolicy("arn:aws:ssm:*:*:parameter/app/*", "ssm:GetParameters"))
 	const missing = ` in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the version or label, the region and the account; names are case-sensitive)`
@@ -108,7 +108,7 @@ func TestContractC1_RealCauseInTheMessage_Parameters(t *testing.T) {
 	}
 }
 
-func TestContractB_Fetch_AllOrNothingNamesEveryFailure(t *testing.T) {
+func TestK40_AllOrNothingNamesEveryFailure(t *testing.T) {
 	b := start(t, awssim.State{})
 	b.PutSecret(region, "good", "SECRET-VALUE")
 	b.PutParameter(region, "level", "SECRET-VALUE")
@@ -131,7 +131,7 @@ func TestFetch_RequestIDsAreAWSs(t *testing.T) {
 }
 
 // Each of the failures that a second attempt mends.
-func TestFetch_TransientFailuresAreRetried(t *testing.T) {
+func TestF23_TransientFailuresAreRetried(t *testing.T) {
 	for name, f := range map[string]awssim.Fault{
 		"throttled": {Code: "ThrottlingException"}, "500": {Status: 500}, "503": {Status: 503}, "cut": {Cut: true},
 	} {
@@ -147,7 +147,7 @@ func TestFetch_TransientFailuresAreRetried(t *testing.T) {
 }
 
 // A denial is not: asking again would only cost.
-func TestFetch_DenialsAreNotRetried(t *testing.T) {
+func TestF23_DenialsAreNotRetried(t *testing.T) {
 	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 4}, awssim.AllowPolicy("*", "ssm:GetParameters"))
 	if e := b.refuse(secret("db")); e.Kind != fault.Denied {
 		t.Errorf("kind %v, want %v", e.Kind, fault.Denied)
@@ -175,7 +175,7 @@ func TestFetch_EndsWithItsContext(t *testing.T) {
 }
 
 // A defect is one failed request, and its message holds nothing of what the panic held.
-func TestFetch_PanicFailsOneRequest(t *testing.T) {
+func TestD30_PanicFailsOneRequest(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "db", "v")
 	broken := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { panic(fmt.Sprint("SECRET", "-KEY")) })

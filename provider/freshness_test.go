@@ -12,8 +12,8 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// DESIGN.md, Freshness: first mounts, republishes and pinned versions.
-func TestFreshnessServes(t *testing.T) {
+// First mounts (rule F10), republishes (rule F11) and pinned versions (rule F13).
+func TestF10_Serves(t *testing.T) {
 	const interval = 2 * time.Minute
 	have := func(age time.Duration) record { return record{read: noon.Add(-age), spread: 1} }
 	tests := []struct {
@@ -45,7 +45,7 @@ func TestFreshnessServes(t *testing.T) {
 }
 
 // The refresh interval is spread by at most 10 % either way.
-func TestFreshnessSpread(t *testing.T) {
+func TestF11_Spread(t *testing.T) {
 	for range 1000 {
 		if s := spread(); s < 0.9 || s > 1.1 {
 			t.Fatalf("spread %v", s)
@@ -57,7 +57,7 @@ func TestFreshnessSpread(t *testing.T) {
 	}
 }
 
-func TestFreshnessJoinsReadsInFlight(t *testing.T) {
+func TestF14_JoinsReadsInFlight(t *testing.T) {
 	tests := []struct {
 		name    string
 		started time.Duration // before the request arrived
@@ -84,7 +84,7 @@ func TestFreshnessJoinsReadsInFlight(t *testing.T) {
 }
 
 // The failover rule as a table of what the two regions gave: the values of a volume come from one of them.
-func TestFailoverChooses(t *testing.T) {
+func TestR1_OneRegionIsChosen(t *testing.T) {
 	const none = fault.Kind(-1) // no failure: a value
 	kinds := append(fault.Kinds(), none)
 	for _, first := range kinds {
@@ -135,7 +135,7 @@ func regionOf(region string, kinds ...fault.Kind) *regionValues {
 }
 
 // What is known of the failover region is not served once the primary has refused a later read.
-func TestFailoverOutdates(t *testing.T) {
+func TestR5_RefusalOutdatesTheFailoverRegion(t *testing.T) {
 	denied := &fault.Error{Kind: fault.Denied}
 	readAgo := func(age time.Duration) record { return record{read: noon.Add(-age)} }
 	refused := record{}.failed(denied, noon, noon)
@@ -158,7 +158,7 @@ func TestFailoverOutdates(t *testing.T) {
 }
 
 // After a region let all reads of a request time out, it has little time, until it responds or for half a minute.
-func TestBreaker(t *testing.T) {
+func TestR10_UnhealthyRegion(t *testing.T) {
 	now := noon
 	b, err := newBreaker(defaultRegionTimeout, func() time.Time { return now })
 	if err != nil {
@@ -189,8 +189,8 @@ func TestBreaker(t *testing.T) {
 	want("never longer than otherwise", 100*time.Millisecond)
 }
 
-// DESIGN.md, Freshness: stale values, on transient failures only, on first mounts only, within --max-stale.
-func TestFreshnessStale(t *testing.T) {
+// Stale values are served on transient failures only, on first mounts only, within --max-stale.
+func TestF16_Stale(t *testing.T) {
 	known := record{read: noon.Add(-30 * time.Minute)}
 	failure := func(kind fault.Kind) error { return &fault.Error{Kind: kind} }
 	for _, kind := range fault.Kinds() {
@@ -216,7 +216,7 @@ func TestFreshnessStale(t *testing.T) {
 }
 
 // A failure that is not transient takes the value away; a transient one leaves it.
-func TestFreshnessDenialTakesTheValueAway(t *testing.T) {
+func TestF17_DenialTakesTheValueAway(t *testing.T) {
 	for _, kind := range fault.Kinds() {
 		known := record{value: value{content: Content("v")}, read: noon.Add(-time.Minute), spread: 1}
 		after := known.failed(&fault.Error{Kind: kind}, noon, noon)
@@ -230,7 +230,7 @@ func TestFreshnessDenialTakesTheValueAway(t *testing.T) {
 }
 
 // An old read that lands late changes nothing.
-func TestFreshnessLateReads(t *testing.T) {
+func TestF15_LateReads(t *testing.T) {
 	newer := record{value: value{version: "2"}, read: noon, spread: 1}
 	if got := newer.succeeded(value{version: "1"}, noon.Add(-time.Second)); got.value.version != "2" {
 		t.Errorf("an older read replaced version 2 by %s", got.value.version)
@@ -241,7 +241,7 @@ func TestFreshnessLateReads(t *testing.T) {
 }
 
 // Failing republishes are spaced out: at first by some 15 s, doubling, at most 10 minutes. First mounts are not.
-func TestFreshnessBackOff(t *testing.T) {
+func TestF18_BackOff(t *testing.T) {
 	r := record{}
 	at := noon
 	for i, want := range []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 10 * time.Minute, 10 * time.Minute} {

@@ -76,8 +76,8 @@ func (w *regions) set(delay time.Duration) {
 	w.delay = map[string]time.Duration{region: delay, second: delay}
 }
 
-// BENCH.md, black hole: a region that hangs costs one attempt's time-out, or a second where the other answers.
-func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
+// A region that hangs costs one attempt's time-out, or a second where the other answers.
+func TestR9_TimeoutsOfRegions(t *testing.T) {
 	const quick = 20 * time.Millisecond
 	type delays = map[string]time.Duration
 	for _, tt := range []struct {
@@ -142,9 +142,9 @@ func TestContractB_Failover_PatienceWithRegions(t *testing.T) {
 	}
 }
 
-// DESIGN.md, Freshness: AWS away. The reads of a region that accepts and never answers take all their attempts; a pod
+// AWS away: the reads of a region that accepts and never answers take all their attempts; a pod
 // whose values are known does not wait for that, nor do those that come after it wait as long.
-func TestDesign_Stale_PatienceWithOneRegion(t *testing.T) {
+func TestF19_TimeoutWithOneRegion(t *testing.T) {
 	const quick, budget = 20 * time.Millisecond, time.Minute
 	type step struct {
 		delay time.Duration

@@ -25,7 +25,7 @@ func readsOf(targets []target) []object {
 	return reads
 }
 
-func TestPlan_EqualReadsAreOne(t *testing.T) {
+func TestF14_EqualReadsAreOne(t *testing.T) {
 	p := planOf([]class.Object{
 		{Type: class.SecretsManager, Name: "a"},
 		parameter("a", "", ""),
@@ -85,7 +85,7 @@ func batches(p plan) [][]int {
 	return batchParameters(objects, indexes)
 }
 
-func TestPlan_ParametersGoInTens(t *testing.T) {
+func TestK39_ParametersArePlannedInTens(t *testing.T) {
 	for n, want := range map[int][]int{0: nil, 1: {1}, 10: {10}, 11: {10, 1}, 25: {10, 10, 5}, 500: {
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
@@ -109,7 +109,7 @@ func sizes(batches [][]int) []int {
 }
 
 // The answer of GetParameters names the parameter without telling which of two reads it is for.
-func TestPlan_AParameterStandsOnceInABatch(t *testing.T) {
+func TestA6_AParameterStandsOnceInABatch(t *testing.T) {
 	const arn = "arn:aws:ssm:ap-south-1:123456789012:parameter/"
 	for _, tt := range []struct {
 		name    string
@@ -131,7 +131,7 @@ func TestPlan_AParameterStandsOnceInABatch(t *testing.T) {
 	}
 }
 
-func TestPlan_EveryReadIsInOneBatch(t *testing.T) {
+func TestK39_EveryReadIsInOneBatch(t *testing.T) {
 	var objects []class.Object
 	for i := range 37 { // 37 parameters in four versions each, and one more time without
 		for _, version := range []string{"", "1", "2", "3"} {

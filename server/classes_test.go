@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/docs"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/csidriver"
@@ -45,10 +46,19 @@ type classRow struct {
 
 const classFolder = "testdata/classes/"
 
-// The overview of CONTRACT by example: every rule is shown, and every class gives what stands below it.
+// The overview of docs/contract.md by example: every rule is shown, and every class gives what stands below it.
 func TestClasses(t *testing.T) {
 	rules := map[string]string{}
 	decodeYAML(t, "rules.yaml", &rules)
+	contract, err := docs.Rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range rules {
+		if contract[id] == "" {
+			t.Errorf("rules.yaml has %s, which docs/contract.md has not", id)
+		}
+	}
 	h := newClassHouses(t)
 	listed, shown := 0, map[string]bool{}
 	for _, file := range classFiles(t) {

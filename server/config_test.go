@@ -46,7 +46,7 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 }
 
 // Mount always ends before its caller gives up, and never later than it may.
-func TestContractA_Codes_TheBudgetIsShorterThanTheCallersDeadline(t *testing.T) {
+func TestD32_TheBudgetIsShorterThanTheCallersDeadline(t *testing.T) {
 	now := time.Now()
 	const most = time.Minute
 	tests := map[string]struct{ left, want time.Duration }{

@@ -93,7 +93,7 @@ func fault(operation string, f awssim.Fault) awssim.Fault {
 }
 
 // Whatever AWS answers, in every status and error code that its references list, is final.
-func TestContractA_Codes_WhateverAWSAnswers(t *testing.T) {
+func TestD26_WhateverAWSAnswers(t *testing.T) {
 	answers := []awssim.Fault{
 		{Status: 400}, {Status: 403}, {Status: 404}, {Status: 408}, {Status: 413}, {Status: 500}, {Status: 502}, {Status: 504}, {Cut: true},
 	}
@@ -137,7 +137,7 @@ func TestContractA_Codes_WhateverAWSAnswers(t *testing.T) {
 }
 
 // AWS takes the call and never answers: the attempt's time-out ends it, and where that is long, the mount's.
-func TestContractA_Codes_ABlackHole(t *testing.T) {
+func TestD31_ABlackHole(t *testing.T) {
 	type house struct {
 		*rig.Rig
 		name, operation string
@@ -169,7 +169,7 @@ func TestContractA_Codes_ABlackHole(t *testing.T) {
 }
 
 // The API server takes the connection and says nothing.
-func TestContractA_Codes_ABlackHoleForAnAPIServer(t *testing.T) {
+func TestD31_ABlackHoleForAnAPIServer(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld, APIServer: "http://" + blackHole(t), MountTimeout: 300 * time.Millisecond})
 	_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
 	wantStatus(t, err, codes.Internal, "cannot read ServiceAccount payments/payment-sa", "the API server does not answer")
@@ -188,7 +188,7 @@ func blackHole(t *testing.T) string {
 
 // The caller's deadline is shorter than all that the provider may take: the provider still answers
 // first, for a client whose deadline passes makes DeadlineExceeded by itself.
-func TestContractA_Codes_AnswersBeforeTheCallersDeadline(t *testing.T) {
+func TestD32_AnswersBeforeTheCallersDeadline(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -202,7 +202,7 @@ func TestContractA_Codes_AnswersBeforeTheCallersDeadline(t *testing.T) {
 
 // A caller that leaves gets whatever its client makes of that; what the server made of it, which the
 // driver's log or a proxy may show, is final all the same.
-func TestContractA_Codes_ACallerThatLeaves(t *testing.T) {
+func TestD26_ACallerThatLeaves(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Hang: true})
 	ctx, leave := context.WithCancel(t.Context())
@@ -227,7 +227,7 @@ func TestContractA_Codes_ACallerThatLeaves(t *testing.T) {
 }
 
 // A volume with many failures is one failure, with one final code.
-func TestContractA_Codes_ManyFailuresAtOnce(t *testing.T) {
+func TestD28_ManyFailuresAtOnce(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	var objects strings.Builder
 	for i := range 30 {

@@ -17,7 +17,7 @@ import (
 
 // The driver has no limit: the restart of a node is a burst. Each pod gets its own answer; what one
 // pod does wrong, another does not see.
-func TestContractA_Concurrency_ABurstOfMounts(t *testing.T) {
+func TestD33_ABurstOfMounts(t *testing.T) {
 	const pods = 100
 	r := rig.New(t, rig.Options{AWS: awsclient.Options{AttemptTimeout: time.Hour}}) // no repetitions: calls are counted
 	requests := make([]*v1alpha1.MountRequest, pods)
@@ -62,7 +62,7 @@ func TestContractA_Concurrency_ABurstOfMounts(t *testing.T) {
 
 // The driver has no lock for a volume, and a call that timed out can overlap its repetition: two
 // mounts of one volume at once are two answers.
-func TestContractA_Concurrency_OverlappingMountsOfOneVolume(t *testing.T) {
+func TestD34_OverlappingMountsOfOneVolume(t *testing.T) {
 	g := newGate(t)
 	r := rig.New(t, rig.Options{State: dbWorld, APIServer: g.url})
 	first := startMount(t, r)

@@ -24,7 +24,7 @@ var dbWorld = awssim.State{Secrets: []awssim.Secret{{Region: rig.Region, Name: "
 // inRegion are the parameters of most tests.
 func inRegion() map[string]string { return map[string]string{"region": rig.Region} }
 
-func TestContractA_Request_TokensInAttributesOrSecrets(t *testing.T) {
+func TestD12_TokensInAttributesOrSecrets(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for _, inSecrets := range []bool{false, true} {
 		req := r.Request(rig.Mount{Parameters: inRegion(), Objects: dbSecret, TokensInSecrets: inSecrets})
@@ -41,7 +41,7 @@ func TestContractA_Request_TokensInAttributesOrSecrets(t *testing.T) {
 	}
 }
 
-func TestContractA_Request_SecretsMayBeAnything(t *testing.T) {
+func TestD12_SecretsMayBeAnything(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for name, secrets := range map[string]string{
 		"null": "null", "empty": "", "no secrets": "{}", "somebody's": `{"username":"app","password":"of the pod's nodePublishSecretRef"}`,
@@ -56,7 +56,7 @@ func TestContractA_Request_SecretsMayBeAnything(t *testing.T) {
 }
 
 // The kubelet sends what its own tokenRequests say; other audiences beside STS's do no harm.
-func TestContractA_Request_TokensOfSeveralAudiences(t *testing.T) {
+func TestD13_TokensOfSeveralAudiences(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	token := func(audience string) string {
 		return r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Audience: []string{audience}})
@@ -67,7 +67,7 @@ func TestContractA_Request_TokensOfSeveralAudiences(t *testing.T) {
 	wantFiles(t, r, req, map[string]string{"prod_db": "hunter2"})
 }
 
-func TestContractA_Request_PermissionIsADecimalNumber(t *testing.T) {
+func TestD15_PermissionIsADecimalNumber(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for permission, want := range map[string]int32{"420": 0o644, "0": 0, "256": 0o400, "511": 0o777} {
 		resp, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: dbSecret, Permission: permission})
@@ -92,7 +92,7 @@ func TestContractA_Request_PermissionIsADecimalNumber(t *testing.T) {
 }
 
 // Drivers before 1.6 send what the volume holds. It decides nothing: files is always the whole volume.
-func TestContractA_Request_CurrentObjectVersionIsIgnored(t *testing.T) {
+func TestD16_CurrentObjectVersionIsIgnored(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	first, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
 	if err != nil {
@@ -108,7 +108,7 @@ func TestContractA_Request_CurrentObjectVersionIsIgnored(t *testing.T) {
 
 // The driver overlays the SecretProviderClass's parameters by the pod's volumeAttributes before it
 // sends them: a pod author can set any of them, so that none of them can be a policy.
-func TestContractA_Request_VolumeAttributesOverrideParameters(t *testing.T) {
+func TestD10_VolumeAttributesOverrideParameters(t *testing.T) {
 	r := rig.New(t, rig.Options{State: awssim.State{Secrets: []awssim.Secret{
 		{Region: rig.Region, Name: "prod/db", Value: "hunter2"},
 		{Region: "eu-west-1", Name: "prod/db", Value: "hunter3"},
@@ -131,7 +131,7 @@ func TestContractA_Request_VolumeAttributesOverrideParameters(t *testing.T) {
 	}
 }
 
-func TestContractA_Request_MissingPodInfo(t *testing.T) {
+func TestD11_MissingPodInfo(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for _, missing := range []string{"csi.storage.k8s.io/pod.namespace", "csi.storage.k8s.io/serviceAccount.name"} {
 		req := r.Request(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
@@ -142,7 +142,7 @@ func TestContractA_Request_MissingPodInfo(t *testing.T) {
 	wantNoCalls(t, r)
 }
 
-func TestContractA_Request_MissingTokens(t *testing.T) {
+func TestD14_MissingTokens(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for name, tokens := range map[string]map[string]string{
 		"no tokenRequests":  {},
@@ -158,7 +158,7 @@ func TestContractA_Request_MissingTokens(t *testing.T) {
 	wantNoCalls(t, r)
 }
 
-func TestContractA_Request_NotAsTheDriverWritesIt(t *testing.T) {
+func TestD17_NotAsTheDriverWritesIt(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for name, tc := range map[string]struct {
 		spoil func(*v1alpha1.MountRequest)

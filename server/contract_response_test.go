@@ -37,7 +37,7 @@ var everyWorld = awssim.State{
 	Parameters: []awssim.Parameter{{Region: rig.Region, Name: "/prod/url", Type: "SecureString", Value: "https://example.com"}},
 }
 
-func TestContractA_Response_OneVersionForEachFile(t *testing.T) {
+func TestD19_OneVersionForEachFile(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	resp := mount(t, r, everyFeature)
 	ids := map[string]int{}
@@ -65,7 +65,7 @@ func TestContractA_Response_OneVersionForEachFile(t *testing.T) {
 
 // The driver fails on a response without an ObjectVersion, with "missing object versions": a volume
 // without objects is refused before, in words of ours.
-func TestContractA_Response_NeverWithoutAVersion(t *testing.T) {
+func TestD19_NeverWithoutAVersion(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	for name, objects := range map[string]string{"missing": "", "empty": "[]", "null": "null", "comment": "# later"} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestContractA_Response_NeverWithoutAVersion(t *testing.T) {
 }
 
 // The rotation of the driver and of those who watch SecretProviderClassPodStatus stands on it.
-func TestContractA_Response_AVersionChangesExactlyWhenTheContentDoes(t *testing.T) {
+func TestD20_AVersionChangesExactlyWhenTheContentDoes(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	first := versions(mount(t, r, everyFeature))
 	if diff := cmp.Diff(first, versions(mount(t, r, everyFeature))); diff != "" {
@@ -107,7 +107,7 @@ func TestContractA_Response_AVersionChangesExactlyWhenTheContentDoes(t *testing.
 }
 
 // What the response does not list, the driver removes: there is no such thing as a partial answer.
-func TestContractA_Response_FilesAreTheWholeVolume(t *testing.T) {
+func TestD21_FilesAreTheWholeVolume(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	want := map[string]string{
 		"prod_db": `{"user":"app","password":"hunter2"}`, "db-user": "app", "db-password": "hunter2",
@@ -126,7 +126,7 @@ func TestContractA_Response_FilesAreTheWholeVolume(t *testing.T) {
 	remove()
 }
 
-func TestContractA_Response_ModesAreSetAndValid(t *testing.T) {
+func TestD23_ModesAreSetAndValid(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	for permission, rest := range map[string]int32{"420": 0o644, "288": 0o440} {
 		resp, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: everyFeature, Permission: permission})
@@ -156,7 +156,7 @@ func TestContractA_Response_ModesAreSetAndValid(t *testing.T) {
 }
 
 // Above its limit the driver's gRPC client answers by itself, with ResourceExhausted, which is not final.
-func TestContractA_Response_ALargerOneIsRefusedHere(t *testing.T) {
+func TestD24_ALargerResponseIsRefusedHere(t *testing.T) {
 	var state awssim.State
 	var objects strings.Builder
 	const size = 65536 // the most that a secret takes
@@ -177,7 +177,7 @@ func TestContractA_Response_ALargerOneIsRefusedHere(t *testing.T) {
 }
 
 // The driver takes a response of exactly the limit, and none with one byte more.
-func TestContractA_Response_TheLimitIsExact(t *testing.T) {
+func TestD24_TheLimitIsExact(t *testing.T) {
 	size := proto.Size(mount(t, rig.New(t, rig.Options{State: everyWorld}), everyFeature))
 	for limit, fits := range map[int]bool{size: true, size - 1: false} {
 		r := rig.New(t, rig.Options{State: everyWorld, MaxResponse: limit})

@@ -79,7 +79,7 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-func TestContractA_Transport_ShutdownLetsARunningMountFinish(t *testing.T) {
+func TestD9_ShutdownLetsARunningMountFinish(t *testing.T) {
 	g := newGate(t)
 	r := rig.New(t, rig.Options{State: dbWorld, APIServer: g.url})
 	done := startMount(t, r)
@@ -101,7 +101,7 @@ func TestContractA_Transport_ShutdownLetsARunningMountFinish(t *testing.T) {
 
 // A mount that hangs is cancelled when the drain time is over, and answered with a final code. The
 // pod's owner reads that it was the provider that ended, and not AWS or the caller that gave up.
-func TestContractA_Transport_ShutdownAnswersAHangingMount(t *testing.T) {
+func TestD9_ShutdownAnswersAHangingMount(t *testing.T) {
 	for _, operation := range []string{"sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue"} {
 		t.Run(operation, func(t *testing.T) {
 			r := rig.New(t, rig.Options{State: dbWorld, DrainTimeout: time.Millisecond, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
@@ -122,7 +122,7 @@ func TestContractA_Transport_ShutdownAnswersAHangingMount(t *testing.T) {
 }
 
 // A SIGTERM that comes before the first connection is an ordinary end, whichever is faster.
-func TestContractA_Transport_ShutdownBeforeTheFirstConnection(t *testing.T) {
+func TestD9_ShutdownBeforeTheFirstConnection(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	s, err := server.New(server.Config{

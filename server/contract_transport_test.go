@@ -28,7 +28,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-func TestContractA_Transport_Version(t *testing.T) {
+func TestD1_VersionAndMount(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	got, err := r.Client.Version(t.Context(), &v1alpha1.VersionRequest{Version: "v1alpha1"})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestContractA_Transport_Version(t *testing.T) {
 	}
 }
 
-func TestContractA_Transport_SocketIsAwsSockAndRootsAlone(t *testing.T) {
+func TestD2_SocketIsAwsSockAndRootsAlone(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	file, err := os.Lstat(r.Dir + "/aws.sock")
 	if err != nil {
@@ -72,7 +72,7 @@ func wantAlone(t *testing.T, dir string) {
 	}
 }
 
-func TestContractA_Transport_MakesTheProviderVolume(t *testing.T) {
+func TestD2_MakesTheProviderVolume(t *testing.T) {
 	dir := shortDir(t) + "/a/b"
 	socket := listen(t, dir)
 	if socket.Path() != dir+"/aws.sock" {
@@ -80,7 +80,7 @@ func TestContractA_Transport_MakesTheProviderVolume(t *testing.T) {
 	}
 }
 
-func TestContractA_Transport_SaysWhyItCannotListen(t *testing.T) {
+func TestD3_SaysWhyItCannotListen(t *testing.T) {
 	dir := shortDir(t)
 	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestContractA_Transport_SaysWhyItCannotListen(t *testing.T) {
 }
 
 // A provider that was killed leaves its socket: a file that nobody listens on.
-func TestContractA_Transport_StaleSocketIsReplaced(t *testing.T) {
+func TestD4_StaleSocketIsReplaced(t *testing.T) {
 	dir := shortDir(t)
 	stale := listen(t, dir)
 	closeSocket(t, stale)
@@ -113,7 +113,7 @@ func TestContractA_Transport_StaleSocketIsReplaced(t *testing.T) {
 }
 
 // What lies at the socket's path need not be a socket.
-func TestContractA_Transport_StaleFileIsReplaced(t *testing.T) {
+func TestD4_StaleFileIsReplaced(t *testing.T) {
 	dir := shortDir(t)
 	if err := os.WriteFile(dir+"/aws.sock", []byte("leftover"), 0o644); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestContractA_Transport_StaleFileIsReplaced(t *testing.T) {
 // The driver's client waits up to two minutes on a socket that nobody listens on: in an upgrade
 // there must be no such moment. Callers hammer the path, each call on a new connection, while
 // server after server takes it over and the one before it ends.
-func TestContractA_Transport_NoMomentWithoutAListener(t *testing.T) {
+func TestD5_NoMomentWithoutAListener(t *testing.T) {
 	const successors, callers = 10, 2
 	r := rig.New(t, rig.Options{})
 	var (
@@ -181,7 +181,7 @@ func TestContractA_Transport_NoMomentWithoutAListener(t *testing.T) {
 }
 
 // A client that has been connected since before the upgrade loses no call either.
-func TestContractA_Transport_UpgradeLosesNoCall(t *testing.T) {
+func TestD6_UpgradeLosesNoCall(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	running := r.Running()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -217,7 +217,7 @@ func TestContractA_Transport_UpgradeLosesNoCall(t *testing.T) {
 }
 
 // At its end a server removes its own socket and no other's.
-func TestContractA_Transport_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
+func TestD7_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	old, next := r.Running(), r.Serve()
 	old.Terminate()
@@ -237,7 +237,7 @@ func TestContractA_Transport_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
 }
 
 // File systems give a new file the inode of a removed one: the inode alone does not tell whose socket it is.
-func TestContractA_Transport_ASuccessorOnTheSameInodeIsKept(t *testing.T) {
+func TestD7_ASuccessorOnTheSameInodeIsKept(t *testing.T) {
 	dir := shortDir(t)
 	for range 100 {
 		old := listen(t, dir)
@@ -342,7 +342,7 @@ func awsProvider(t *testing.T, dir string) (end func()) {
 
 // Whoever comes from AWS's provider has both on a node for a moment. However that one begins and ends, this one
 // serves the node in the end, and a driver that has been connected to the other all along.
-func TestContractA_Transport_OutlivesAWSsProvider(t *testing.T) {
+func TestD8_OutlivesAWSsProvider(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	answers := func(client v1alpha1.CSIDriverProviderClient, want codes.Code) {
 		t.Helper()

@@ -107,7 +107,7 @@ func wantCalls(t *testing.T, r *rig.Rig, sts, reads int) {
 
 // 100 pods at once cost one STS call for each ServiceAccount and one read for each of its secrets, over few
 // connections. Republished within the refresh interval they cost nothing.
-func TestCountsOfBootAndSweep(t *testing.T) {
+func TestF6_CountsOfBootAndSweep(t *testing.T) {
 	r := node(t)
 	reqs := boot(r)
 	mountAll(t, r, reqs, len(reqs))
@@ -124,7 +124,7 @@ func TestCountsOfBootAndSweep(t *testing.T) {
 }
 
 // Another pod of a known ServiceAccount costs no STS call, whatever it reads.
-func TestCountsOfWarm(t *testing.T) {
+func TestF6_CountsOfWarm(t *testing.T) {
 	r := node(t)
 	mountAll(t, r, []*v1alpha1.MountRequest{volumeOf(r, 0, 0, 0, 20)}, 1)
 	r.AWS.ResetCalls()
@@ -133,7 +133,7 @@ func TestCountsOfWarm(t *testing.T) {
 }
 
 // However many pods come, the connections to AWS stay few.
-func TestCountsOfSaturate(t *testing.T) {
+func TestF24_CountsOfSaturate(t *testing.T) {
 	const (
 		pods    = 400
 		clients = 16

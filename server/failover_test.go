@@ -149,7 +149,7 @@ func (w row) reads(t *testing.T, r *rig.Rig) map[string]int {
 	return reads
 }
 
-// check holds an answer to what CONTRACT B says of two regions that behave so.
+// check holds an answer to what rules R1 and R2 say of two regions that behave so.
 func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
 	t.Helper()
 	message := status.Convert(err).Message()
@@ -184,7 +184,7 @@ func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
 	}
 }
 
-func TestContractB_Failover_FirstMountAsksBoth(t *testing.T) {
+func TestR2_FirstMountReadsBothRegions(t *testing.T) {
 	for _, rows := range houses(everyRow()) {
 		r, _ := twoRegions(t, rig.Options{}, rows...)
 		for _, w := range rows {
@@ -204,7 +204,7 @@ func TestContractB_Failover_FirstMountAsksBoth(t *testing.T) {
 
 // On republish the failover region is asked only when the primary fails, and neither more than once: the second
 // and third come from memory or are backed off.
-func TestContractB_Failover_RepublishAsksTheSecondLazily(t *testing.T) {
+func TestR3_RepublishReadsTheFailoverRegionLazily(t *testing.T) {
 	for _, rows := range houses(everyRow()) {
 		r, clock := twoRegions(t, rig.Options{RefreshInterval: time.Minute}, rows...)
 		if _, errs := mountRows(t, r, rows); errors.Join(errs...) != nil {
@@ -252,7 +252,7 @@ func (w row) of(primary, failover state) row {
 var down, gone = transient[0], refusing[0]
 
 // AWS's provider reports the version of the failover region's value where it serves the primary's.
-func TestContractC3_Failover_TheVersionIsThatOfTheValue(t *testing.T) {
+func TestI3_VersionIsThatOfTheRegionServed(t *testing.T) {
 	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
 	versions := map[string]string{"one": r.AWS.PutSecret(rig.Region, w.secret, "one"), "one abroad": r.AWS.PutSecret(abroad, w.secret, "one abroad")}
 	wantVersion := func(content string) {
@@ -278,7 +278,7 @@ func TestContractC3_Failover_TheVersionIsThatOfTheValue(t *testing.T) {
 }
 
 // The failover region's value is seen in the log, once for a mount, and in a metric.
-func TestFailoverIsVisible(t *testing.T) {
+func TestR13_FailoverIsVisible(t *testing.T) {
 	r, _, w := oneRow(t, rig.Options{})
 	w.of(down, regionOK).begin(r)
 	m := w.mount()
@@ -299,7 +299,7 @@ func TestFailoverIsVisible(t *testing.T) {
 }
 
 // An outage of the primary costs one read of the failover region an interval, however many pods are republished.
-func TestContractB_Failover_OutageCostsOneReadAnInterval(t *testing.T) {
+func TestR7_OutageCostsOneReadAnInterval(t *testing.T) {
 	const pods, intervals = 5, 3
 	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
 	podOf := func(i int) rig.Mount {
@@ -325,7 +325,7 @@ func TestContractB_Failover_OutageCostsOneReadAnInterval(t *testing.T) {
 	}
 }
 
-func TestContractB_Failover_PinnedVersionIsReadOnce(t *testing.T) {
+func TestR7_PinnedVersionIsReadOnce(t *testing.T) {
 	const version = "33333333-3333-3333-3333-333333333333"
 	state := awssim.State{}
 	for _, region := range []string{rig.Region, abroad} {
@@ -348,7 +348,7 @@ func TestContractB_Failover_PinnedVersionIsReadOnce(t *testing.T) {
 }
 
 // Where both regions fail a first mount may have what was known, the primary's before the other's.
-func TestContractB_Failover_BothDownServesTheLastKnownValue(t *testing.T) {
+func TestR4_BothDownServesTheLastKnownValue(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		before, after row
@@ -384,7 +384,7 @@ func TestContractB_Failover_BothDownServesTheLastKnownValue(t *testing.T) {
 }
 
 // What the primary region has denied is not served later from what was known of the other.
-func TestContractC2_Failover_DenialIsNotServedStale(t *testing.T) {
+func TestI2_DenialIsNotServedStale(t *testing.T) {
 	r, clock, w := oneRow(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
 	for i, world := range []struct {
 		primary, failover state
@@ -400,7 +400,7 @@ func TestContractC2_Failover_DenialIsNotServedStale(t *testing.T) {
 }
 
 // Credentials come once for both regions, and are asked for once more where AWS calls them expired.
-func TestContractB_Failover_CredentialsComeOnce(t *testing.T) {
+func TestR11_CredentialsComeOnce(t *testing.T) {
 	for _, region := range []string{rig.Region, abroad, ""} {
 		t.Run("expired in "+region, func(t *testing.T) {
 			r, clock, w := oneRow(t, rig.Options{})
@@ -432,7 +432,7 @@ func TestContractB_Failover_CredentialsComeOnce(t *testing.T) {
 }
 
 // failoverObject names what is read in the failover region, of either service, in calls of its own.
-func TestContractB_Failover_ObjectIsReadInItsRegion(t *testing.T) {
+func TestR6_FailoverObjectIsReadInItsRegion(t *testing.T) {
 	const objects = `
 - {objectName: prod/app, objectType: secretsmanager, objectAlias: same}
 - {objectName: prod/app, objectType: secretsmanager, objectAlias: app, failoverObject: {objectName: prod/app-copy}}
@@ -482,7 +482,7 @@ func TestContractB_Failover_ObjectIsReadInItsRegion(t *testing.T) {
 }
 
 // A region that hangs keeps no place from the other, in a volume with more reads than one region has places.
-func TestContractB_Failover_LargeVolumeWithARegionThatHangs(t *testing.T) {
+func TestR9_LargeVolumeWithARegionThatHangs(t *testing.T) {
 	const secrets = 40
 	r, _, _ := oneRow(t, rig.Options{})
 	want := map[string]string{}
@@ -501,7 +501,7 @@ func TestContractB_Failover_LargeVolumeWithARegionThatHangs(t *testing.T) {
 }
 
 // Volumes with one region and with two share reads, each with its own patience.
-func TestContractB_Failover_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
+func TestR8_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
 	one := rig.Mount{Pod: "one", Objects: oneSecret}
 	two := rig.Mount{Pod: "two", Objects: oneSecret, Parameters: map[string]string{"failoverRegion": abroad}}
 	// start mounts m, whose read of the primary region hangs, and gives its outcome when it comes. Timeouts are

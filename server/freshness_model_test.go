@@ -15,7 +15,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The model of freshness: what DESIGN.md promises, as a plain account of what AWS held when.
+// The model of freshness: what section F of docs/contract.md promises, as a plain account of what AWS held when.
 const (
 	modelInterval = 2 * time.Minute
 	modelStale    = time.Hour
@@ -53,7 +53,7 @@ type freshnessModel struct {
 }
 
 // Random sequences of mounts, rotations, outages, denials and clock steps against the model.
-func TestFreshnessAgainstItsModel(t *testing.T) {
+func TestF20_FreshnessAgainstItsModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: modelStale,
@@ -218,7 +218,7 @@ func (m *freshnessModel) republish(t *rapid.T) {
 
 // With a failover region nobody notices that one of the two is away: random sequences as above, in which no
 // first mount may fail, and a republish only within the back-off of both regions.
-func TestFailoverAgainstItsModel(t *testing.T) {
+func TestR14_FailoverAgainstItsModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: rig.NoStale,

@@ -16,7 +16,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// These tests hold the whole house to the "Freshness" of DESIGN.md, by counting calls while a clock is set.
+// These tests hold the whole house to section F of docs/contract.md, by counting calls while a clock is set.
 
 const (
 	getSecret = "secretsmanager:GetSecretValue"
@@ -59,7 +59,7 @@ func wantCode(t *testing.T, r *rig.Rig, m rig.Mount, want codes.Code) {
 	}
 }
 
-func TestFirstMountHasTheNewValueAtOnce(t *testing.T) {
+func TestF10_FirstMountHasTheNewValueAtOnce(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.PutSecret(rig.Region, "prod/db", "two")
@@ -69,7 +69,7 @@ func TestFirstMountHasTheNewValueAtOnce(t *testing.T) {
 	wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 1})
 }
 
-func TestRepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
+func TestF12_RepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
 	const pods, intervals = 100, 5
 	r, clock := freshRig(t, rig.Options{RefreshInterval: 2 * time.Minute})
 	for i := range pods {
@@ -85,7 +85,7 @@ func TestRepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
 	wantCallsOf(t, r, map[string]int{getSecret: intervals})
 }
 
-func TestRotatedValueArrivesWithinTheRefreshInterval(t *testing.T) {
+func TestF11_RotatedValueArrivesWithinTheRefreshInterval(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		parameters map[string]string
@@ -108,7 +108,7 @@ func TestRotatedValueArrivesWithinTheRefreshInterval(t *testing.T) {
 	}
 }
 
-func TestPinnedVersionIsReadOnceForRepublishes(t *testing.T) {
+func TestF13_PinnedVersionIsReadOnceForRepublishes(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	id := r.AWS.PutSecret(rig.Region, "prod/db", "two")
 	m := rig.Mount{Pod: "a", Objects: "- {objectName: prod/db, objectType: secretsmanager, objectVersion: " + id + "}\n"}
@@ -119,8 +119,8 @@ func TestPinnedVersionIsReadOnceForRepublishes(t *testing.T) {
 	wantCallsOf(t, r, map[string]int{getSecret: 1, assume: 1})
 }
 
-// CONTRACT and DESIGN: two identities never share a credential or a value, whatever else is equal.
-func TestIdentitiesNeverShare(t *testing.T) {
+// Two identities never share a credential or a value, whatever else is equal.
+func TestF1_IdentitiesNeverShare(t *testing.T) {
 	const otherARN = "arn:aws:iam::123456789012:role/other-role"
 	type parameters = map[string]string
 	both := map[string]int{getSecret: 2, assume: 2}
@@ -195,7 +195,7 @@ func trustEverybody(issuer *awssim.Issuer) awssim.Document {
 		issuer.ProviderARN(), issuer.ConditionKey("aud")))
 }
 
-func TestChangedRoleAnnotationTakesEffect(t *testing.T) {
+func TestF4_ChangedRoleAnnotationTakesEffect(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	wantFile(t, r, pod("a"), "one")
 	if err := r.AWS.AddRole(awssim.Role{Name: "new-role", TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, rig.ServiceAccount)}); err != nil {
@@ -206,7 +206,7 @@ func TestChangedRoleAnnotationTakesEffect(t *testing.T) {
 	wantCode(t, r, pod("a"), codes.PermissionDenied) // the new role may read nothing, and the old one's value is not its
 }
 
-func TestOutageIsBridgedForFirstMounts(t *testing.T) {
+func TestF16_OutageIsBridgedForFirstMounts(t *testing.T) {
 	outages := map[string]awssim.Fault{
 		"Secrets Manager answers 503": {Service: "secretsmanager", Status: 503},
 		"everything answers 500":      {Status: 500},
@@ -234,7 +234,7 @@ func TestOutageIsBridgedForFirstMounts(t *testing.T) {
 	}
 }
 
-func TestMaxStaleZeroServesNothingStale(t *testing.T) {
+func TestF16_MaxStaleZeroServesNothingStale(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{MaxStale: rig.NoStale})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
@@ -243,7 +243,7 @@ func TestMaxStaleZeroServesNothingStale(t *testing.T) {
 }
 
 // A denial is no outage: what was known is not served, then or later.
-func TestRevokedRoleIsNotServedStale(t *testing.T) {
+func TestF17_RevokedRoleIsNotServedStale(t *testing.T) {
 	revocations := map[string]func(*rig.Rig) error{
 		"the policy": func(r *rig.Rig) error {
 			return r.AWS.SetRole(awssim.Role{Name: rig.RoleName, TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, rig.ServiceAccount)})
@@ -271,7 +271,7 @@ func TestRevokedRoleIsNotServedStale(t *testing.T) {
 }
 
 // The driver masks a failed republish as success, so the provider must say it and must not ask each time.
-func TestFailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
+func TestF18_FailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute})
 	wantFile(t, r, pod("a"), "one")
 	remove := r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
@@ -291,7 +291,7 @@ func TestFailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
 	wantFile(t, r, pod("a"), "one")
 }
 
-func TestCredentialsAreSharedAndRenewed(t *testing.T) {
+func TestF6_CredentialsAreSharedAndRenewed(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	var group sync.WaitGroup
 	for i := range 20 {
@@ -313,7 +313,7 @@ func TestCredentialsAreSharedAndRenewed(t *testing.T) {
 	}
 }
 
-func TestExpiredCredentialsAreReplacedOnce(t *testing.T) {
+func TestF7_ExpiredCredentialsAreReplacedOnce(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Code: "ExpiredTokenException", Status: 400, Count: 1})
@@ -322,7 +322,7 @@ func TestExpiredCredentialsAreReplacedOnce(t *testing.T) {
 	wantCallsOf(t, r, map[string]int{getSecret: 3, assume: 2})
 }
 
-func TestAPIServerOutageIsBridged(t *testing.T) {
+func TestF5_APIServerOutageIsBridged(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{Now: clock.Now}) // the region comes from the node's label
 	r.AWS.PutSecret(rig.Region, "prod/db", "one")
@@ -339,7 +339,7 @@ func TestAPIServerOutageIsBridged(t *testing.T) {
 	wantCode(t, r, stranger, codes.Internal)
 }
 
-func TestRoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
+func TestF4_RoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	for i := range 29 {
 		r.Files(pod(fmt.Sprintf("p%d", i)))
@@ -355,7 +355,7 @@ func TestRoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
 	}
 }
 
-func TestRoleArnTakesNoKubernetesCallAtAll(t *testing.T) {
+func TestF3_RoleArnTakesNoKubernetesCall(t *testing.T) {
 	r, _ := freshRig(t, rig.Options{})
 	m := pod("a")
 	m.Parameters = map[string]string{"roleArn": rig.RoleARN}
@@ -365,7 +365,7 @@ func TestRoleArnTakesNoKubernetesCallAtAll(t *testing.T) {
 	}
 }
 
-func TestBatchGetSecretValueReadsTwentyPerCall(t *testing.T) {
+func TestA3_BatchesOfTwentyAreOptIn(t *testing.T) {
 	policy := awssim.AllowPolicy("*", getSecret, "secretsmanager:BatchGetSecretValue")
 	r, _ := freshRig(t, rig.Options{BatchSecrets: true, Policies: []awssim.Document{policy}})
 	var objects strings.Builder

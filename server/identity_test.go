@@ -21,7 +21,7 @@ func podIdentity(name string) rig.Mount {
 }
 
 // Each pod of a ServiceAccount asks the agent for itself, once in hours; its volumes and republishes share.
-func TestContractD_PodIdentity_OneExchangeForEachPod(t *testing.T) {
+func TestA11_OneExchangeForEachPod(t *testing.T) {
 	const pods = 4
 	r, clock := freshRig(t, rig.Options{})
 	r.Associate(rig.ServiceAccount, rig.ReadSecrets)
@@ -40,7 +40,7 @@ func TestContractD_PodIdentity_OneExchangeForEachPod(t *testing.T) {
 	wantCallsOf(t, r, map[string]int{askAgent: pods + 1, getSecret: pods + 1})
 }
 
-func TestContractD_PodIdentity_ExpiredCredentialsAreReplacedOnce(t *testing.T) {
+func TestF7_PodIdentityCredentialsAreReplacedOnce(t *testing.T) {
 	r, _ := freshRig(t, rig.Options{})
 	r.Associate(rig.ServiceAccount, rig.ReadSecrets)
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Code: "ExpiredTokenException", Status: 400, Count: 1})
@@ -49,7 +49,7 @@ func TestContractD_PodIdentity_ExpiredCredentialsAreReplacedOnce(t *testing.T) {
 }
 
 // On a node with IPv6 alone Pod Identity works.
-func TestContractC10_ANodeWithIPv6Alone(t *testing.T) {
+func TestI10_ANodeWithIPv6Alone(t *testing.T) {
 	r, _ := freshRig(t, rig.Options{Agent: auth.Agent{IPv4: noAgent}})
 	r.Associate(rig.ServiceAccount, rig.ReadSecrets)
 	wantFile(t, r, podIdentity("a"), "one")
@@ -63,7 +63,7 @@ func TestContractC10_ANodeWithIPv6Alone(t *testing.T) {
 }
 
 // A role of another account is reached from the pod's own, in either mode, at one more call for each identity.
-func TestAssumeRole_OneMoreCallForEachIdentity(t *testing.T) {
+func TestF8_OneMoreCallForEachIdentity(t *testing.T) {
 	r, _ := freshRig(t, rig.Options{Policies: []awssim.Document{goOn}})
 	r.Associate("pod-sa", goOn)
 	trust := awssim.TrustOf("of-payments", rig.RoleARN, "arn:aws:iam::123456789012:role/pod-sa")

@@ -11,7 +11,7 @@ import (
 )
 
 // After 10,000 mounts, first ones, republishes and failures, no goroutine and no connection is left over.
-func TestNothingLeaksOver10000Mounts(t *testing.T) {
+func TestT36_NothingLeaksOver10000Mounts(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	mount := func(i int) {
 		m := pod(fmt.Sprintf("p%d", i%100))
@@ -48,7 +48,7 @@ func TestNothingLeaksOver10000Mounts(t *testing.T) {
 }
 
 // The cache is bounded by bytes, whatever is put into it.
-func TestMemoryIsBoundedByBytes(t *testing.T) {
+func TestF21_CacheIsBoundedByBytes(t *testing.T) {
 	const most = 1 << 20
 	r, _ := freshRig(t, rig.Options{CacheMaxBytes: most})
 	content := make([]byte, 60<<10)
@@ -66,7 +66,7 @@ func TestMemoryIsBoundedByBytes(t *testing.T) {
 }
 
 // A value that no volume has asked for in three intervals is dropped.
-func TestMemoryDropsWhatNobodyAsksFor(t *testing.T) {
+func TestF22_CacheDropsWhatNobodyAsksFor(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute, MaxStale: time.Hour})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})

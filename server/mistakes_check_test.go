@@ -28,7 +28,7 @@ var theOffline = map[string]string{
 
 // `check` finds each mistake in a SecretProviderClass before it is made: in the words of the provider, in the line
 // that they speak of.
-func TestCheckFindsTheMistakesOfClasses(t *testing.T) {
+func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	golden, err := os.ReadFile(goldenFile)
 	if err != nil {
 		t.Fatal(err)

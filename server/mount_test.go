@@ -12,7 +12,7 @@ import (
 )
 
 // The policy of our users' article allows GetSecretValue and nothing else.
-func TestMountNeedsNoPermissionButGetSecretValue(t *testing.T) {
+func TestK41_MountNeedsNoPermissionButGetSecretValue(t *testing.T) {
 	r := rig.New(t, rig.Options{Policies: []awssim.Document{rig.ReadSecrets}})
 	r.AWS.PutSecret(rig.Region, "prod/db", `{"user":"app","password":"hunter2"}`)
 	got := r.Files(rig.Mount{
@@ -33,7 +33,7 @@ func TestMountNeedsNoPermissionButGetSecretValue(t *testing.T) {
 }
 
 // One line for each mount says who, what, from where and what came of it; what was overlooked in the
-// SecretProviderClass has lines of its own (CONTRACT C9).
+// SecretProviderClass has lines of its own (rule I9).
 func TestMountIsLoggedInOneLine(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	_ = r.Files(rig.Mount{

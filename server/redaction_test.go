@@ -88,7 +88,7 @@ func jmes(secret, path string) string {
 }
 
 // No secret value, token or credential stands in any log or error, whatever happens to a mount.
-func TestNothingSecretInLogsAndErrors(t *testing.T) {
+func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
 	r := everyWay(t, rig.Options{
 		State: canaryWorld, Endpoint: wire.url, AWS: awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
@@ -336,7 +336,7 @@ func say(w *strings.Builder, v any) {
 }
 
 // The types that hold secrets hide them, however and inside of whatever they are printed.
-func TestNothingSecretInPrintedTypes(t *testing.T) {
+func TestD18_NothingSecretInPrintedTypes(t *testing.T) {
 	const canary = "canary-of-a-type"
 	tokens, err := auth.ParseTokens(`{"sts.amazonaws.com":{"token":"` + canary + `"}}`)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // docs/reference.md says of each kind of failure which gRPC code leaves Mount, in the order of their gravity.
-func TestReference_Errors(t *testing.T) {
+func TestD27_ReferenceErrors(t *testing.T) {
 	rows, err := docs.Table("reference.md", "Errors")
 	if err != nil {
 		t.Fatal(err)

@@ -26,8 +26,8 @@ var finalCodes = map[codes.Code]bool{
 	codes.PermissionDenied: true, codes.NotFound: true, codes.Internal: true,
 }
 
-// The table of DESIGN.md, "Errors".
-func TestContractA_Codes_OneForEachKind(t *testing.T) {
+// One code for each kind: docs/reference.md lists them for users.
+func TestD27_OneCodeForEachKind(t *testing.T) {
 	want := map[fault.Kind]codes.Code{
 		fault.Internal:    codes.Internal,
 		fault.Class:       codes.InvalidArgument,
@@ -101,7 +101,7 @@ func handlerErrors() map[string]error {
 	return errs
 }
 
-func TestContractA_Codes_NoOtherLeavesMount(t *testing.T) {
+func TestD26_NoOtherCodeLeavesMount(t *testing.T) {
 	for name, err := range handlerErrors() {
 		t.Run(name, func(t *testing.T) {
 			wantFinal(t, intercepted(t, func() error { return err }))
@@ -109,7 +109,7 @@ func TestContractA_Codes_NoOtherLeavesMount(t *testing.T) {
 	}
 }
 
-func TestContractA_Codes_ABareContextErrorGetsWords(t *testing.T) {
+func TestD31_ABareContextErrorGetsWords(t *testing.T) {
 	for _, err := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("get: %w", context.DeadlineExceeded)} {
 		got := intercepted(t, func() error { return err })
 		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet tries again by itself)" {
@@ -120,7 +120,7 @@ func TestContractA_Codes_ABareContextErrorGetsWords(t *testing.T) {
 
 // A panic fails its own request with a final code, and what it was thrown with, which may be
 // anything, shows nowhere.
-func TestContractA_Codes_Panics(t *testing.T) {
+func TestD30_Panics(t *testing.T) {
 	const canary = "canary-of-a-panic"
 	tests := map[string]struct {
 		throw func()
@@ -169,7 +169,7 @@ func runtimeError() (err runtime.Error) {
 }
 
 // A message travels in a header of HTTP/2 and ends in an event: it is one line, bounded and valid.
-func TestStatusMessageIsBoundedAndValid(t *testing.T) {
+func TestD29_StatusMessageIsBoundedAndValid(t *testing.T) {
 	for name, text := range map[string]string{
 		"long":           strings.Repeat("x", 1<<20),
 		"long, cut rune": strings.Repeat("é", 1<<20),

@@ -14,7 +14,7 @@ import (
 
 // The flags of AWS's provider, whose DaemonSets our users have, in all the forms that Go's flag
 // package takes there, and ours.
-func TestContractB_FlagsAreAccepted(t *testing.T) {
+func TestK1_FlagsAreAccepted(t *testing.T) {
 	tests := map[string]struct {
 		args []string
 		want map[string]string // flag → value
@@ -99,7 +99,7 @@ func run(t *testing.T, args ...string) (output string, err error) {
 	return out.String(), err
 }
 
-func TestContractB_DriverWritesSecretsFalseIsRefused(t *testing.T) {
+func TestK2_DriverWritesSecretsFalseIsRefused(t *testing.T) {
 	for _, arg := range []string{"--driver-writes-secrets=false", "-driver-writes-secrets=false", "--driver-writes-secrets=0"} {
 		_, err := run(t, arg)
 		if err == nil || err.Error() != "--driver-writes-secrets=false is not supported: the CSI driver always writes the files, remove the flag" {
@@ -132,7 +132,7 @@ func TestEachFlagFaultIsNamed(t *testing.T) {
 }
 
 // The time-out of AWS's provider's flag is what the agent is asked with; 0 is the agent's own.
-func TestContractB_PodIdentityHTTPTimeout(t *testing.T) {
+func TestK3_PodIdentityHTTPTimeout(t *testing.T) {
 	for arg, want := range map[string]time.Duration{
 		"": 0, "--pod-identity-http-timeout=": 0, "--pod-identity-http-timeout=100ms": 100 * time.Millisecond, "--pod-identity-http-timeout=2s": 2 * time.Second,
 	} {
@@ -166,7 +166,7 @@ func TestAllFlagFaultsAtOnce(t *testing.T) {
 	}
 }
 
-func TestNoSubcommandServes(t *testing.T) {
+func TestK5_NoSubcommandServes(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	missing := filepath.Join(t.TempDir(), "kubeconfig")
 	if _, err := run(t, "--kubeconfig="+missing); err == nil || !strings.Contains(err.Error(), "read --kubeconfig: ") {

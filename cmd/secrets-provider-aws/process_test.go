@@ -98,7 +98,7 @@ func (w *outside) mount(t *testing.T, p *process, parameters map[string]string) 
 
 // The environment of the AWS SDK holds for every client, STS included (AWS's provider ignores it for
 // STS), and without any of it the ordinary host names are reached.
-func TestContractB_HostNames(t *testing.T) {
+func TestK7_HostNames(t *testing.T) {
 	tests := map[string]struct {
 		region     string
 		env        []string
@@ -154,7 +154,7 @@ func TestContractB_HostNames(t *testing.T) {
 }
 
 // AWS_ENDPOINT_URL holds for every service, and a service's own over it.
-func TestContractB_EndpointURLs(t *testing.T) {
+func TestK6_EndpointURLs(t *testing.T) {
 	w, other := newOutside(t, "ap-south-1"), newOutside(t, "ap-south-1")
 	p := start(t, []string{
 		"AWS_ENDPOINT_URL=" + other.aws.URL(), "AWS_ENDPOINT_URL_STS=" + w.aws.URL(),
@@ -179,7 +179,7 @@ func TestContractB_EndpointURLs(t *testing.T) {
 
 // A host in NO_PROXY is not reached through the proxy. The simulator's proxy forwards nothing, and
 // nobody knows the host, so that the provider's own words tell which way it went.
-func TestContractB_NoProxy(t *testing.T) {
+func TestK8_NoProxyOfTheProcess(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	w.env = append(w.env, "AWS_ENDPOINT_URL_STS=https://sts.ap-south-1.invalid")
 	for noProxy, direct := range map[string]bool{".invalid": true, "": false} {
@@ -191,7 +191,7 @@ func TestContractB_NoProxy(t *testing.T) {
 	}
 }
 
-func TestContractB_EKSAddonVersionIsInTheUserAgent(t *testing.T) {
+func TestK4_EKSAddonVersionIsInTheUserAgent(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	p := start(t, w.env, "--kubeconfig="+w.kubeconfig, "-eks-addon-version=v1.0.0-eksbuild.1", "-v=2", "--pod-identity-http-timeout", "100ms")
 	w.mount(t, p, nil)
@@ -202,7 +202,7 @@ func TestContractB_EKSAddonVersionIsInTheUserAgent(t *testing.T) {
 	}
 }
 
-func TestProcessEndsWell(t *testing.T) {
+func TestD9_ProcessEndsWell(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestProcessEndsWell(t *testing.T) {
 }
 
 // At the highest verbosity the log names each mount, and no secret and no token.
-func TestProcessLogsNothingSecret(t *testing.T) {
+func TestD18_ProcessLogsNothingSecret(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	p := start(t, w.env, "--kubeconfig="+w.kubeconfig, "-v=10", "--log-format=json")
 	w.kube.Refuse("serviceaccounts", 503) // so that client-go has something to say, too
@@ -260,7 +260,7 @@ func TestProcessLogsNothingSecret(t *testing.T) {
 }
 
 // Two processes on one directory, as in an upgrade with maxSurge: the new one serves, and the end of the old one does not cut it off.
-func TestProcessUpgrade(t *testing.T) {
+func TestD6_ProcessUpgrade(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	old := start(t, w.env, "--kubeconfig="+w.kubeconfig)
 	w.mount(t, old, nil)

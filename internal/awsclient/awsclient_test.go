@@ -106,7 +106,7 @@ func wantCalls(t testing.TB, sim *awssim.Sim, want map[string]int) {
 	}
 }
 
-func TestContractB_Environment_EndpointOfAllServices(t *testing.T) {
+func TestK6_EndpointOfAllServices(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	setenv(t, map[string]string{"AWS_ENDPOINT_URL": sim.URL()})
 	if err := callAll(t.Context(), load(t, awsclient.Options{MaxAttempts: 1})); err != nil {
@@ -116,7 +116,7 @@ func TestContractB_Environment_EndpointOfAllServices(t *testing.T) {
 }
 
 // Each service can have an endpoint of its own, STS included, and it goes before that of all.
-func TestContractB_Environment_EndpointOfOneService(t *testing.T) {
+func TestK6_EndpointOfOneService(t *testing.T) {
 	for service, variable := range map[string]string{
 		"sts:AssumeRoleWithWebIdentity": "AWS_ENDPOINT_URL_STS", "secretsmanager:GetSecretValue": "AWS_ENDPOINT_URL_SECRETS_MANAGER", "ssm:GetParameters": "AWS_ENDPOINT_URL_SSM",
 	} {
@@ -138,7 +138,7 @@ func TestContractB_Environment_EndpointOfOneService(t *testing.T) {
 	}
 }
 
-func TestContractB_Environment_CABundle(t *testing.T) {
+func TestK6_CABundle(t *testing.T) {
 	sim := simulator(t, awssim.Config{TLS: true})
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := sim.WriteCA(bundle); err != nil {
@@ -161,7 +161,7 @@ func TestContractB_Environment_CABundle(t *testing.T) {
 	}
 }
 
-func TestContractB_Environment_Region(t *testing.T) {
+func TestK9_RegionOfTheEnvironment(t *testing.T) {
 	setenv(t, map[string]string{"AWS_REGION": "eu-north-1"})
 	cfg, err := awsclient.Load(context.Background(), awsclient.Options{})
 	if err != nil {
@@ -209,7 +209,7 @@ func TestUserAgent(t *testing.T) {
 }
 
 // Only the credentials that a call brings may sign it: never those of the provider's own surroundings.
-func TestAmbientCredentialsAreNeverUsed(t *testing.T) {
+func TestF9_AmbientCredentialsAreNeverUsed(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	setenv(t, map[string]string{"AWS_ENDPOINT_URL": sim.URL(), "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": keyOf})
 	cfg := load(t, awsclient.Options{MaxAttempts: 1})
@@ -228,7 +228,7 @@ func TestAmbientCredentialsAreNeverUsed(t *testing.T) {
 }
 
 // AWS's provider has 4,800 open sockets after 2,400 mounts.
-func TestOneConnectionPool(t *testing.T) {
+func TestF24_OneConnectionPool(t *testing.T) {
 	sim := simulator(t, awssim.Config{TLS: true}, "eu-west-1")
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := sim.WriteCA(bundle); err != nil {

@@ -74,7 +74,7 @@ func proxied(t *testing.T, sim *awssim.Sim, more map[string]string) map[string]s
 }
 
 // STS included: AWS's provider ignores these variables for it.
-func TestContractB_Environment_HostNamesThroughTheProxy(t *testing.T) {
+func TestK7_HostNamesThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
@@ -120,7 +120,7 @@ func TestContractB_Environment_HostNamesThroughTheProxy(t *testing.T) {
 
 // The simulator's proxy refuses a host that is not AWS's, and no resolver is asked for a name with an
 // empty part: each way of the call ends in words of its own.
-func TestContractB_Environment_NoProxy(t *testing.T) {
+func TestK8_NoProxy(t *testing.T) {
 	t.Parallel()
 	const endpoint, byProxy, direct = "https://aws..invalid", "Forbidden", "lookup aws..invalid"
 	for noProxy, want := range map[string]string{"": byProxy, "example.com": byProxy, ".invalid": direct, "aws..invalid": direct, "*": direct} {

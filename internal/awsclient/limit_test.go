@@ -66,7 +66,7 @@ func (g *gate) behind(t *testing.T, o awsclient.Options) aws.Config {
 	return cfg
 }
 
-func TestDesign_CallsAtATimeAreBounded(t *testing.T) {
+func TestF24_CallsAtATimeAreBounded(t *testing.T) {
 	setenv(t, nil)
 	for name, options := range map[string]awsclient.Options{"3": {MaxCalls: 3}, "32 where nothing is said": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestDesign_CallsAtATimeAreBounded(t *testing.T) {
 }
 
 // A region that hangs leaves places to those that answer, and its calls in line hold none.
-func TestDesign_ARegionThatHangsLeavesPlaces(t *testing.T) {
+func TestF24_ARegionThatHangsLeavesSlots(t *testing.T) {
 	setenv(t, nil)
 	for name, tt := range map[string]struct {
 		options     awsclient.Options
@@ -151,7 +151,7 @@ func TestDesign_ARegionThatHangsLeavesPlaces(t *testing.T) {
 }
 
 // Who waits for a place gives up with its context, and leaves the place to others.
-func TestDesign_WaitingForAPlaceEndsWithTheContext(t *testing.T) {
+func TestF24_WaitingForASlotEndsWithTheContext(t *testing.T) {
 	setenv(t, nil)
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -212,7 +212,7 @@ func TestRegional_OpensEachRegionOnce(t *testing.T) {
 }
 
 // The region comes from pod authors: whatever they write, the clients kept stay few.
-func TestRegional_IsBounded(t *testing.T) {
+func TestT33_ClientsOfRegionsAreBounded(t *testing.T) {
 	opened := 0
 	r := awsclient.NewRegional(func(string) *int { opened++; return new(int) })
 	name := func(i int) string { return "region-" + string(rune('a'+i%26)) + string(rune('a'+i/26)) }

@@ -114,7 +114,7 @@ func wantAWS(t *testing.T, err error, kind fault.Kind, line string) {
 	}
 }
 
-func TestFromAWS_AnswersOfAWS(t *testing.T) {
+func TestA7_AnswersOfAWS(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	cfg := config(t, sim.URL())
 	const at = "cannot do it in eu-west-1: "
@@ -260,7 +260,7 @@ func TestFromAWS_ResolverInTrouble(t *testing.T) {
 }
 
 // What another program has said is one bounded line that can be printed, without tokens.
-func TestForeign(t *testing.T) {
+func TestT35_ForeignWords(t *testing.T) {
 	const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 	for text, want := range map[string]string{
 		"":                               "",

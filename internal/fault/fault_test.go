@@ -117,7 +117,7 @@ func panics(value any) (err error) {
 	panic(value)
 }
 
-func TestRecover_NeverShowsWhatThePanicHeld(t *testing.T) {
+func TestD30_NeverShowsWhatThePanicHeld(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	for name, value := range map[string]any{
 		"text": secret, "error": errors.New(secret), "bytes": []byte(secret), "struct": struct{ password string }{secret},

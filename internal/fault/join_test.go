@@ -66,7 +66,7 @@ func TestJoin_CapsTheListAndSaysSo(t *testing.T) {
 }
 
 // The gravest failure names the whole: what no retry mends goes before what one may.
-func TestJoin_KindIsTheGravest(t *testing.T) {
+func TestD28_KindIsTheGravest(t *testing.T) {
 	kinds := fault.Kinds()
 	for i, graver := range kinds {
 		for _, milder := range kinds[i:] {

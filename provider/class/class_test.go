@@ -49,7 +49,7 @@ func TestParse(t *testing.T) {
 }
 
 // Region: `region` → AWS_REGION of the provider → the node's label, which only auth can read.
-func TestContractB_Region_ParameterBeforeProvidersOwn(t *testing.T) {
+func TestK9_ParameterBeforeProvidersOwn(t *testing.T) {
 	for _, tt := range []struct{ name, parameter, own, want string }{
 		{"parameter", "eu-west-1", "us-east-1", "eu-west-1"},
 		{"parameter alone", "eu-west-1", "", "eu-west-1"},
@@ -72,7 +72,7 @@ func TestContractB_Region_ParameterBeforeProvidersOwn(t *testing.T) {
 }
 
 // A region becomes a part of host names: whatever could leave its place there is refused.
-func TestContractB_Region_RubbishIsRefused(t *testing.T) {
+func TestK10_RubbishRegionIsRefused(t *testing.T) {
 	for _, text := range []string{
 		"eu west 1", "EU-WEST-1", "eu-west-1.evil.example", "evil.example/", "eu-west-1#", "eu-west-1@evil", "-eu", "eu-",
 		"eu_west_1", " eu-west-1", "eu-west-1\n", "ü", strings.Repeat("a", 64),
@@ -92,7 +92,7 @@ func TestContractB_Region_RubbishIsRefused(t *testing.T) {
 	}
 }
 
-func TestContractB_Region_NodesRegionCompletesTheClass(t *testing.T) {
+func TestK9_NodesRegionCompletesTheClass(t *testing.T) {
 	objects := secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf") + secret("b")
 	spc, err := class.Parse(params{"objects": objects}, "")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestContractB_Region_NodesRegionCompletesTheClass(t *testing.T) {
 	})
 }
 
-func TestContractB_PathTranslation(t *testing.T) {
+func TestK11_PathTranslation(t *testing.T) {
 	for _, tt := range []struct{ translation, want string }{
 		{"", "_app_db_password"},
 		{"_", "_app_db_password"},
@@ -138,7 +138,7 @@ func TestContractB_PathTranslation(t *testing.T) {
 	}
 }
 
-func TestContractB_PathTranslation_RubbishIsRefused(t *testing.T) {
+func TestK11_RubbishPathTranslationIsRefused(t *testing.T) {
 	for _, text := range []string{"True", "no", "__", "false ", " False", "''", "e\u0301"} {
 		wantFaults(t, faults(t, secret("/a"), params{"pathTranslation": text}), class.Fault{
 			Field: "pathTranslation", Message: fmt.Sprintf("%q is neither False nor exactly one character", text),
@@ -147,7 +147,7 @@ func TestContractB_PathTranslation_RubbishIsRefused(t *testing.T) {
 }
 
 // usePodIdentity follows Go's ParseBool.
-func TestContractB_Parameters_UsePodIdentity(t *testing.T) {
+func TestK12_UsePodIdentity(t *testing.T) {
 	for _, text := range []string{"", "false", "False", "FALSE", "f", "F", "0"} {
 		if parse(t, secret("a"), params{"usePodIdentity": text}).PodIdentity {
 			t.Errorf("usePodIdentity %q is on", text)
@@ -174,7 +174,7 @@ func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
 }
 
 // preferredAddressType: ipv4, ipv6 in any case, else auto.
-func TestContractB_Parameters_PreferredAddressType(t *testing.T) {
+func TestK13_PreferredAddressTypeOfTheClass(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "auto": "", "AUTO": "", "ipv4": "ipv4", "IPv4": "ipv4", "IPV6": "ipv6", "ipv6": "ipv6", "ipv5": "", "ipv4,ipv6": "", "4": "",
 	} {
@@ -214,7 +214,7 @@ func TestClass_Regions(t *testing.T) {
 	}
 }
 
-func TestContractB_Parameters_RoleARN(t *testing.T) {
+func TestK15_RoleARN(t *testing.T) {
 	for _, arn := range []string{
 		"", "arn:aws:iam::123456789012:role/payment-role", "arn:aws:iam::123456789012:role/team/a/b",
 		"arn:aws-cn:iam::123456789012:role/r", "arn:aws-us-gov:iam::123456789012:role/r", "arn:aws-iso-b:iam::123456789012:role/r",
@@ -235,7 +235,7 @@ func TestContractB_Parameters_RoleARN(t *testing.T) {
 	}
 }
 
-func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
+func TestI9_UnknownParametersAreWarnedOf(t *testing.T) {
 	for _, tt := range []struct {
 		parameter string
 		want      []string
@@ -263,7 +263,7 @@ func TestContractC9_UnknownParametersAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestWarningsAreBounded(t *testing.T) {
+func TestT35_WarningsAreBounded(t *testing.T) {
 	p := params{"objects": secret("a")}
 	for i := range 1000 {
 		p[fmt.Sprintf("unknown-%d", i)] = "x"

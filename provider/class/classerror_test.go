@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-func TestContractC6_AllFaultsAtOnce(t *testing.T) {
+func TestI6_AllFaultsAtOnce(t *testing.T) {
 	p := params{
 		"region":          "Mumbai",
 		"failoverRegion":  "Ireland",
@@ -61,7 +61,7 @@ func jmesPathFault(t *testing.T, expression string) string {
 	return got[0].Message
 }
 
-func TestContractC11_ExpressionsAreBounded(t *testing.T) {
+func TestI11_ExpressionsAreBounded(t *testing.T) {
 	long := strings.Repeat("a", 4096)
 	deep := strings.Repeat("[", 60) + "a" + strings.Repeat("]", 60)
 	for _, expression := range []string{long, deep, "a.b[?c=='d'].e | [0]", `"key.with.dots"`} {
@@ -125,7 +125,7 @@ func TestClassError_IsTheCauseOfTheWhole(t *testing.T) {
 }
 
 // Names are shown escaped, and cut where they are long.
-func TestMessagesQuoteWhatTheyRepeat(t *testing.T) {
+func TestT35_MessagesQuoteWhatTheyRepeat(t *testing.T) {
 	got := faults(t, fmt.Sprintf("- objectName: s\n  objectType: %q\n", "a\x1b[31m\n"+strings.Repeat("é", 1000)), nil)
 	want := `"a\x1b[31m\n` + strings.Repeat("é", 56) + `…" is not one of secretsmanager, ssmparameter`
 	wantFaults(t, got, class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: want})

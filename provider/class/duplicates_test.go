@@ -19,7 +19,7 @@ func entryOf(name, alias, label string) string {
 	return text
 }
 
-func TestContractB_Duplicates_Allowed(t *testing.T) {
+func TestK35_DuplicatesAllowed(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		want       []string
@@ -35,7 +35,7 @@ func TestContractB_Duplicates_Allowed(t *testing.T) {
 	}
 }
 
-func TestContractB_Duplicates_Refused(t *testing.T) {
+func TestK34_DuplicatesRefused(t *testing.T) {
 	both := func(second, first, file string) string {
 		return fmt.Sprintf("%s and %s both write the file %q: give each an objectAlias of its own", second, first, file)
 	}
@@ -78,7 +78,7 @@ func TestContractB_Duplicates_Refused(t *testing.T) {
 }
 
 // Three of a kind: each later one is a fault, against the first.
-func TestContractB_Duplicates_EachIsReported(t *testing.T) {
+func TestK34_EachDuplicateIsReported(t *testing.T) {
 	const message = `secret "a" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`
 	wantFaults(t, faults(t, secret("a")+secret("a")+secret("a"), nil),
 		class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: message},
@@ -87,7 +87,7 @@ func TestContractB_Duplicates_EachIsReported(t *testing.T) {
 }
 
 // The driver fails on these and leaks a directory each time.
-func TestContractC6_Collisions_FileWhereADirectoryIsNeeded(t *testing.T) {
+func TestI6_FileWhereADirectoryIsNeeded(t *testing.T) {
 	keep := params{"pathTranslation": "False"}
 	const at0 = `the file "a/b" needs a directory where objects[0] writes the file "a"`
 	wantFaults(t, faults(t, secret("a")+secret("a/b"), keep), class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: at0})

@@ -19,7 +19,7 @@ const (
 
 var withSecond = params{"failoverRegion": second}
 
-func TestContractB_Failover_RegionIsAnotherOne(t *testing.T) {
+func TestK28_FailoverRegionIsAnotherOne(t *testing.T) {
 	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is the region to read from already: name another one, or leave it out`}
 	t.Run("parameter region", func(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"region": second, "failoverRegion": second}), same)
@@ -55,7 +55,7 @@ func TestContractB_Failover_RegionIsAnotherOne(t *testing.T) {
 	})
 }
 
-func TestContractB_Failover_ObjectIsFilledInFromTheObject(t *testing.T) {
+func TestK29_FailoverObjectIsFilledInFromTheObject(t *testing.T) {
 	db := secret("db") + "  objectAlias: db\n"
 	for _, tt := range []struct {
 		name, text string
@@ -85,7 +85,7 @@ func TestContractB_Failover_ObjectIsFilledInFromTheObject(t *testing.T) {
 	}
 }
 
-func TestContractB_Failover_ObjectIsChecked(t *testing.T) {
+func TestK29_FailoverObjectIsChecked(t *testing.T) {
 	db := secret("db") + "  objectAlias: db\n"
 	level := object("/level", "ssmparameter") + "  objectAlias: level\n"
 	for _, tt := range []struct {
@@ -128,14 +128,14 @@ func TestContractB_Failover_ObjectIsChecked(t *testing.T) {
 	}
 }
 
-func TestContractB_Failover_ObjectNeedsARegion(t *testing.T) {
+func TestK29_FailoverObjectNeedsARegion(t *testing.T) {
 	wantFaults(t, faults(t, secret("db")+"  objectAlias: db\n  failoverObject: {objectName: db}\n", nil), class.Fault{
 		Field: "objects[0].failoverObject", Line: 4, Column: 32, Message: "needs the parameter failoverRegion: say in which region it is",
 	})
 }
 
 // What AWS's provider overlooks is a warning.
-func TestContractC9_Failover_Warnings(t *testing.T) {
+func TestI9_FailoverWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		more       params

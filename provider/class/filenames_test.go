@@ -13,21 +13,21 @@ func aliased(alias string) string {
 	return fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  objectAlias: %q\n", alias)
 }
 
-func TestContractB_FileNames_AliasElseName(t *testing.T) {
+func TestK30_AliasElseName(t *testing.T) {
 	wantFiles(t, parse(t, secret("db")+aliased("database"), nil), "db", "database")
 }
 
-func TestContractB_FileNames_SlashesBecomeUnderscores(t *testing.T) {
+func TestK11_SlashesBecomeUnderscores(t *testing.T) {
 	wantFiles(t, parse(t, secret("/app/db")+secret("app/cache")+secret("//x/")+aliased("/certs/tls.crt"), nil),
 		"_app_db", "app_cache", "__x_", "_certs_tls.crt")
 }
 
-func TestContractB_FileNames_FalseKeepsDirectories(t *testing.T) {
+func TestK11_FalseKeepsDirectories(t *testing.T) {
 	wantFiles(t, parse(t, secret("/app/db")+secret("app/cache")+secret("///deep/er/x")+aliased("/certs/tls.crt"), params{"pathTranslation": "False"}),
 		"app/db", "app/cache", "deep/er/x", "certs/tls.crt")
 }
 
-func TestContractB_FileNames_ARNKeepsItsColons(t *testing.T) {
+func TestK31_ARNKeepsItsColons(t *testing.T) {
 	wantFiles(t, parse(t, object(secretARN, "")+object(parameterARN, ""), nil),
 		"arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod_db-AbCdEf",
 		"arn:aws:ssm:ap-south-1:123456789012:parameter_prod_level")
@@ -35,7 +35,7 @@ func TestContractB_FileNames_ARNKeepsItsColons(t *testing.T) {
 		"arn:aws:ssm:ap-south-1:123456789012:parameter/prod/level")
 }
 
-func TestContractB_FileNames_JMESPathFilesStandBesideTheWhole(t *testing.T) {
+func TestK32_JMESPathFilesStandBesideTheWhole(t *testing.T) {
 	text := secret("db") + lines(
 		"  filePermission: '0400'",
 		"  jmesPath:",
@@ -49,7 +49,7 @@ func TestContractB_FileNames_JMESPathFilesStandBesideTheWhole(t *testing.T) {
 }
 
 // Any byte that Linux takes is taken, as long as the driver takes it too.
-func TestContractB_FileNames_Unusual(t *testing.T) {
+func TestK33_UnusualFileNames(t *testing.T) {
 	for _, name := range []string{
 		"a b", "tls.crt", ".hidden", "a..b", "a..", "-rf", "schlüssel", "鍵", "a\\b", "a:b", "$HOME", "a\tb", "a\nb", "CON", "*", "~", "y", "null", "1e3",
 		strings.Repeat("a", 255),
@@ -58,8 +58,8 @@ func TestContractB_FileNames_Unusual(t *testing.T) {
 	}
 }
 
-// What the driver would refuse, and what it would take and should not (CONTRACT A).
-func TestContractC6_FileNames_BadOnesAreRefused(t *testing.T) {
+// What the driver would refuse, and what it would take and should not (rule D25).
+func TestI6_BadFileNamesAreRefused(t *testing.T) {
 	const (
 		keep  = "False"
 		climb = "climbs out of the volume with ../"
@@ -119,7 +119,7 @@ func TestContractC6_FileNames_BadOnesAreRefused(t *testing.T) {
 }
 
 // Of a bad file name nothing else is said: neither that it stands twice, nor what it stands in the way of.
-func TestContractC6_FileNames_BadOnesTakeNoPart(t *testing.T) {
+func TestI6_BadFileNamesTakeNoPart(t *testing.T) {
 	at := func(entry int, name, why string) class.Fault {
 		return class.Fault{
 			Field: fmt.Sprintf("objects[%d].objectAlias", entry), Line: 3*entry + 3, Column: 16, Message: fmt.Sprintf("gives the file name %q, which %s", name, why),
@@ -131,7 +131,7 @@ func TestContractC6_FileNames_BadOnesTakeNoPart(t *testing.T) {
 }
 
 // A path of 4096 bytes is the longest.
-func TestContractA_FileNames_LongestPath(t *testing.T) {
+func TestD25_LongestPath(t *testing.T) {
 	longest := strings.Repeat("a/", 2047) + "aa"
 	wantFiles(t, parse(t, aliased(longest), params{"pathTranslation": "False"}), longest)
 }

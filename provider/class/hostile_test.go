@@ -11,7 +11,7 @@ import (
 
 // With aliases a short text stands for much. What Parse allocates tells what it has done of it:
 // these took up to a minute and gigabytes.
-func TestObjects_AliasesBuyNothing(t *testing.T) {
+func TestT31_AliasesBuyNothing(t *testing.T) {
 	costly := "[" + strings.Repeat("a,", 2000) + "a]"
 	tooMuch := " is too much for one volume, which takes at most 1000 files and 256 KiB of jmesPath expressions"
 	for _, tt := range []struct{ name, text, want string }{
@@ -59,7 +59,7 @@ func TestObjects_AliasesBuyNothing(t *testing.T) {
 }
 
 // A path that is refused takes no part in the search for collisions, which looks at each directory of it.
-func TestObjects_EndlessPath(t *testing.T) {
+func TestT31_EndlessPath(t *testing.T) {
 	deep := strings.Repeat("a/", 500_000) + "a"
 	wantFaults(t, faults(t, aliased(deep), params{"pathTranslation": "False"}), class.Fault{
 		Field: "objects[0].objectAlias", Line: 3, Column: 16,

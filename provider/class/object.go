@@ -87,7 +87,7 @@ func (e *entry) object(translate translation, r *report) Object {
 	return o
 }
 
-// objectType follows CONTRACT B: may be left out for an ARN of either service, and must agree with it.
+// objectType follows rule K23: it may be left out for an ARN of either service, and must agree with it.
 func (e *entry) objectType(r *report) Type {
 	named := Type(e.kind.text)
 	switch named {

@@ -10,7 +10,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-func TestContractB_Objects_YAMLAndJSON(t *testing.T) {
+func TestK16_YAMLAndJSON(t *testing.T) {
 	for _, tt := range []struct{ name, text string }{
 		{"block", lines("- objectName: a", "  objectType: secretsmanager", "- objectName: b", "  objectType: ssmparameter")},
 		{"indented block", lines("  - objectName: a", "    objectType: secretsmanager", "  - objectName: b", "    objectType: ssmparameter")},
@@ -43,7 +43,7 @@ func TestContractB_Objects_YAMLAndJSON(t *testing.T) {
 	}
 }
 
-func TestContractC5_EmptyObjectsAreRefusedInWords(t *testing.T) {
+func TestI5_EmptyObjectsAreRefusedInWords(t *testing.T) {
 	missing := class.Fault{Field: "objects", Message: "is missing or empty: list at least one object with objectName and objectType"}
 	empty := func(line, column int) class.Fault {
 		return class.Fault{Field: "objects", Line: line, Column: column, Message: "is empty: list at least one object with objectName and objectType"}
@@ -58,7 +58,7 @@ func TestContractC5_EmptyObjectsAreRefusedInWords(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_MustBeAList(t *testing.T) {
+func TestK16_ObjectsMustBeAList(t *testing.T) {
 	for text, kind := range map[string]string{
 		"objectName: a\nobjectType: secretsmanager\n": "a mapping",
 		`{"objectName":"a"}`:                          "a mapping",
@@ -75,7 +75,7 @@ func TestContractB_Objects_MustBeAList(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_EntriesMustBeMappings(t *testing.T) {
+func TestK17_EntriesMustBeMappings(t *testing.T) {
 	wantFaults(t, faults(t, lines("- null", "-", "- prod/db", "- [a]", "- 7", "- {objectName: fine, objectType: secretsmanager}"), nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "is empty (null), not a mapping of fields"},
 		class.Fault{Field: "objects[1]", Line: 2, Column: 2, Message: "is empty (null), not a mapping of fields"},
@@ -85,7 +85,7 @@ func TestContractB_Objects_EntriesMustBeMappings(t *testing.T) {
 	)
 }
 
-func TestContractB_Objects_FieldsMustBeTexts(t *testing.T) {
+func TestK17_FieldsMustBeTexts(t *testing.T) {
 	wantFaults(t, faults(t, lines(
 		"- objectName: [a]",
 		"  objectType: {b: c}",
@@ -104,7 +104,7 @@ func TestContractB_Objects_FieldsMustBeTexts(t *testing.T) {
 	)
 }
 
-func TestContractB_Objects_JMESPathMustBeAListOfMappings(t *testing.T) {
+func TestK17_JMESPathMustBeAListOfMappings(t *testing.T) {
 	const notList = ", not a list of path and objectAlias"
 	for text, want := range map[string][]class.Fault{
 		"user":                      {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a text" + notList}},
@@ -134,7 +134,7 @@ func TestContractB_Objects_JMESPathMustBeAListOfMappings(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_NamesAreRequired(t *testing.T) {
+func TestK18_NamesAreRequired(t *testing.T) {
 	for _, name := range []string{"", "''", "null", "~"} {
 		wantFaults(t, faults(t, secret(name), nil), class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "has no objectName"})
 	}
@@ -144,7 +144,7 @@ func TestContractB_Objects_NamesAreRequired(t *testing.T) {
 	)
 }
 
-func TestContractB_Objects_BrokenYAMLNamesTheLine(t *testing.T) {
+func TestK16_BrokenYAMLNamesTheLine(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
 		line       int // 0 where the YAML parser names none
@@ -169,13 +169,13 @@ func TestContractB_Objects_BrokenYAMLNamesTheLine(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_OneDocument(t *testing.T) {
+func TestK16_OneDocument(t *testing.T) {
 	for _, text := range []string{secret("a") + "---\n" + secret("b"), "---\n---\n", secret("a") + "...\n" + secret("b")} {
 		wantFaults(t, faults(t, text, nil), class.Fault{Field: "objects", Message: "holds more than one YAML document: write one list"})
 	}
 }
 
-func TestContractB_Objects_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
+func TestK19_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
 	spc := parse(t, lines(
 		"- ObjectName: a",
 		"  objecttype: secretsmanager",
@@ -196,7 +196,7 @@ func TestContractB_Objects_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestContractC9_UnknownFieldsAreWarnedOf(t *testing.T) {
+func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
 	spc := parse(t, lines(
 		"- objectName: a",
 		"  objectType: secretsmanager",
@@ -219,7 +219,7 @@ func TestContractC9_UnknownFieldsAreWarnedOf(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_DuplicateFieldsAreRefused(t *testing.T) {
+func TestK20_DuplicateFieldsAreRefused(t *testing.T) {
 	wantFaults(t, faults(t, lines(
 		"- objectName: a",
 		"  objectType: secretsmanager",
@@ -238,7 +238,7 @@ func TestContractB_Objects_DuplicateFieldsAreRefused(t *testing.T) {
 	)
 }
 
-func TestContractB_Objects_MergeKeysAreRefused(t *testing.T) {
+func TestK20_MergeKeysAreRefused(t *testing.T) {
 	got := faults(t, lines("- &base {objectName: a, objectType: secretsmanager}", "- <<: *base", "  objectName: b", "  objectType: secretsmanager"), nil)
 	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<): write its fields out"})
 
@@ -248,7 +248,7 @@ func TestContractB_Objects_MergeKeysAreRefused(t *testing.T) {
 	}
 }
 
-func TestContractB_Objects_AliasesAreFollowed(t *testing.T) {
+func TestK21_AliasesAreFollowed(t *testing.T) {
 	spc := parse(t, lines(
 		"- objectName: &name prod/db",
 		"  objectType: &type secretsmanager",
@@ -268,7 +268,7 @@ func TestContractB_Objects_AliasesAreFollowed(t *testing.T) {
 	})
 }
 
-func TestContractB_Objects_AnchorsThatHoldThemselves(t *testing.T) {
+func TestK21_AnchorsThatHoldThemselves(t *testing.T) {
 	wantFaults(t, faults(t, "&a [*a]\n", nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 1, Message: "is a list, not a mapping of fields"})
 	wantFaults(t, faults(t, "- &a {objectName: x, objectType: secretsmanager, jmesPath: [*a]}\n", nil),
@@ -277,7 +277,7 @@ func TestContractB_Objects_AnchorsThatHoldThemselves(t *testing.T) {
 	)
 }
 
-func TestObjects_AreBounded(t *testing.T) {
+func TestT31_ObjectsAreBounded(t *testing.T) {
 	many := func(n int) string {
 		var b strings.Builder
 		for i := range n {

@@ -64,7 +64,7 @@ func checkPath(f *FileSpec, r *report) {
 
 // checkCollisions refuses two files at one path (the driver would keep the last, silently), and a
 // file where another needs a directory (the driver would fail and leak a directory each time).
-// It covers the refused duplicates of CONTRACT B: each of them ends in one path.
+// It covers the duplicates that rule K34 refuses: each of them ends in one path.
 func checkCollisions(objects []Object, r *report) {
 	owner := map[string]FileSpec{}
 	names := map[string]string{} // field → what it is

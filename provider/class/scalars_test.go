@@ -7,7 +7,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-func TestContractC8_ScalarsAreTakenAsWritten(t *testing.T) {
+func TestI8_ScalarsAreTakenAsWritten(t *testing.T) {
 	for _, text := range []string{
 		"y", "n", "yes", "No", "on", "off", "true", "False", "1", "007", "0o17", "0x1F", "1_000", "1e3", "1.50", ".5", "+1",
 		".inf", ".NaN", "2024-01-01", "2024-01-01T00:00:00Z", "12:30:45", "null-ish", "NULLS", "=",
@@ -24,7 +24,7 @@ func TestContractC8_ScalarsAreTakenAsWritten(t *testing.T) {
 	}
 }
 
-func TestContractC8_QuotedScalars(t *testing.T) {
+func TestI8_QuotedScalars(t *testing.T) {
 	for written, want := range map[string]string{
 		`'y'`:              "y",
 		`"null"`:           "null",
@@ -47,7 +47,7 @@ func TestContractC8_QuotedScalars(t *testing.T) {
 	}
 }
 
-func TestContractB_ObjectVersion_UnquotedNumber(t *testing.T) {
+func TestK25_UnquotedObjectVersion(t *testing.T) {
 	for _, text := range []string{"3", "'3'", `"3"`} {
 		spc := parse(t, object("/prod/level", "ssmparameter")+"  objectVersion: "+text+"\n", nil)
 		if got := spc.Objects[0].Version; got != "3" {
@@ -60,7 +60,7 @@ func TestContractB_ObjectVersion_UnquotedNumber(t *testing.T) {
 	}
 }
 
-func TestContractB_FilePermission_FourOctalDigits(t *testing.T) {
+func TestK26_FourOctalDigits(t *testing.T) {
 	for written, want := range map[string]string{
 		"'0600'": "s 0600",
 		`"0644"`: "s 0644",
@@ -75,7 +75,7 @@ func TestContractB_FilePermission_FourOctalDigits(t *testing.T) {
 	}
 }
 
-func TestContractB_FilePermission_AnythingElseIsRefused(t *testing.T) {
+func TestK26_AnyOtherPermissionIsRefused(t *testing.T) {
 	for _, written := range []string{
 		"600", "0o600", "00600", "384", "4755", "1777", "1000", "7777", "99999", "-1", "-0600", "+600", "0x180", "0888", "rw-r--r--", "u=rw", "06OO",
 		"' 0600'", "0600.0", "6e2", "0_600", "٠٦٠٠",

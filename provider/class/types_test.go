@@ -22,7 +22,7 @@ func object(name, kind string) string {
 	return text
 }
 
-func TestContractB_ObjectType(t *testing.T) {
+func TestK22_ObjectType(t *testing.T) {
 	for _, tt := range []struct {
 		name, kind string
 		want       class.Type
@@ -45,7 +45,7 @@ func TestContractB_ObjectType(t *testing.T) {
 	}
 }
 
-func TestContractB_ObjectType_IsCaseSensitive(t *testing.T) {
+func TestK22_ObjectTypeIsCaseSensitive(t *testing.T) {
 	for kind, guess := range map[string]string{
 		"SecretsManager":  " (did you mean secretsmanager?)",
 		"SECRETSMANAGER":  " (did you mean secretsmanager?)",
@@ -67,7 +67,7 @@ func TestContractB_ObjectType_IsCaseSensitive(t *testing.T) {
 	}
 }
 
-func TestContractB_ObjectType_IsRequiredWithoutARN(t *testing.T) {
+func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 	for _, kind := range []string{"", "''", "null"} {
 		wantFaults(t, faults(t, object("prod/db", kind), nil), class.Fault{
 			Field: "objects[0]", Line: 1, Column: 3,
@@ -76,7 +76,7 @@ func TestContractB_ObjectType_IsRequiredWithoutARN(t *testing.T) {
 	}
 }
 
-func TestContractB_ARN_MustAgreeWithObjectType(t *testing.T) {
+func TestK23_ARNMustAgreeWithObjectType(t *testing.T) {
 	wantFaults(t, faults(t, object(secretARN, "ssmparameter"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
 		Message: `ssmparameter does not agree with the ARN "` + secretARN + `", which is a secret`,
@@ -87,7 +87,7 @@ func TestContractB_ARN_MustAgreeWithObjectType(t *testing.T) {
 	})
 }
 
-func TestContractB_ARN_OfAnythingElseIsRefused(t *testing.T) {
+func TestK23_ARNOfAnythingElseIsRefused(t *testing.T) {
 	for _, name := range []string{
 		"arn:aws:s3:::bucket",
 		"arn:aws:iam::123456789012:role/payment-role",
@@ -111,7 +111,7 @@ func TestContractB_ARN_OfAnythingElseIsRefused(t *testing.T) {
 	}
 }
 
-func TestContractB_ARN_OfAnyPartition(t *testing.T) {
+func TestK23_ARNOfAnyPartition(t *testing.T) {
 	for region, arn := range map[string]string{
 		"cn-north-1":     "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db-AbCdEf",
 		"us-gov-west-1":  "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/db",
@@ -125,7 +125,7 @@ func TestContractB_ARN_OfAnyPartition(t *testing.T) {
 	}
 }
 
-func TestContractB_ARN_MustBeOfTheRegion(t *testing.T) {
+func TestK24_ARNMustBeOfTheRegion(t *testing.T) {
 	wantFaults(t, faults(t, secret("a")+object(secretARN, "")+object(parameterARN, "ssmparameter"), params{"region": "eu-west-1"}),
 		class.Fault{
 			Field: "objects[1].objectName", Line: 3, Column: 15,
@@ -138,7 +138,7 @@ func TestContractB_ARN_MustBeOfTheRegion(t *testing.T) {
 	)
 }
 
-func TestContractB_SSM_VersionAndLabelTogetherAreRefused(t *testing.T) {
+func TestK27_VersionAndLabelOfAParameterAreRefused(t *testing.T) {
 	for _, name := range []string{"level", parameterARN} {
 		wantFaults(t, faults(t, object(name, "ssmparameter")+"  objectVersion: 3\n  objectVersionLabel: prod\n", nil), class.Fault{
 			Field: "objects[0]", Line: 1, Column: 3, Message: "a parameter takes objectVersion or objectVersionLabel, not both",
@@ -146,7 +146,7 @@ func TestContractB_SSM_VersionAndLabelTogetherAreRefused(t *testing.T) {
 	}
 }
 
-func TestContractB_SecretsManager_VersionAndLabelTogetherAreTaken(t *testing.T) {
+func TestK27_VersionAndLabelOfASecretAreTaken(t *testing.T) {
 	spc := parse(t, secret("db")+"  objectVersion: v\n  objectVersionLabel: l\n", nil)
 	if o := spc.Objects[0]; o.Version != "v" || o.Label != "l" {
 		t.Errorf("version %q and label %q, want v and l", o.Version, o.Label)
@@ -154,7 +154,7 @@ func TestContractB_SecretsManager_VersionAndLabelTogetherAreTaken(t *testing.T) 
 }
 
 // A colon in a name would select a version behind the back of objectVersion.
-func TestContractC4_SSM_ColonInANameIsRefused(t *testing.T) {
+func TestI4_ColonInAParametersNameIsRefused(t *testing.T) {
 	for _, name := range []string{"level:3", "/prod/level:prod", "level:", parameterARN + ":3"} {
 		wantFaults(t, faults(t, object("'"+name+"'", "ssmparameter"), nil), class.Fault{
 			Field: "objects[0].objectName", Line: 1, Column: 15,

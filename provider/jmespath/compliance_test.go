@@ -14,9 +14,9 @@ import (
 // complianceCount is the size of the suite, so that a suite read wrongly does not pass as empty.
 const complianceCount = 862
 
-// TestContractB_JMESPathCompliance runs the suite of jmespath/go-jmespath v0.4.0, the library of AWS's
+// TestK42_JMESPathCompliance runs the suite of jmespath/go-jmespath v0.4.0, the library of AWS's
 // own provider, from the module cache.
-func TestContractB_JMESPathCompliance(t *testing.T) {
+func TestK42_JMESPathCompliance(t *testing.T) {
 	count := 0
 	for _, file := range complianceFiles(t) {
 		text, err := os.ReadFile(file)

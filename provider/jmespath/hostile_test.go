@@ -94,9 +94,9 @@ var hostileExpressions = map[string]string{
 	"names as long as can be": "[" + strings.Repeat("a", 4000) + "," + strings.Repeat("a", 90) + "]",
 }
 
-// TestContractC11_HostileExpressionIsBounded runs every hostile expression on every worst document:
+// TestI11_HostileExpressionIsBounded runs every hostile expression on every worst document:
 // it ends, in bounded memory, with a result of bounded size or an error that says so.
-func TestContractC11_HostileExpressionIsBounded(t *testing.T) {
+func TestI11_HostileExpressionIsBounded(t *testing.T) {
 	for name, value := range worstDocuments {
 		if len(value) > 1<<16+10 {
 			t.Errorf("document %s has %d bytes", name, len(value))
@@ -119,8 +119,8 @@ func TestContractC11_HostileExpressionIsBounded(t *testing.T) {
 	}
 }
 
-// TestContractC11_HostileTextIsBounded: what is refused, or only parsed, is so in bounded memory too.
-func TestContractC11_HostileTextIsBounded(t *testing.T) {
+// TestI11_HostileTextIsBounded: what is refused, or only parsed, is so in bounded memory too.
+func TestI11_HostileTextIsBounded(t *testing.T) {
 	for _, part := range []string{"!", "(", "[", "{a:", "[?", "&", "a.", "a|", "a||", "[*]", "[]", "[0]", "*.", "@", "'", `"`, "`", "`[", `\`, "to_array(", "-", "\u0080", "\x00", "\xff"} {
 		text := strings.Repeat(part, MaxExpression/len(part))
 		if allocated := allocation(func() { _, _ = Compile(text) }); allocated > 8<<20 {
@@ -132,8 +132,8 @@ func TestContractC11_HostileTextIsBounded(t *testing.T) {
 	}
 }
 
-// TestBoundsLeaveRoom: what a user may want of the largest secret stays far below the bounds.
-func TestBoundsLeaveRoom(t *testing.T) {
+// TestT32_BoundsLeaveRoom: what a user may want of the largest secret stays far below the bounds.
+func TestT32_BoundsLeaveRoom(t *testing.T) {
 	users := numbered(1<<16, "[", `{"name":"user%[1]d","id":%[1]d,"on":true}`, "]")
 	for expression, value := range map[string]string{
 		"@":                            users,
@@ -189,7 +189,7 @@ func BenchmarkHostile(b *testing.B) {
 }
 
 // One volume may hold hundreds of expressions: what they cost together is bounded too.
-func TestBudgetBoundsAVolume(t *testing.T) {
+func TestT32_BudgetBoundsAVolume(t *testing.T) {
 	d := parsed(t, `{"a":"`+strings.Repeat("x", 60<<10)+`"}`)
 	e := compiled(t, "a")
 	b := NewBudget()

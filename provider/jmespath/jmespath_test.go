@@ -104,7 +104,7 @@ var results = []struct{ expression, want string }{
 	{`{a: username b: port}`, `{"a":"admin","b":5432}`},
 }
 
-func TestContractC7_ResultIsTextOrExactJSON(t *testing.T) {
+func TestI7_ResultIsTextOrExactJSON(t *testing.T) {
 	d := parsed(t, secret)
 	for _, c := range results {
 		t.Run(c.expression, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestContractC7_ResultIsTextOrExactJSON(t *testing.T) {
 	}
 }
 
-func TestContractB_NullOrMissingResultIsAnError(t *testing.T) {
+func TestK44_NullOrMissingResultIsAnError(t *testing.T) {
 	d := parsed(t, secret)
 	for _, expression := range []string{
 		`missing`, `none`, `missing.deep[0].er`, `username.x`, `one[1]`, `one[-2]`, `max(list)`, `avg(list)`, `to_number('x')`,
@@ -131,7 +131,7 @@ func TestContractB_NullOrMissingResultIsAnError(t *testing.T) {
 	}
 }
 
-func TestContractC1_EvaluationErrorTellsTheCause(t *testing.T) {
+func TestI1_EvaluationErrorTellsTheCause(t *testing.T) {
 	d := parsed(t, secret)
 	for _, c := range []struct{ expression, want string }{
 		{`sum(username)`, "the expression fails on this value: argument 1 of sum must be an array of numbers, not a string"},
@@ -154,7 +154,7 @@ func TestContractC1_EvaluationErrorTellsTheCause(t *testing.T) {
 	}
 }
 
-func TestContractC1_SyntaxErrorTellsThePlace(t *testing.T) {
+func TestI1_SyntaxErrorTellsThePlace(t *testing.T) {
 	for _, c := range []struct{ expression, want string }{
 		{"", `syntax error at character 1: unexpected end of the expression`},
 		{"a.", `syntax error at character 3: unexpected end of the expression`},
@@ -192,7 +192,7 @@ func TestContractC1_SyntaxErrorTellsThePlace(t *testing.T) {
 	}
 }
 
-func TestContractC11_LongOrDeepExpressionIsRefused(t *testing.T) {
+func TestI11_LongOrDeepExpressionIsRefused(t *testing.T) {
 	nested := func(open, inner, end string, n int) string {
 		return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 	}
@@ -226,7 +226,7 @@ func TestContractC11_LongOrDeepExpressionIsRefused(t *testing.T) {
 	}
 }
 
-func TestContractB_OnlyJSONIsParsed(t *testing.T) {
+func TestK43_OnlyJSONIsParsed(t *testing.T) {
 	for _, value := range []string{
 		"", " ", "password", "{", `{"a":1}}`, `{"a":1} {"b":2}`, "1 2", `{"a":01}`, `{a:1}`, `{"a":NaN}`, "\ufeff{}", "{}\x00",
 		"\"\xff\"", "\x00\x01", strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001), strings.Repeat("[", 1<<16),
@@ -254,8 +254,8 @@ func TestContractB_OnlyJSONIsParsed(t *testing.T) {
 	}
 }
 
-// TestNoValueIsShown plants a value and looks for it in every error and every way to print a document.
-func TestNoValueIsShown(t *testing.T) {
+// TestD18_NoValueIsShown plants a value and looks for it in every error and every way to print a document.
+func TestD18_NoValueIsShown(t *testing.T) {
 	const canary = "c4n4ry"
 	d := parsed(t, fmt.Sprintf(`{"s":%q,"n":1234512345,"l":[%q,1],"o":{%q:%q},"x":1e99999999999999999999}`, canary, canary, canary, canary))
 	var shown []string

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestContractB_SameAsGoJMESPath makes expressions by the grammar, which a fuzzer of bytes hardly does, and holds
+// TestK42_SameAsGoJMESPath makes expressions by the grammar, which a fuzzer of bytes hardly does, and holds
 // the results against those of the library of AWS's own provider.
-func TestContractB_SameAsGoJMESPath(t *testing.T) {
+func TestK42_SameAsGoJMESPath(t *testing.T) {
 	const value = `{"a":{"a":1,"b":"x","c":[1,2,3],"d":null},"b":[{"a":2,"b":"y","c":[]},{"a":1,"b":"x","c":["z"]},{"b":true}],` +
 		`"c":["p","q","","p"],"d":[[1,[2]],[3],4,null],"e":2.5,"f":"text","g":false}`
 	d := parsed(t, value)

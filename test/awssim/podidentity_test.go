@@ -128,7 +128,7 @@ func TestPodIdentityRefuses(t *testing.T) {
 
 // The session tags of a pod go along when its role assumes another, which takes sts:TagSession in both
 // policies and shows in the next session.
-func TestPodIdentityTagsAreTransitive(t *testing.T) {
+func TestA12_PodIdentityTagsAreTransitive(t *testing.T) {
 	const target = "arn:aws:iam::" + account + ":role/target"
 	assume := []string{"sts:AssumeRole"}
 	both := []string{"sts:AssumeRole", "sts:TagSession"}

@@ -42,7 +42,7 @@ func newTestSecrets(t *testing.T, more ...Secret) *secretStore {
 	return s
 }
 
-func TestGetSecretValue(t *testing.T) {
+func TestA1_GetSecretValue(t *testing.T) {
 	const (
 		current  = `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "VersionId": "` + version2 + `", "SecretString": "new", "VersionStages": ["AWSCURRENT"], "CreatedDate": 1795435200.25}`
 		previous = `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "VersionId": "` + version1 + `", "SecretString": "old", "VersionStages": ["AWSPREVIOUS", "green"], "CreatedDate": 1795435200.25}`
@@ -144,7 +144,7 @@ func TestDescribeSecret(t *testing.T) {
 		"VersionIdsToStages": {"` + version1 + `": ["AWSPREVIOUS", "green"], "` + version2 + `": ["AWSCURRENT"]}}`}.run(t, x)
 }
 
-func TestBatchGetSecretValue(t *testing.T) {
+func TestA3_BatchGetSecretValue(t *testing.T) {
 	const entry = `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "VersionId": "` + version2 + `", "SecretString": "new", "VersionStages": ["AWSCURRENT"], "CreatedDate": 1795435200.25}`
 	many := `"a"` + strings.Repeat(`, "a"`, 20)
 	x := &storeClient{service: newTestSecrets(t), deny: func(_, arn string) bool { return strings.Contains(arn, "app/binary") }}
@@ -228,7 +228,7 @@ func TestSecretAnswersAreReadByTheRealSDK(t *testing.T) {
 	}
 }
 
-func TestSecretSeedsAreChecked(t *testing.T) {
+func TestA2_SecretSeedsAreChecked(t *testing.T) {
 	ok := Secret{Region: "r", Name: "n", Value: "v"}
 	with := func(change func(*Secret)) Secret { s := ok; change(&s); return s }
 	versions := func(v ...SecretVersion) Secret { return Secret{Region: "r", Name: "n", Versions: v} }

@@ -49,7 +49,7 @@ func parameterJSON(name, kind, value string, version int, selector string) strin
 	return string(text)
 }
 
-func TestGetParameters(t *testing.T) {
+func TestA4_GetParameters(t *testing.T) {
 	found := func(parameters ...string) string {
 		return `{"InvalidParameters": [], "Parameters": [` + strings.Join(parameters, ",") + `]}`
 	}
@@ -93,7 +93,7 @@ func TestSecureStringIsCiphertextWithoutDecryption(t *testing.T) {
 	}
 }
 
-func TestOneDeniedParameterDeniesAll(t *testing.T) {
+func TestA5_OneDeniedParameterDeniesAll(t *testing.T) {
 	p := newTestParameters(t)
 	for _, e := range []struct {
 		name, in string

@@ -57,7 +57,7 @@ func TestWebIdentitySession(t *testing.T) {
 	}
 }
 
-func TestWebIdentityRefusesTokens(t *testing.T) {
+func TestA8_WebIdentityRefusesTokens(t *testing.T) {
 	b := start(t)
 	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

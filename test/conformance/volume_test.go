@@ -138,7 +138,7 @@ var classes = map[string]struct {
 
 // The driver's own writer takes every response, and a container finds exactly the files that the
 // SecretProviderClass promises.
-func TestTheDriverWritesEveryFeature(t *testing.T) {
+func TestD21_TheDriverWritesEveryFeature(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	for name, tc := range classes {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestTheDriverWritesEveryFeature(t *testing.T) {
 
 // The next response replaces the volume in one step: what changed is new, what is gone is pruned,
 // and what has stayed does not move.
-func TestTheDriverReplacesTheWholeVolume(t *testing.T) {
+func TestD21_TheDriverReplacesTheWholeVolume(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	const both = "- {objectName: app/keystore, objectType: secretsmanager, objectAlias: dir/keystore}\n- {objectName: plain, objectType: ssmparameter}\n"
 	const more = both + "- {objectName: /app/key, objectType: ssmparameter, objectAlias: dir/key}\n- {objectName: /app/url, objectType: ssmparameter, objectAlias: gone/url}\n"
@@ -185,7 +185,7 @@ func TestTheDriverReplacesTheWholeVolume(t *testing.T) {
 
 // AWS's provider writes the files of a volume itself, unless --driver-writes-secrets: a temporary file beside each, renamed over it.
 // The first republish after the change to this one makes links of them; what the class does not list any more stays.
-func TestTheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
+func TestK45_TheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	dir := t.TempDir()
 	for name, content := range map[string]string{"plain": "of AWS's provider", "app_key": "s3cret\n", "gone": "no longer listed"} {
@@ -209,7 +209,7 @@ func TestTheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
 }
 
 // All or nothing: a mount that fails changes nothing in a volume that stands.
-func TestARefusedMountLeavesTheVolumeUntouched(t *testing.T) {
+func TestD22_ARefusedMountLeavesTheVolumeUntouched(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	const objects = "- {objectName: app/db, objectType: secretsmanager}\n- {objectName: plain, objectType: ssmparameter}\n"
 	dir := t.TempDir()
@@ -250,7 +250,7 @@ func TestARefusedMountLeavesTheVolumeUntouched(t *testing.T) {
 // What the driver's writer does not catch: "." wipes the volume, of equal paths the last wins, a file
 // where another needs a directory leaks a directory each time, and so does a NUL byte. And what it does
 // catch, the provider says better. Either way it is refused before AWS is asked.
-func TestNoBadPathReachesTheDriver(t *testing.T) {
+func TestD25_NoBadPathReachesTheDriver(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	for name, aliases := range map[string][]string{
 		"the volume itself": {"."}, "equal paths": {"a", "a"}, "file and directory": {"a", "a/b"}, "directory and file": {"a/b/c", "a"},

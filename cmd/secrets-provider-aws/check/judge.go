@@ -86,7 +86,7 @@ func (j *judge) class(c *providerClass) {
 	j.secretObjects(c)
 }
 
-// severityOf a warning: what has no effect was not meant to stand there (CONTRACT C9).
+// severityOf a warning: what has no effect was not meant to stand there (rule I9).
 func severityOf(w class.Warning) Severity {
 	if w.Harmless {
 		return Warning
