@@ -70,6 +70,3 @@ require (
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 )
-
-// The CSI driver requires a logging module whose host not every module proxy serves; nothing here imports it.
-replace monis.app/mlog => ./test/node/modules/driver/mlog

@@ -1,5 +1,5 @@
-// Package docs is what users read. As a package it hands its tables and manifests to the tests, which hold
-// them to the code.
+// Package docs is what users and contributors read. As a package it hands its tables and manifests to the tests, which
+// hold them to the code.
 package docs
 
 import (

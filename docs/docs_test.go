@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,8 +14,8 @@ import (
 
 // What the pages of the repository link to is there, headings included.
 func TestLinks_LeadSomewhere(t *testing.T) {
-	pages := []string{"../README.md"}
-	for _, pattern := range []string{"*.md", "../deployment/*/README.md", "../server/testdata/*/README.md", "../test/*/README.md"} {
+	var pages []string
+	for _, pattern := range []string{"*.md", "../*.md", "../deployment/*/README.md", "../server/testdata/*/README.md", "../test/*/README.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %d pages, %v", pattern, len(found), err)
@@ -66,4 +67,58 @@ func TestTable_SaysWhatIsMissing(t *testing.T) {
 			t.Errorf("%s has a table below %q: %q", file, heading, rows)
 		}
 	}
+}
+
+// The pages for contributors name files, folders and tests that are there.
+func TestContributing_NamesWhatIsThere(t *testing.T) {
+	tests := testNames(t)
+	for _, page := range []string{"../CONTRIBUTING.md", "architecture.md", "benchmarks.md"} {
+		found := 0
+		for _, code := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(read(t, page), -1) {
+			name := code[1]
+			switch top, _, isPath := strings.Cut(name, "/"); {
+			case regexp.MustCompile(`^(Test|Fuzz|Benchmark)\w+$`).MatchString(name):
+				found++
+				if !tests[name] {
+					t.Errorf("%s names %s, and there is no such test", page, name)
+				}
+			case isPath && isFolder(filepath.Join("..", top)) && !slices.Contains([]string{"bin", "dist"}, top):
+				found++
+				if files, err := filepath.Glob(filepath.Join("..", name)); err != nil || len(files) == 0 {
+					t.Errorf("%s names %s, which is not there", page, name)
+				}
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s names nothing: does this test still find its names?", page)
+		}
+	}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// testNames are the tests, fuzz targets and benchmarks of the module.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != ".." && isOutside(path, entry.Name()):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, "_test.go"):
+			for _, function := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+				names[function[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
