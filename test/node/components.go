@@ -70,7 +70,7 @@ func (n *Node) startControllerManager() error {
 		"--use-service-account-credentials=true", "--service-account-private-key-file="+n.layout.run("pki", "service-account.key"),
 		"--root-ca-file="+n.layout.run("pki", "ca.crt"), "--bind-address=127.0.0.1", "--leader-elect=false",
 		"--flex-volume-plugin-dir=/var/lib/kubelet/volumeplugins", // the default is made under /usr, which is the host's
-		"--kube-api-qps=1000", "--kube-api-burst=1000")            // the default delays its start by seconds
+		"--kube-api-qps=1000", "--kube-api-burst=1000") // the default delays its start by seconds
 }
 
 func (n *Node) startScheduler() error {
