@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -104,6 +105,7 @@ type Config struct {
 	NodeName   string             // the node that the provider runs on; empty: as the pod's token names it
 	Agent      Agent              // the EKS Pod Identity agent; zero: as EKS installs it
 	Now        func() time.Time   // time.Now where nil
+	Log        *slog.Logger       // gets lines at debug; nil for none
 }
 
 // Authenticator identifies pods. One serves the whole process.
@@ -113,6 +115,7 @@ type Authenticator struct {
 	agent      *agent
 	nodeName   string
 	now        func() time.Time
+	log        *slog.Logger
 	sessions   *sessions
 	roles      *roles
 
@@ -127,6 +130,9 @@ func New(cfg Config) (*Authenticator, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	sessions, err := newSessions(cfg.Now)
 	if err != nil {
@@ -144,6 +150,7 @@ func New(cfg Config) (*Authenticator, error) {
 		agent:    newAgent(cfg.Agent, cfg.AWS.Retryer, cfg.Now),
 		nodeName: cfg.NodeName,
 		now:      cfg.Now,
+		log:      cfg.Log,
 		sessions: sessions,
 		roles:    roles,
 	}, nil
@@ -166,16 +173,21 @@ func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, op
 		return Identity{}, Token{}, err
 	}
 	id.ServiceAccountUID = token.claims.Kubernetes.ServiceAccount.UID
+	roleFrom := "annotation"
 	switch {
 	case options.PodIdentity:
-		id.Mode, id.PodUID = PodIdentity, pod.UID
+		id.Mode, id.PodUID, roleFrom = PodIdentity, pod.UID, "association"
 	case options.RoleARN != "":
-		id.RoleARN = options.RoleARN
+		id.RoleARN, roleFrom = options.RoleARN, "parameter"
 	default:
 		id.RoleARN, err = a.role(ctx, pod)
 	}
 	if err != nil {
 		return Identity{}, Token{}, err
+	}
+	if a.log.Enabled(ctx, slog.LevelDebug) {
+		a.log.LogAttrs(ctx, slog.LevelDebug, "identity", slog.String("mode", id.Mode.String()), slog.String("role", id.RoleARN),
+			slog.String("role_from", roleFrom), slog.String("assumed_role", id.AssumeRoleARN), slog.String("service_account_uid", id.ServiceAccountUID))
 	}
 	return id, token, nil
 }

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// renewBefore is how long before their end credentials are replaced.
+	// renewBefore is how long before they expire credentials are replaced.
 	renewBefore = 5 * time.Minute
 	// maxSessions is far more identities than a node has.
 	maxSessions = 4096
-	// maxExchange bounds one exchange: it goes on when the mount that began it gives up.
+	// maxExchange bounds one exchange. It goes on when the mount that started it ends.
 	maxExchange = 30 * time.Second
 )
 
-// CredentialOptions is how the credentials of an identity are asked for. It is no part of the identity.
+// CredentialOptions say how to get the credentials of an identity. They are not part of the identity.
 type CredentialOptions struct {
-	Regions     []string // whose STS to ask: one, or two where the second may answer for the first
-	AddressType string   // address of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for whichever answers
+	Regions     []string // of STS: one, or two where the second may stand in for the first
+	AddressType string   // of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for the first that responds
 }
 
-// Session gives the credentials of one identity. It asks for them only where it has none that last, and once
-// for all who ask at the same time. It prints as the identity.
+// Session gives the credentials of one identity. It gets new ones only when it has none that are still valid, and
+// once for all callers at the same time. It prints as the identity.
 type Session struct {
 	a       *Authenticator
 	id      Identity
@@ -39,7 +39,7 @@ type Session struct {
 	options CredentialOptions
 }
 
-// Session of id, with a token to get credentials for and the way to get them.
+// Session is a session of id, with the token to exchange for credentials.
 func (a *Authenticator) Session(id Identity, token Token, options CredentialOptions) *Session {
 	return &Session{a: a, id: id, token: token, options: options}
 }
@@ -54,16 +54,22 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(s.id.String())
 func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	known := s.a.sessions
 	if c, ok := known.live(s.id); ok {
+		if s.a.log.Enabled(ctx, slog.LevelDebug) {
+			s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", "cache"), slog.Time("expires", c.Expires))
+		}
 		return c, nil
 	}
-	landed := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
+	exchanged := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
 		defer fault.Recover(&err)
 		if c, ok := known.live(s.id); ok { // another exchange has just ended
 			return c, nil
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
+		started := s.a.now()
 		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
+		s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", s.id.issuer()), slog.Duration("duration", s.a.now().Sub(started)),
+			slog.String("outcome", outcome(err)), slog.Time("expires", c.Expires))
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +77,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return c, nil
 	})
 	select {
-	case r := <-landed:
+	case r := <-exchanged:
 		c, _ := r.Val.(aws.Credentials) // none with an error
 		return c, r.Err
 	case <-ctx.Done():
@@ -82,33 +88,49 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	}
 }
 
-// Forget drops the credentials: AWS no longer takes them.
+// Forget drops the credentials, because AWS no longer accepts them.
 func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
 
-// exchange gets the credentials of id for its token: those of its own role and, where it goes on to
-// another, of that one. Those of its own role are then kept nowhere. Errors are *fault.Error.
+// exchange gets the credentials of id for its token: those of its own role or, where that assumes another role, of
+// the other. The credentials of its own role are then not kept. Errors are *fault.Error.
 func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, options CredentialOptions) (aws.Credentials, error) {
 	var (
-		own      aws.Credentials
-		answered = options.Regions[0]
-		err      error
+		own       aws.Credentials
+		responded = options.Regions[0]
+		err       error
 	)
 	if id.Mode == PodIdentity {
 		own, err = a.agent.credentials(ctx, id, token, options.AddressType)
 	} else {
-		own, answered, err = inEither(ctx, options.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
+		own, responded, err = inEither(ctx, options.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 			return a.webIdentity(ctx, id, token, region)
 		})
 	}
 	if err != nil || id.AssumeRoleARN == "" {
 		return own, err
 	}
-	// The region that has just answered goes first: the other may still be silent.
-	regions := append([]string{answered}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == answered })...)
+	// The region that has just responded goes first: the other may still be unhealthy.
+	regions := append([]string{responded}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == responded })...)
 	c, _, err := inEither(ctx, regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 		return a.assumeRole(ctx, id, own, region)
 	})
 	return c, err
+}
+
+// issuer names who gives the credentials, for the log.
+func (i Identity) issuer() string {
+	if i.Mode == PodIdentity {
+		return "agent"
+	}
+	return "sts"
+}
+
+// outcome is how a call ended, for the log: ok, or the kind of its error.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return fault.KindOf(err).String()
 }
 
 // ownWhat says in a message which credentials are missing.
@@ -119,7 +141,7 @@ func ownWhat(id Identity) string {
 	return webIdentityWhat(id)
 }
 
-// sessions keeps credentials by identity, each until shortly before it ends.
+// sessions caches credentials by identity, each until shortly before they expire.
 type sessions struct {
 	cache     *otter.Cache[Identity, aws.Credentials]
 	exchanges singleflight.Group
@@ -145,8 +167,8 @@ func newSessions(now func() time.Time) (*sessions, error) {
 
 func (s *sessions) live(id Identity) (aws.Credentials, bool) { return s.cache.GetIfPresent(id) }
 
-// keep is how long credentials serve: until 5 minutes before their end, spread over a minute so that a
-// node does not renew all of them at once. Of those that live shorter than 10 minutes, half their life.
+// keep is how long credentials are used: until 5 minutes before they expire, spread over a minute so that a node does
+// not renew all of them at once. Credentials that last less than 10 minutes are used for half of that time.
 func (s *sessions) keep(c aws.Credentials) time.Duration {
 	left := c.Expires.Sub(s.now())
 	spread := time.Duration(rand.Int64N(int64(time.Minute))) //nolint:gosec // spreads load, guards nothing
