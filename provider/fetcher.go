@@ -93,7 +93,7 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 		return Result{}, err
 	}
 	f.volumes.add(req.Volume)
-	return Result{Files: made, Sources: f.observer.observe(ctx, p, values)}, nil
+	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values)}, nil
 }
 
 // Describe implements prometheus.Collector: whoever makes a Fetcher registers it.

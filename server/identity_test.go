@@ -104,7 +104,7 @@ func TestMountIsLoggedWithItsIdentity(t *testing.T) {
 		if _, err := r.Mount(rig.Mount{Parameters: calling(tt.operation), Objects: dbSecret}); err != nil {
 			t.Fatal(err)
 		}
-		line := r.Logs()[before:]
+		_, line, _ := strings.Cut(r.Logs()[before:], "level=INFO msg=mount ")
 		if !strings.Contains(line, tt.want) || strings.Contains(line, tt.not) {
 			t.Errorf("with %s the log says %s", tt.operation, line)
 		}

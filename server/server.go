@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -50,6 +51,8 @@ type Server struct {
 	mountTimeout time.Duration
 	drainTimeout time.Duration
 	maxResponse  int
+
+	requests atomic.Uint64 // so far; numbers them in the log
 }
 
 // New makes a Server, or says what cfg lacks.
@@ -92,6 +95,8 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "mount request", slog.String(keyNamespace, volume.pod.Namespace), slog.String(keyPod, volume.pod.Name),
+		slog.String(keyServiceAccount, volume.pod.ServiceAccount), slog.String(keyClass, volume.className), slog.Int("tokens", len(volume.tokens)))
 	spc, err := s.class(ctx, volume)
 	line.class = spc
 	if err != nil {

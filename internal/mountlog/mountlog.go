@@ -8,7 +8,7 @@ import (
 )
 
 // Key is the log key of the number.
-const Key = "mount"
+const Key = "request"
 
 type contextKey struct{}
 

@@ -22,7 +22,7 @@ func TestLinesCarryTheNumberOfTheirRequest(t *testing.T) {
 	log.InfoContext(ctx, "in a request")
 	log.With("key", "value").InfoContext(context.WithoutCancel(ctx), "detached from it")
 	log.Info("outside of a request")
-	const want = "level=INFO msg=\"in a request\" mount=7\nlevel=INFO msg=\"detached from it\" key=value mount=7\nlevel=INFO msg=\"outside of a request\"\n"
+	const want = "level=INFO msg=\"in a request\" request=7\nlevel=INFO msg=\"detached from it\" key=value request=7\nlevel=INFO msg=\"outside of a request\"\n"
 	if out.String() != want {
 		t.Errorf("log %q, want %q", out.String(), want)
 	}
