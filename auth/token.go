@@ -34,6 +34,10 @@ func (Token) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) 
 // LogValue logs [redacted].
 func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
+// PodUID is the uid of the pod that the token is bound to, or empty: the tokens of the secrets-store-sync-controller
+// are of a ServiceAccount and no pod.
+func (t Token) PodUID() string { return t.claims.Kubernetes.Pod.UID }
+
 // claims are the parts of a token that are looked at. The signature is the business of STS.
 // Source: Kubernetes, "Managing Service Accounts", schema of service account private claims.
 type claims struct {
@@ -127,14 +131,18 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 
 // checkPodUID refuses a token of another pod: EKS Pod Identity gives its credentials to one pod.
 func checkPodUID(pod Pod, token Token) error {
-	of := token.claims.Kubernetes.Pod.UID
-	switch {
+	switch of := token.PodUID(); {
+	case of == "":
+		return &fault.Error{
+			Kind: fault.Identity, What: fmt.Sprintf("cannot identify ServiceAccount %s/%s to EKS Pod Identity", pod.Namespace, pod.ServiceAccount),
+			Why: "its token is of no pod, as those of the secrets-store-sync-controller are, and EKS Pod Identity gives credentials to one pod", Hint: "remove usePodIdentity, and annotate the ServiceAccount with a role or set roleArn",
+		}
 	case pod.UID == "":
 		return &fault.Error{
 			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod",
 			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
 		}
-	case of != "" && of != pod.UID:
+	case of != pod.UID:
 		return &fault.Error{
 			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
 			Why: "its token is of the pod with uid " + fault.Quote(of) + " and not " + fault.Quote(pod.UID), Hint: "a token is used for its own pod only",

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
@@ -39,11 +40,17 @@ type session struct{ aws.CredentialsProvider }
 
 func (session) Forget() {}
 
+// maxBytes is what a volume may hold in the tests: the driver's default.
+const maxBytes = 4 << 20
+
+// plenty is more memory than a test uses.
+func plenty() *bytebudget.Account { return bytebudget.New(1 << 40).Open("test") }
+
 // fetchAs is a first mount of a volume that nobody has seen, by an owner of its own.
 func (b *bed) fetchAs(ctx context.Context, user aws.CredentialsProvider, spc class.Class) ([]provider.File, error) {
 	b.mounts++
 	name := fmt.Sprint("mount ", b.mounts)
-	result, err := b.fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: session{user}})
+	result, err := b.fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: session{user}, MaxBytes: maxBytes, Memory: plenty()})
 	return result.Files, err
 }
 

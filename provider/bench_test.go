@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/provider/class"
 )
 
@@ -54,7 +55,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b)}
+	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b), MaxBytes: 4 << 20, Memory: bytebudget.New(1 << 40).Open("test")}
 	f.volumes.add(req.Volume)
 	for _, t := range newPlan(req).primary {
 		f.regions.cache.update(t.key, time.Hour, func(record) record {

@@ -13,6 +13,23 @@ import (
 
 // This file holds the messages of failures: what failed, why, and what to do.
 
+// tooLarge refuses a volume. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
+// is not final.
+func tooLarge(why string) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Content, What: "the volume is too large", Why: why,
+		Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
+	}
+}
+
+// noMemory is the end of a wait for memory.
+func noMemory(what string, err error) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Why: "the provider had no memory for it in time, as other mounts on the node need it",
+		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+	}
+}
+
 // noValue is a response without a value in it.
 func noValue(what, region string) error {
 	return &fault.Error{

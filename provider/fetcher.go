@@ -80,7 +80,7 @@ func New(cfg Config) (*Fetcher, error) {
 // Without batches Fetch calls GetSecretValue and GetParameters and nothing else.
 func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	m := mount{
-		arrived: f.now(), first: !f.volumes.contains(req.Volume), failover: req.Class.FailoverRegion != "",
+		arrived: f.now(), first: req.Volume == "" || !f.volumes.contains(req.Volume), failover: req.Class.FailoverRegion != "",
 		interval: cmp.Or(req.Class.RefreshInterval, f.interval),
 	}
 	p := newPlan(req)
@@ -88,11 +88,13 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	made, err := files(req.Class.Objects, p.valueOf, values.responses)
+	made, err := files(ctx, req, p.valueOf, values.responses)
 	if err != nil {
 		return Result{}, err
 	}
-	f.volumes.add(req.Volume)
+	if req.Volume != "" {
+		f.volumes.add(req.Volume)
+	}
 	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values)}, nil
 }
 

@@ -117,7 +117,7 @@ func TestR9_TimeoutsOfRegions(t *testing.T) {
 					world.mu.Unlock()
 					began := time.Now()
 					name := fmt.Sprint("volume ", i)
-					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: someone})
+					result, err := fetcher.Fetch(t.Context(), provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: someone, MaxBytes: maxBytes, Memory: plenty()})
 					took = append(took, time.Since(began))
 					served := ""
 					if err == nil {
@@ -178,7 +178,7 @@ func TestF19_TimeoutWithOneRegion(t *testing.T) {
 				mount := func(account, volume string) (provider.Result, error) {
 					ctx, cancel := context.WithTimeout(t.Context(), budget)
 					defer cancel()
-					return fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(account), Volume: volume, Class: spc, Credentials: someone})
+					return fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(account), Volume: volume, Class: spc, Credentials: someone, MaxBytes: maxBytes, Memory: plenty()})
 				}
 				world.set(quick)
 				for i := range 30 {

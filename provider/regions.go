@@ -26,7 +26,13 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 	}
 	pending := g.reads.start(ctx, req, targets, m)
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
+	if err := p.exceeded(); err != nil {
+		return regionValues{}, err
+	}
 	failover := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
+	if err := p.exceeded(); err != nil {
+		return regionValues{}, err
+	}
 	from, errs := choose(&primary, failover)
 	if from == nil {
 		return g.lastKnown(ctx, p, m, fault.Join(errs), primary, failover)

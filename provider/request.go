@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/provider/class"
 )
 
@@ -22,9 +23,11 @@ type Credentials interface {
 // Request asks for the content of one volume.
 type Request struct {
 	Owner       Owner
-	Volume      string // names the volume from its first mount to its last republish
+	Volume      string // names the volume from its first mount to its last republish; empty: each mount is a first one
 	Class       class.Class
 	Credentials Credentials
+	MaxBytes    int                 // of all files together
+	Memory      *bytebudget.Account // what the request may hold; the caller closes it
 }
 
 // Result is the content of a volume and where it came from.

@@ -32,8 +32,14 @@ type volume struct {
 	mode       fs.FileMode // of files that say none
 }
 
-// key names the volume from its first mount to its last republish.
-func (v volume) key() string { return v.pod.UID + " " + v.targetPath }
+// key names the volume from its first mount to its last republish. It is empty where token is of no pod: the
+// secrets-store-sync-controller sends all its requests with its own pod and one target path, so each is a first mount.
+func (v volume) key(token auth.Token) string {
+	if token.PodUID() == "" {
+		return ""
+	}
+	return v.pod.UID + " " + v.targetPath
+}
 
 // decode reads a request. Its error never repeats the attributes or the secrets, which hold tokens.
 // What could be read is given with an error too, for the log.

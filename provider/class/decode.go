@@ -15,6 +15,7 @@ import (
 // Bounds on one volume, far above any real one: a pod author's text must not keep the node busy.
 // With YAML aliases a short text asks for much, so that what they stand for counts each time.
 const (
+	maxText        = 256 << 10 // bytes of the text; a YAML node takes a hundred times what it can be written in
 	maxObjects     = 500
 	maxJMESPath    = 500       // for each object
 	maxFields      = 50        // of one mapping, unknown ones included
@@ -80,6 +81,10 @@ func parseObjects(text string, translate translation, r *report) []Object {
 }
 
 func listOfObjects(text string, r *report) []*yaml.Node {
+	if len(text) > maxText {
+		r.fault(paramObjects, position{}, "is longer than %d KiB: mount fewer objects in one volume", maxText>>10)
+		return nil
+	}
 	var document yaml.Node
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	err := decoder.Decode(&document)
