@@ -53,8 +53,8 @@ func newAgent(cfg Agent, retryer func() aws.Retryer, now func() time.Time) *agen
 	return &agent{
 		ipv4: cmp.Or(cfg.IPv4, "http://169.254.170.23"), ipv6: cmp.Or(cfg.IPv6, "http://[fd00:ec2::23]"),
 		timeout: cmp.Or(cfg.Timeout, 5*time.Second),
-		// The agent runs on this node: a proxy or a redirect would send the token to somebody else. A pod
-		// needs one request in hours, so no connection is kept.
+		// The agent runs on this node: a proxy or a redirect would leak the token. A pod needs one request in
+		// hours, so no connection is kept.
 		http: &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
