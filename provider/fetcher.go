@@ -3,7 +3,7 @@
 // their values.
 //
 // A request goes through the files in one direction: fetcher → plan → regions → shared reads (from the cache,
-// in flight, or new) → read → backend → files. The rules of freshness and failover are pure
+// in-flight, or new) → read → backend → files. The rules of freshness and failover are pure
 // functions in freshness.go and failover.go.
 //
 // The package is given credentials. Who the pod is, is the business of package auth.

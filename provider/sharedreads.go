@@ -8,8 +8,8 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// sharedReads gives values from the cache or from AWS. Equal reads of one owner that are in flight at the same
-// time are one.
+// sharedReads gives values from the cache or from AWS. Equal in-flight reads of one owner are
+// one read.
 type sharedReads struct {
 	cache    *cache
 	breaker  *breaker
@@ -35,7 +35,7 @@ type inFlightRead struct {
 	err     error
 }
 
-// pendingRead is one value that a mount request waits for: known already, failed already, or in flight.
+// pendingRead is one value that a mount request waits for: known already, failed already, or in-flight.
 type pendingRead struct {
 	target       target
 	known        record
@@ -44,7 +44,7 @@ type pendingRead struct {
 	acceptsShort bool // something else can stand in for the value
 }
 
-// start decides for each target, all at one moment, whether the cache serves it, whether a read in flight does,
+// start decides for each target, all at one moment, whether the cache serves it, whether an in-flight read does,
 // or whether a new read starts. A read goes on when its request ends: others may wait for it.
 func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) []pendingRead {
 	pending := make([]pendingRead, len(targets))
