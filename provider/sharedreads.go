@@ -74,7 +74,7 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 	return pending
 }
 
-// complete puts the outcome of a read into the cache, then lets those go on who wait for it.
+// complete puts the outcome of a read into the cache, then wakes the requests that wait for it.
 func (s *sharedReads) complete(r *inFlightRead, m mount, got value, err error) {
 	r.value, r.err = got, err
 	s.cache.update(r.key, m.interval, func(known record) record {
