@@ -164,6 +164,6 @@ func (f *flood) measurements() []measurement {
 		{What: "reads for the refused", Value: f.reads.most(), Note: "a volume exceeds the limit after 69 or 70 secrets"},
 		{What: "peak RSS refusing", Value: f.refusing.most(), Unit: "MiB"},
 		mounted,
-		{What: "peak RSS", Value: f.peak.most(), Unit: "MiB", Note: "memory of flood: the highest of all repetitions"},
+		{What: "peak RSS", Value: f.peak.most(), Unit: "MiB", Note: "flood: the highest of all repetitions"},
 	}
 }
