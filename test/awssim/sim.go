@@ -1,4 +1,4 @@
-// Package awssim simulates AWS for tests, as strictly as the real one.
+// Package awssim simulates AWS for tests and is as strict as the real AWS.
 //
 //   - STS verifies projected Kubernetes tokens with their issuer's published keys
 //     and evaluates trust policies.

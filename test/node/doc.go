@@ -1,5 +1,5 @@
-// Package node brings up a real Kubernetes of one node for the end-to-end tests: etcd, the control plane, a kubelet with
-// containerd and runc, and the real Secrets Store CSI driver as a DaemonSet.
+// Package node runs a real one-node Kubernetes for the end-to-end tests: etcd, the control plane, a kubelet with containerd and
+// runc, and the real Secrets Store CSI driver as a DaemonSet.
 //
 // The node runs in its own mount and network namespaces, the box. In the box, every path is that of a production node
 // (/var/lib/kubelet, /run/containerd, the API server on port 443). Charts and manifests are installed unchanged. The host sees one
