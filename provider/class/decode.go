@@ -12,8 +12,8 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Bounds on one volume, far above any real one: a pod author's text must not keep the node busy.
-// With YAML aliases a short text asks for much, so that what they stand for counts each time.
+// Limits of one volume, far above real use, so that no pod author can overload the node.
+// A short text with YAML aliases can expand to a large one, so each use of an alias counts.
 const (
 	maxObjects     = 500
 	maxJMESPath    = 500       // for each object
@@ -22,18 +22,18 @@ const (
 	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
 )
 
-// entry is one element of `objects` as it is written.
+// entry is one undecoded element of `objects`.
 type entry struct {
 	name, kind, alias, version, label, permission scalar
 	jmesPath                                      []jmesEntry
-	failover                                      *failoverEntry // nil where there is none
-	misspelt                                      string         // the field that stands for a missing objectName
+	failover                                      *failoverEntry // nil for none
+	misspelled                                    string         // the unknown field that looks like objectName, if that is missing
 
 	field string
 	at    position
 }
 
-// jmesEntry is one element of an entry's `jmesPath` as it is written.
+// jmesEntry is one undecoded element of an entry's `jmesPath`.
 type jmesEntry struct {
 	path, alias, permission scalar
 
@@ -41,15 +41,14 @@ type jmesEntry struct {
 	at    position
 }
 
-// scalar is a YAML scalar as it stands in the text: `y` is the file y, 0600 the mode 0600.
+// scalar is a YAML scalar as written, without YAML's types: `y` is not a boolean, and 0600 is not a number.
 type scalar struct {
 	text string
 	at   position
 }
 
-// parseObjects reads the parameter `objects`: a YAML or JSON list of mappings.
-// It works on YAML nodes, so that nothing is read as a boolean or a number on the way,
-// every fault has its line, and aliases are followed but never copied.
+// parseObjects parses the parameter `objects`: a YAML or JSON list of mappings. It works on YAML nodes, because these
+// keep each scalar as written, know their lines, and share the target of an alias instead of copying it.
 func parseObjects(text string, translate translation, r *report) []Object {
 	list := listOfObjects(text, r)
 	if list == nil {
@@ -71,7 +70,7 @@ func parseObjects(text string, translate translation, r *report) []Object {
 			expressions += len(j.path.text)
 		}
 		if files > maxFiles || expressions > maxExpressions {
-			r.fault(e.field, e.at, "is too much for one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+			r.fault(e.field, e.at, "exceeds the limit of one volume: at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
 			return nil
 		}
 		objects = append(objects, e.object(translate, r))
@@ -92,7 +91,7 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 		r.fault(paramObjects, position{line: line}, "is not valid YAML: %s", reason)
 		return nil
 	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
-		r.fault(paramObjects, position{}, "holds more than one YAML document: write one list")
+		r.fault(paramObjects, position{}, "contains more than one YAML document: write one list")
 		return nil
 	}
 	root := follow(document.Content[0])
@@ -118,13 +117,13 @@ func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 		"failoverObject": func(field string, node *yaml.Node) { e.failover = decodeFailover(field, node, r) },
 	}, r)
 	if ok && e.name.text == "" {
-		e.misspelt = likeName(node)
+		e.misspelled = likeName(node)
 	}
 	return e, ok
 }
 
-// likeName is the field that was meant to be objectName, or empty: without the name it is the fault itself,
-// and a warning in the log would come too late.
+// likeName finds a field that looks like a typo of objectName, or returns "". Without a name the mount fails, so
+// the fault must show the typo; the log's warning about an unknown field is not enough.
 func likeName(node *yaml.Node) string {
 	fields := follow(node).Content
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -158,8 +157,8 @@ func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
 	return entries
 }
 
-// decodeMapping fills scalars by field name and hands other known fields to others.
-// Like the JSON reader of AWS's provider it takes a name in any case; it warns of it.
+// decodeMapping sets scalars by field name and passes other known fields to others. It accepts a field name in any
+// case, like the JSON decoder of AWS's provider, but adds a warning.
 func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, others map[string]func(string, *yaml.Node), r *report) bool {
 	node = follow(node)
 	if node.Kind != yaml.MappingNode {
@@ -192,7 +191,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		case seen[name]:
 			r.fault(field, at(key), "has the field %s twice", fault.Quote(name))
 		case key.Tag == "!!merge":
-			r.fault(field, at(key), "uses a YAML merge key (<<): write its fields out")
+			r.fault(field, at(key), "uses a YAML merge key (<<), which is not supported: write the fields out")
 		case isScalar:
 			*target = decodeScalar(field+"."+name, value, r)
 		case isOther:
@@ -210,7 +209,7 @@ func decodeScalar(field string, node *yaml.Node, r *report) scalar {
 	case isNull(node):
 		return scalar{at: at(node)}
 	case node.Kind != yaml.ScalarNode:
-		r.fault(field, at(node), "is %s, not a text", kindName(node))
+		r.fault(field, at(node), "is %s, not a string", kindName(node))
 		return scalar{at: at(node)}
 	}
 	return scalar{text: node.Value, at: at(node)}
@@ -236,6 +235,6 @@ func kindName(node *yaml.Node) string {
 	case node.Kind == yaml.MappingNode:
 		return "a mapping"
 	default:
-		return "a text"
+		return "a string"
 	}
 }

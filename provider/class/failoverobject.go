@@ -10,19 +10,19 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Failover is what is read in the failover region in place of an object: `failoverObject`, with what it
-// leaves out filled in from the object.
+// Failover is the object to read in the failover region: `failoverObject`, with missing fields taken from the
+// object.
 type Failover struct {
 	Name    string // name or ARN
-	Version string // the object's own
-	Label   string // the object's own, or another
+	Version string // the same as the object's
+	Label   string // may differ from the object's
 
-	named bool     // it has a name of its own
-	field string   // its place, `objects[2].failoverObject`
-	at    position // of its name
+	named bool     // failoverObject has an objectName
+	field string   // path of the field, such as `objects[2].failoverObject`
+	at    position // of the name
 }
 
-// failoverEntry is a `failoverObject` as it is written.
+// failoverEntry is an undecoded `failoverObject`.
 type failoverEntry struct {
 	name, version, label scalar
 
@@ -42,8 +42,8 @@ func decodeFailover(field string, node *yaml.Node, r *report) *failoverEntry {
 	return e
 }
 
-// failover is what e makes of o, whose alias is given. As in AWS's provider one without a name means the
-// object's own, and needs no alias.
+// failover builds the Failover of o, whose objectAlias is alias. As in AWS's provider, a failoverObject without a name
+// uses the object's name and needs no alias.
 func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	if e == nil {
 		return nil
@@ -55,15 +55,15 @@ func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	if f.named {
 		f.at = e.name.at
 		if alias == "" {
-			r.fault(e.field, e.at, "needs an objectAlias beside it, the name of the file in either region")
+			r.fault(e.field, e.at, "needs an objectAlias in its object, as the file name in both regions")
 		}
 		e.checkType(o.Type, r)
 	}
 	switch {
 	case e.version.text == "" && f.named && o.Version != "":
-		r.fault(e.field, e.at, "has no objectVersion: the object's is %s, and both regions have to give the same", fault.Quote(o.Version))
+		r.fault(e.field, e.at, "has no objectVersion: the object has %s, and both regions must read the same version", fault.Quote(o.Version))
 	case e.version.text != "" && e.version.text != o.Version:
-		r.fault(e.field+".objectVersion", e.version.at, "%s is not the object's objectVersion, %s: both regions have to give the same", fault.Quote(e.version.text), fault.Quote(o.Version))
+		r.fault(e.field+".objectVersion", e.version.at, "%s differs from the object's objectVersion, %s: both regions must read the same version", fault.Quote(e.version.text), fault.Quote(o.Version))
 	}
 	if o.Type == SSMParameter {
 		checkParameter(e.field, e.at, e.name, f.Version != "" && e.label.text != "", r)
@@ -71,7 +71,7 @@ func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	return f
 }
 
-// checkType holds an ARN to the object's own service.
+// checkType checks that an ARN belongs to the object's service.
 func (e *failoverEntry) checkType(want Type, r *report) {
 	if !strings.HasPrefix(e.name.text, "arn:") {
 		return
@@ -84,8 +84,8 @@ func (e *failoverEntry) checkType(want Type, r *report) {
 	}
 }
 
-// checkFailover holds what is read in the failover region to ARNs of it: those of another region would not
-// be found there, and AWS's provider fails on them at each mount.
+// checkFailover refuses ARNs of another region in the failover region. AWS would not find them there, and
+// AWS's provider fails on them at each mount.
 func checkFailover(objects []Object, region string, r *report) {
 	for _, o := range objects {
 		name := o.Name
@@ -96,23 +96,23 @@ func checkFailover(objects []Object, region string, r *report) {
 		switch {
 		case err != nil || a.Region == "" || a.Region == region:
 		case name == o.Name:
-			r.fault(o.field+".objectName", o.at, "%s is of region %s and cannot be read in the failover region %s: name its copy there in failoverObject", fault.Quote(name), a.Region, region)
+			r.fault(o.field+".objectName", o.at, "%s is in region %s and cannot be read in the failover region %s: name its replica there in failoverObject", fault.Quote(name), a.Region, region)
 		default:
-			r.fault(o.Failover.field+".objectName", o.Failover.at, "%s is of region %s, but failoverRegion is %s", fault.Quote(name), a.Region, region)
+			r.fault(o.Failover.field+".objectName", o.Failover.at, "%s is in region %s, but failoverRegion is %s", fault.Quote(name), a.Region, region)
 		}
 	}
 }
 
-// checkNoFailover speaks of what a volume without a failover region has no use for. AWS's provider refuses
-// only the one that names another object.
+// checkNoFailover reports each failoverObject of a volume without a failover region. Like AWS's provider it
+// refuses only those that name another object.
 func checkNoFailover(objects []Object, r *report) {
 	for _, o := range objects {
 		switch {
 		case o.Failover == nil:
 		case o.Failover.named:
-			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: say in which region it is")
+			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: set it to the region of this object")
 		default:
-			r.odd(o.Failover.field, o.Failover.at, "is not used, as there is no failoverRegion")
+			r.odd(o.Failover.field, o.Failover.at, "has no effect without failoverRegion")
 		}
 	}
 }

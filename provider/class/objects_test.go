@@ -32,18 +32,18 @@ func TestK16_YAMLAndJSON(t *testing.T) {
 				{Name: "a", Type: class.SecretsManager, Files: []class.FileSpec{{Path: "a"}}},
 				{Name: "b", Type: class.SSMParameter, Files: []class.FileSpec{{Path: "b"}}},
 			}
-			spc := parse(t, tt.text, nil)
-			if diff := cmp.Diff(want, spc.Objects, plain); diff != "" {
+			c := parse(t, tt.text, nil)
+			if diff := cmp.Diff(want, c.Objects, plain); diff != "" {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
-			if len(spc.Warnings) != 0 {
-				t.Errorf("warnings %q, want none", spc.Warnings)
+			if len(c.Warnings) != 0 {
+				t.Errorf("warnings %q, want none", c.Warnings)
 			}
 		})
 	}
 }
 
-func TestI5_EmptyObjectsAreRefusedInWords(t *testing.T) {
+func TestI5_EmptyObjectsAreRefusedWithAMessage(t *testing.T) {
 	missing := class.Fault{Field: "objects", Message: "is missing or empty: list at least one object with objectName and objectType"}
 	empty := func(line, column int) class.Fault {
 		return class.Fault{Field: "objects", Line: line, Column: column, Message: "is empty: list at least one object with objectName and objectType"}
@@ -62,10 +62,10 @@ func TestK16_ObjectsMustBeAList(t *testing.T) {
 	for text, kind := range map[string]string{
 		"objectName: a\nobjectType: secretsmanager\n": "a mapping",
 		`{"objectName":"a"}`:                          "a mapping",
-		"prod/db":                                     "a text",
-		"42":                                          "a text",
-		"true":                                        "a text",
-		"|\n  - objectName: a\n":                      "a text", // a block scalar too many: the commonest slip of all
+		"prod/db":                                     "a string",
+		"42":                                          "a string",
+		"true":                                        "a string",
+		"|\n  - objectName: a\n":                      "a string", // one block scalar too many, the most common mistake
 	} {
 		t.Run(text, func(t *testing.T) {
 			wantFaults(t, faults(t, text, nil), class.Fault{
@@ -79,13 +79,13 @@ func TestK17_EntriesMustBeMappings(t *testing.T) {
 	wantFaults(t, faults(t, lines("- null", "-", "- prod/db", "- [a]", "- 7", "- {objectName: fine, objectType: secretsmanager}"), nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "is empty (null), not a mapping of fields"},
 		class.Fault{Field: "objects[1]", Line: 2, Column: 2, Message: "is empty (null), not a mapping of fields"},
-		class.Fault{Field: "objects[2]", Line: 3, Column: 3, Message: "is a text, not a mapping of fields"},
+		class.Fault{Field: "objects[2]", Line: 3, Column: 3, Message: "is a string, not a mapping of fields"},
 		class.Fault{Field: "objects[3]", Line: 4, Column: 3, Message: "is a list, not a mapping of fields"},
-		class.Fault{Field: "objects[4]", Line: 5, Column: 3, Message: "is a text, not a mapping of fields"},
+		class.Fault{Field: "objects[4]", Line: 5, Column: 3, Message: "is a string, not a mapping of fields"},
 	)
 }
 
-func TestK17_FieldsMustBeTexts(t *testing.T) {
+func TestK17_FieldsMustBeStrings(t *testing.T) {
 	wantFaults(t, faults(t, lines(
 		"- objectName: [a]",
 		"  objectType: {b: c}",
@@ -94,12 +94,12 @@ func TestK17_FieldsMustBeTexts(t *testing.T) {
 		"  objectVersionLabel: []",
 		"  filePermission: [0400]",
 	), nil),
-		class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: "is a mapping, not a text"},
-		class.Fault{Field: "objects[0].objectAlias", Line: 3, Column: 16, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].objectVersion", Line: 4, Column: 18, Message: "is a mapping, not a text"},
-		class.Fault{Field: "objects[0].objectVersionLabel", Line: 5, Column: 23, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].filePermission", Line: 6, Column: 19, Message: "is a list, not a text"},
+		class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: "is a mapping, not a string"},
+		class.Fault{Field: "objects[0].objectAlias", Line: 3, Column: 16, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].objectVersion", Line: 4, Column: 18, Message: "is a mapping, not a string"},
+		class.Fault{Field: "objects[0].objectVersionLabel", Line: 5, Column: 23, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].filePermission", Line: 6, Column: 19, Message: "is a list, not a string"},
 		class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "has no objectName"},
 	)
 }
@@ -107,25 +107,25 @@ func TestK17_FieldsMustBeTexts(t *testing.T) {
 func TestK17_JMESPathMustBeAListOfMappings(t *testing.T) {
 	const notList = ", not a list of path and objectAlias"
 	for text, want := range map[string][]class.Fault{
-		"user":                      {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a text" + notList}},
+		"user":                      {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a string" + notList}},
 		"{path: a, objectAlias: b}": {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a mapping" + notList}},
-		"7":                         {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a text" + notList}},
+		"7":                         {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a string" + notList}},
 		"[user, null, []]": {
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "is a text, not a mapping of fields"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "is a string, not a mapping of fields"},
 			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 20, Message: "is empty (null), not a mapping of fields"},
 			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 26, Message: "is a list, not a mapping of fields"},
 		},
 		"[{path: [a], objectAlias: {b: c}}]": {
-			{Field: "objects[0].jmesPath[0].path", Line: 3, Column: 21, Message: "is a list, not a text"},
-			{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 39, Message: "is a mapping, not a text"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: say which file to write"},
+			{Field: "objects[0].jmesPath[0].path", Line: 3, Column: 21, Message: "is a list, not a string"},
+			{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 39, Message: "is a mapping, not a string"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: set it to the JMESPath expression that selects the value"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the file name"},
 		},
 		"[{path: a}, {objectAlias: b}, {}]": {
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: say which file to write"},
-			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: say which file to write"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the file name"},
+			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: set it to the JMESPath expression that selects the value"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: set it to the JMESPath expression that selects the value"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: set it to the file name"},
 		},
 	} {
 		t.Run(text, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestK18_NamesAreRequired(t *testing.T) {
 func TestK16_BrokenYAMLNamesTheLine(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
-		line       int // 0 where the YAML parser names none
+		line       int // 0 if the YAML parser reports none
 		want       string
 	}{
 		{"tab as indent", "- objectName: a\n\tobjectType: secretsmanager\n", 2, "found a tab character that violates indentation"},
@@ -171,18 +171,18 @@ func TestK16_BrokenYAMLNamesTheLine(t *testing.T) {
 
 func TestK16_OneDocument(t *testing.T) {
 	for _, text := range []string{secret("a") + "---\n" + secret("b"), "---\n---\n", secret("a") + "...\n" + secret("b")} {
-		wantFaults(t, faults(t, text, nil), class.Fault{Field: "objects", Message: "holds more than one YAML document: write one list"})
+		wantFaults(t, faults(t, text, nil), class.Fault{Field: "objects", Message: "contains more than one YAML document: write one list"})
 	}
 }
 
-func TestK19_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
-	spc := parse(t, lines(
+func TestK19_FieldNamesInAnyCaseGiveWarnings(t *testing.T) {
+	c := parse(t, lines(
 		"- ObjectName: a",
 		"  objecttype: secretsmanager",
 		"  OBJECTALIAS: b",
 		"  JmesPath: [{Path: x, objectalias: c}]",
 	), nil)
-	wantFiles(t, spc, "b", "c < x")
+	wantFiles(t, c, "b", "c < x")
 	want := []string{
 		`objects[0] (line 1): "ObjectName" was read as objectName`,
 		`objects[0] (line 2): "objecttype" was read as objectType`,
@@ -191,13 +191,13 @@ func TestK19_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
 		`objects[0].jmesPath[0] (line 4): "Path" was read as path`,
 		`objects[0].jmesPath[0] (line 4): "objectalias" was read as objectAlias`,
 	}
-	if diff := cmp.Diff(want, warnings(spc)); diff != "" {
+	if diff := cmp.Diff(want, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
-func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
-	spc := parse(t, lines(
+func TestI9_UnknownFieldsGiveWarnings(t *testing.T) {
+	c := parse(t, lines(
 		"- objectName: a",
 		"  objectType: secretsmanager",
 		"  objectAlas: b",
@@ -206,7 +206,7 @@ func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
 		"  ? [complex, key]",
 		"  : 1",
 	), nil)
-	wantFiles(t, spc, "a", "c < x")
+	wantFiles(t, c, "a", "c < x")
 	want := []string{
 		`objects[0] (line 3): "objectAlas" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0] (line 4): "colour" is not a known field and was ignored`,
@@ -214,7 +214,7 @@ func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
 		`objects[0].jmesPath[0] (line 5): "object_alias" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0] (line 6): "" is not a known field and was ignored`,
 	}
-	if diff := cmp.Diff(want, warnings(spc)); diff != "" {
+	if diff := cmp.Diff(want, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -240,16 +240,16 @@ func TestK20_DuplicateFieldsAreRefused(t *testing.T) {
 
 func TestK20_MergeKeysAreRefused(t *testing.T) {
 	got := faults(t, lines("- &base {objectName: a, objectType: secretsmanager}", "- <<: *base", "  objectName: b", "  objectType: secretsmanager"), nil)
-	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<): write its fields out"})
+	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<), which is not supported: write the fields out"})
 
-	spc := parse(t, secret("a")+"  '<<': x\n", nil) // quoted it is an ordinary, unknown field
-	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(spc)); diff != "" {
+	c := parse(t, secret("a")+"  '<<': x\n", nil) // in quotes it is an unknown field
+	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
 func TestK21_AliasesAreFollowed(t *testing.T) {
-	spc := parse(t, lines(
+	c := parse(t, lines(
 		"- objectName: &name prod/db",
 		"  objectType: &type secretsmanager",
 		"  objectAlias: one",
@@ -259,21 +259,21 @@ func TestK21_AliasesAreFollowed(t *testing.T) {
 		"  objectAlias: two",
 		"  jmesPath: [{path: *expr, objectAlias: two-user}]",
 	), nil)
-	wantFiles(t, spc, "one", "one-user < user", "two", "two-user < user")
+	wantFiles(t, c, "one", "one-user < user", "two", "two-user < user")
 
-	// A fault in what an alias stands for is at the place of the alias where that is an entry.
+	// If an alias is an entry, the position of a fault in it is the position of the alias.
 	wantFaults(t, faults(t, lines("- &a {objectName: x, objectType: secretsmanager}", "- *a"), nil), class.Fault{
 		Field: "objects[1]", Line: 2, Column: 3,
-		Message: `secret "x" and objects[0] (secret "x") both write the file "x": give each an objectAlias of its own`,
+		Message: `secret "x" and objects[0] (secret "x") both write the file "x": give each its own objectAlias`,
 	})
 }
 
-func TestK21_AnchorsThatHoldThemselves(t *testing.T) {
+func TestK21_AnchorsThatContainThemselves(t *testing.T) {
 	wantFaults(t, faults(t, "&a [*a]\n", nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 1, Message: "is a list, not a mapping of fields"})
 	wantFaults(t, faults(t, "- &a {objectName: x, objectType: secretsmanager, jmesPath: [*a]}\n", nil),
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: say which part of the JSON value to write"},
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: say which file to write"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: set it to the JMESPath expression that selects the value"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: set it to the file name"},
 	)
 }
 
@@ -285,8 +285,8 @@ func TestT31_ObjectsAreBounded(t *testing.T) {
 		}
 		return b.String()
 	}
-	if spc := parse(t, many(500), nil); len(spc.Objects) != 500 {
-		t.Errorf("%d objects, want 500", len(spc.Objects))
+	if c := parse(t, many(500), nil); len(c.Objects) != 500 {
+		t.Errorf("%d objects, want 500", len(c.Objects))
 	}
 	wantFaults(t, faults(t, many(501), nil), class.Fault{Field: "objects", Message: "lists 501 objects; one volume takes at most 500"})
 }

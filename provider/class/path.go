@@ -8,8 +8,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// translation is what a slash in a name becomes in the file's path: text to put in its place,
-// or keepSlashes.
+// translation is the text that replaces a slash of a name in the file's path, or keepSlashes.
 type translation string
 
 // keepSlashes (pathTranslation "False") trims leading slashes and keeps inner ones as directories.
@@ -28,9 +27,9 @@ const (
 	maxPathPart = 255  // bytes
 )
 
-// checkPath reports a path that the driver would refuse, or worse, accept:
-// "." wipes the volume, and a NUL byte fails only after the directory was made.
-// Such a path is taken away, so that nothing else is said of it.
+// checkPath reports a path that the driver refuses, and also paths that it should refuse but does not: "."
+// deletes the volume's content, and a NUL byte fails only after the driver has made the directory.
+// checkPath clears such a path, so that no later check reports it again.
 func checkPath(f *FileSpec, r *report) {
 	p := f.Path
 	report := func(why string) {
@@ -46,28 +45,28 @@ func checkPath(f *FileSpec, r *report) {
 	case p == "":
 		report("is empty: set objectAlias")
 	case strings.ContainsRune(p, 0):
-		report("holds a NUL byte")
+		report("contains a NUL byte")
 	case strings.HasPrefix(p, "/"):
 		report("is absolute: set objectAlias or pathTranslation")
 	case slices.Contains(parts, ".."):
-		report("climbs out of the volume with ../")
+		report("leaves the volume with ../")
 	case strings.HasPrefix(p, ".."):
-		report("begins with two dots, which the CSI driver keeps for itself")
+		report("starts with two dots: the CSI driver reserves such names")
 	case p == ".":
 		report("is the volume itself: set objectAlias")
 	case path.Clean(p) != p:
-		report("is not clean: leave out empty and . elements and a slash at the end")
+		report("is not a clean path: remove empty elements, . elements and a trailing slash")
 	case slices.ContainsFunc(parts, func(part string) bool { return len(part) > maxPathPart }):
 		report("has an element longer than 255 bytes: set objectAlias")
 	}
 }
 
-// checkCollisions refuses two files at one path (the driver would keep the last, silently), and a
-// file where another needs a directory (the driver would fail and leak a directory each time).
-// It covers the duplicates that rule K34 refuses: each of them ends in one path.
+// checkCollisions refuses two files with the same path, where the driver would keep only the last. It
+// also refuses a file where another needs a directory, where the driver would fail and leak a directory each time.
+// This covers the duplicates of rule K34, because each of them has the same path.
 func checkCollisions(objects []Object, r *report) {
 	owner := map[string]FileSpec{}
-	names := map[string]string{} // field → what it is
+	names := map[string]string{} // field → object, for messages
 	var files []FileSpec
 	for _, o := range objects {
 		for _, f := range o.Files {
@@ -76,7 +75,7 @@ func checkCollisions(objects []Object, r *report) {
 			}
 			names[f.field] = o.Type.Noun() + " " + fault.Quote(o.Name)
 			if first, taken := owner[f.Path]; taken {
-				r.fault(f.field, f.at, "%s and %s (%s) both write the file %s: give each an objectAlias of its own",
+				r.fault(f.field, f.at, "%s and %s (%s) both write the file %s: give each its own objectAlias",
 					names[f.field], first.field, names[first.field], fault.Quote(f.Path))
 				continue
 			}
