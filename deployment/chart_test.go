@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files and the manife
 
 const manifest = "manifests/secrets-provider-aws.yaml"
 
-// helm runs the program in $HELM. A test does not build helm, because that takes minutes: "make charttest" builds it first.
+// helm runs the program in $HELM. Building helm takes minutes, so "make charttest" builds it before the tests.
 func helm(t *testing.T, arguments ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	program := os.Getenv("HELM")
@@ -409,7 +409,8 @@ func TestChart_DriverIsOffByDefault(t *testing.T) {
 	}
 }
 
-// "make chart" takes the sub-chart from the driver's Go module, "helm dependency build" takes it by Chart.yaml. The versions must match.
+// "make chart" uses the driver's chart from the Go module, and "helm dependency build" uses the version in Chart.yaml.
+// The two must match.
 func TestChart_DriverVersionMatchesTheModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chart")
 	if err := deployment.WriteChart(t.Context(), dir); err != nil {

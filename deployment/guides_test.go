@@ -38,7 +38,8 @@ func TestGuides_ReplacedManifestsAreValid(t *testing.T) {
 	}
 }
 
-// In a migration node by node, AWS's DaemonSet leaves the nodes with a label and does not restart elsewhere. This one runs only on those nodes.
+// In a migration node by node, AWS's DaemonSet leaves the nodes with a label and does not restart on other nodes. This
+// one runs only on the nodes with the label.
 func TestGuides_NodeByNode(t *testing.T) {
 	h := deployment.NodeByNode()
 	var patch appsv1.DaemonSet

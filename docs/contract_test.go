@@ -65,7 +65,7 @@ var (
 	oldName   = regexp.MustCompile(`^Test(Contract[A-D][0-9]*|Design)_`)
 )
 
-// Every document that a comment, a test name, a page or a program cites is in the repository, so that a reader can find it.
+// Every document that a comment, a test name, a page or a program cites is in the repository, so a reader can find it.
 func TestContract_CitedDocumentsExist(t *testing.T) {
 	var documents []string
 	prose, code := map[string]string{}, map[string]string{} // file → text: pages and comments in prose, other texts for people in code

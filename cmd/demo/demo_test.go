@@ -183,7 +183,7 @@ func setHostileEnvironment(t *testing.T) {
 	}
 }
 
-// checkClean fails the test if the demo left a file in dir, or a process with a path of dir in its command line (on systems with /proc).
+// checkClean fails the test if the demo left a file in dir or, on systems with /proc, a process with dir in its arguments.
 func checkClean(t *testing.T, dir string) {
 	t.Helper()
 	if left := names(t, dir); len(left) > 0 {

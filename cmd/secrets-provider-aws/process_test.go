@@ -90,13 +90,13 @@ func (w *outside) mount(t *testing.T, p *process, parameters map[string]string) 
 	}
 	for file, want := range map[string]string{"prod_db": canary, "_prod_url": "https://example.com"} {
 		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
-			t.Errorf("%s holds %q, %v, want %q", file, got, err, want)
+			t.Errorf("%s contains %q, %v, want %q", file, got, err, want)
 		}
 	}
 }
 
-// The environment of the AWS SDK holds for every client, STS included (AWS's provider ignores it for
-// STS), and without any of it the ordinary host names are reached.
+// The environment variables of the AWS SDK apply to every client, and unlike in AWS's provider also to STS. Without
+// them the provider uses the usual host names.
 func TestK7_HostNames(t *testing.T) {
 	tests := map[string]struct {
 		region     string
@@ -211,7 +211,7 @@ func TestD9_ProcessStopsCleanly(t *testing.T) {
 				t.Errorf("exited with status %d, want 0: %s", status, p.log())
 			}
 			if entries, err := os.ReadDir(p.dir); err != nil || len(entries) != 0 {
-				t.Errorf("the provider volume holds %v, %v, want nothing", entries, err)
+				t.Errorf("the provider volume contains %v, %v, want nothing", entries, err)
 			}
 			if !strings.Contains(p.log(), "msg=stopped") {
 				t.Errorf("the log lacks msg=stopped: %s", p.log())

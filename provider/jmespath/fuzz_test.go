@@ -29,7 +29,8 @@ var brokenExpressions = []string{
 	"sum(x)[] || 'y'", "foo.*.type(@)", "$", "let $a = b in c", "a - b", "a * b", "f(a", "not_null(", "a[0", "*.*.*", "@.*|[*]", "!!!a", "`1e400`", "-", "=",
 }
 
-// FuzzCompileExpression checks that go-jmespath also compiles what Compile accepts, and that Extract then works without a panic and within its limits.
+// FuzzCompileExpression checks that go-jmespath also compiles what Compile accepts, and that Extract then works without
+// a panic and within its limits.
 func FuzzCompileExpression(f *testing.F) {
 	for _, texts := range [][]string{realExpressions, brokenExpressions} {
 		for _, text := range texts {

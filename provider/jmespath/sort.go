@@ -43,7 +43,8 @@ func sortList(e *evaluation, args []any) (any, error) {
 	return sorted, nil
 }
 
-// extreme implements max and max_by (sign 1), and min and min_by (sign -1). The result is the first of equal elements, or null.
+// extreme implements max and max_by (sign 1), and min and min_by (sign -1). The result is the first of equal elements,
+// or null for an empty list.
 func extreme(sign int) func(*evaluation, []any) (any, error) {
 	return func(e *evaluation, args []any) (any, error) {
 		list := as[[]any](args[0])

@@ -65,7 +65,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* The container's environment as a list. An entry of extraEnv replaces the chart's own, because server-side apply refuses duplicate names. */}}
+{{- /* The container's environment as a list. extraEnv replaces entries: server-side apply refuses duplicate names. */}}
 {{- define "secrets-provider-aws.env" -}}
 {{- $given := dict }}
 {{- range .Values.extraEnv }}{{ $_ := set $given .name true }}{{ end }}
