@@ -150,7 +150,7 @@ func connectionReason(err error, status int) string {
 	)
 	switch {
 	case status != 0:
-		return fmt.Sprintf("the response %d %s is not from AWS: is there a proxy in between?", status, http.StatusText(status))
+		return fmt.Sprintf("the response is %d %s and not in the format of AWS: is a proxy in between?", status, http.StatusText(status))
 	case errors.Is(err, context.DeadlineExceeded):
 		return Late
 	case errors.Is(err, context.Canceled):

@@ -168,18 +168,18 @@ func TestFromAWS_WrongSignatureIsTheCredentialsFault(t *testing.T) {
 
 // A proxy between the provider and AWS responds without AWS's error format.
 func TestFromAWS_ResponsesOfAProxy(t *testing.T) {
-	const proxy = " is not from AWS: is there a proxy in between?"
+	const proxy = " and not in the format of AWS: is a proxy in between?"
 	for _, tt := range []struct {
 		status int
 		body   string
 		kind   fault.Kind
 		want   string
 	}{
-		{503, "<html>bad gateway</html>", fault.Transient, "the response 503 Service Unavailable" + proxy},
-		{500, "", fault.Transient, "the response 500 Internal Server Error" + proxy},
-		{403, "<html>forbidden</html>", fault.Rejected, "the response 403 Forbidden" + proxy},
-		{403, "", fault.Rejected, "the response 403 Forbidden" + proxy},
-		{200, "<html>log in</html>", fault.Transient, "the response 200 OK" + proxy},
+		{503, "<html>bad gateway</html>", fault.Transient, "the response is 503 Service Unavailable" + proxy},
+		{500, "", fault.Transient, "the response is 500 Internal Server Error" + proxy},
+		{403, "<html>forbidden</html>", fault.Rejected, "the response is 403 Forbidden" + proxy},
+		{403, "", fault.Rejected, "the response is 403 Forbidden" + proxy},
+		{200, "<html>log in</html>", fault.Transient, "the response is 200 OK" + proxy},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")

@@ -168,7 +168,7 @@ func TestK12_UsePodIdentity(t *testing.T) {
 func TestParameters_PodIdentityRefusesRoleARN(t *testing.T) {
 	const role = "arn:aws:iam::123456789012:role/payment-role"
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "true", "roleArn": role}), class.Fault{
-		Field: "roleArn", Message: "cannot be combined with usePodIdentity: the Pod Identity association sets the role, so remove one of the two (to assume another role, set assumeRoleArn)",
+		Field: "roleArn", Message: "cannot be combined with usePodIdentity, which takes the role from the association: remove one of the two, or set assumeRoleArn to assume another role",
 	})
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "false", "roleArn": role}))
 }
@@ -200,7 +200,7 @@ func TestParameters_AssumeRole(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": role, "externalId": id}),
 			class.Fault{Field: "externalId", Message: fault.Quote(id) + " is not 2 to 1224 letters, digits or _+=,.@:/-"})
 	}
-	wantFaults(t, faults(t, secret("a"), params{"externalId": "an id"}), class.Fault{Field: "externalId", Message: "is only for assumeRoleArn, which is not set"})
+	wantFaults(t, faults(t, secret("a"), params{"externalId": "an id"}), class.Fault{Field: "externalId", Message: "needs assumeRoleArn, which is not set"})
 	wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": "vault"}),
 		class.Fault{Field: "assumeRoleArn", Message: `"vault" is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role`})
 }

@@ -70,7 +70,7 @@ func parseObjects(text string, translate translation, r *report) []Object {
 			expressions += len(j.path.text)
 		}
 		if files > maxFiles || expressions > maxExpressions {
-			r.fault(e.field, e.at, "exceeds the limit of one volume: at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+			r.fault(e.field, e.at, "exceeds one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
 			return nil
 		}
 		objects = append(objects, e.object(translate, r))

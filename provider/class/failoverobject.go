@@ -55,15 +55,15 @@ func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	if f.named {
 		f.at = e.name.at
 		if alias == "" {
-			r.fault(e.field, e.at, "needs an objectAlias in its object, as the file name in both regions")
+			r.fault(e.field, e.at, "needs an objectAlias on the object: it names the file for both regions")
 		}
 		e.checkType(o.Type, r)
 	}
 	switch {
 	case e.version.text == "" && f.named && o.Version != "":
-		r.fault(e.field, e.at, "has no objectVersion: the object has %s, and both regions must read the same version", fault.Quote(o.Version))
+		r.fault(e.field, e.at, "has no objectVersion: the object has %s, and both regions must have the same", fault.Quote(o.Version))
 	case e.version.text != "" && e.version.text != o.Version:
-		r.fault(e.field+".objectVersion", e.version.at, "%s differs from the object's objectVersion, %s: both regions must read the same version", fault.Quote(e.version.text), fault.Quote(o.Version))
+		r.fault(e.field+".objectVersion", e.version.at, "%s differs from the object's objectVersion %s: both regions must have the same", fault.Quote(e.version.text), fault.Quote(o.Version))
 	}
 	if o.Type == SSMParameter {
 		checkParameter(e.field, e.at, e.name, f.Version != "" && e.label.text != "", r)
@@ -96,7 +96,7 @@ func checkFailover(objects []Object, region string, r *report) {
 		switch {
 		case err != nil || a.Region == "" || a.Region == region:
 		case name == o.Name:
-			r.fault(o.field+".objectName", o.at, "%s is in region %s and cannot be read in the failover region %s: name its replica there in failoverObject", fault.Quote(name), a.Region, region)
+			r.fault(o.field+".objectName", o.at, "%s is in region %s and cannot be read in the failover region %s: name its copy there in failoverObject", fault.Quote(name), a.Region, region)
 		default:
 			r.fault(o.Failover.field+".objectName", o.Failover.at, "%s is in region %s, but failoverRegion is %s", fault.Quote(name), a.Region, region)
 		}

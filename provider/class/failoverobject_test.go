@@ -20,7 +20,7 @@ const (
 var withSecond = params{"failoverRegion": second}
 
 func TestK28_FailoverRegionMustDiffer(t *testing.T) {
-	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is already the primary region: set another region, or remove failoverRegion`}
+	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is already the primary region: set another one, or remove it`}
 	t.Run("parameter region", func(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"region": second, "failoverRegion": second}), same)
 	})
@@ -93,7 +93,7 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 		want       class.Fault
 	}{
 		{"no alias", secret("db") + "  failoverObject: {objectName: db-copy}\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "needs an objectAlias in its object, as the file name in both regions"}},
+			class.Fault{Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "needs an objectAlias on the object: it names the file for both regions"}},
 		{"a text", db + "  failoverObject: db-copy\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a string, not a mapping of fields"}},
 		{"a list", db + "  failoverObject: [{objectName: db-copy}]\n",
@@ -101,11 +101,11 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 		{"a name that is a list", db + "  failoverObject: {objectName: [db-copy]}\n",
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: "is a list, not a string"}},
 		{"another version", db + "  objectVersion: v1\n  failoverObject: {objectName: db-copy, objectVersion: v2}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 5, Column: 56, Message: `"v2" differs from the object's objectVersion, "v1": both regions must read the same version`}},
+			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 5, Column: 56, Message: `"v2" differs from the object's objectVersion "v1": both regions must have the same`}},
 		{"a version, and the object has none", db + "  failoverObject: {objectName: db-copy, objectVersion: v2}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 4, Column: 56, Message: `"v2" differs from the object's objectVersion, "": both regions must read the same version`}},
+			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 4, Column: 56, Message: `"v2" differs from the object's objectVersion "": both regions must have the same`}},
 		{"no version, and the object has one", db + "  objectVersion: v1\n  failoverObject: {objectName: db-copy}\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: `has no objectVersion: the object has "v1", and both regions must read the same version`}},
+			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: `has no objectVersion: the object has "v1", and both regions must have the same`}},
 		{"an ARN of the primary region", db + "  failoverObject: {objectName: '" + secretARN + "'}\n",
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: fmt.Sprintf("%q is in region ap-south-1, but failoverRegion is eu-west-1", secretARN)}},
 		{"an ARN of a parameter for a secret", db + "  failoverObject: {objectName: '" + parameterInSecond + "'}\n",
@@ -120,9 +120,9 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: "a parameter can have objectVersion or objectVersionLabel, not both"}},
 		// AWS's provider accepts this class and then fails at each mount, because it requests the ARN in the other region.
 		{"the object's name is an ARN, and there is no failoverObject", object(secretARN, ""),
-			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its replica there in failoverObject", secretARN)}},
+			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
 		{"the object's name is an ARN, and failoverObject has none", object(secretARN, "") + "  failoverObject: {objectVersionLabel: L}\n",
-			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its replica there in failoverObject", secretARN)}},
+			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantFaults(t, faults(t, tt.text, withSecond), tt.want) })
 	}

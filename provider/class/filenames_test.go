@@ -63,8 +63,8 @@ func TestI6_BadFileNamesAreRefused(t *testing.T) {
 	const (
 		keep  = "False"
 		climb = "leaves the volume with ../"
-		dirty = "is not a clean path: remove empty elements, . elements and a trailing slash"
-		dots  = "starts with two dots: the CSI driver reserves such names"
+		dirty = "is not a clean path: remove empty elements, . elements and a slash at the end"
+		dots  = "begins with two dots: the CSI driver reserves such names"
 		whole = "is the volume itself: set objectAlias"
 		long  = "has an element longer than 255 bytes: set objectAlias"
 	)
@@ -125,7 +125,7 @@ func TestI6_BadFileNameGivesOneFault(t *testing.T) {
 			Field: fmt.Sprintf("objects[%d].objectAlias", entry), Line: 3*entry + 3, Column: 16, Message: fmt.Sprintf("gives the file name %q, which %s", name, why),
 		}
 	}
-	const dirty = "is not a clean path: remove empty elements, . elements and a trailing slash"
+	const dirty = "is not a clean path: remove empty elements, . elements and a slash at the end"
 	wantFaults(t, faults(t, aliased("a/./b")+aliased("a/./b")+aliased("a/./b/c"), params{"pathTranslation": "False"}),
 		at(0, "a/./b", dirty), at(1, "a/./b", dirty), at(2, "a/./b/c", dirty))
 }

@@ -13,7 +13,7 @@ import (
 // shows how much of that it did.
 func TestT31_AliasesAreBounded(t *testing.T) {
 	costly := "[" + strings.Repeat("a,", 2000) + "a]"
-	tooMuch := " exceeds the limit of one volume: at most 1000 files and 256 KiB of jmesPath expressions"
+	tooMuch := " exceeds one volume, which takes at most 1000 files and 256 KiB of jmesPath expressions"
 	for _, tt := range []struct{ name, text, want string }{
 		{
 			"a costly expression in every entry of every object",

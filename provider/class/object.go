@@ -99,14 +99,14 @@ func (e *entry) objectType(r *report) Type {
 	}
 	switch {
 	case e.name.text == "" && e.misspelled != "":
-		r.fault(e.field, e.at, "has no objectName (is %s a typo of it?)", fault.Quote(e.misspelled))
+		r.fault(e.field, e.at, "has no objectName (is %s a typo for it?)", fault.Quote(e.misspelled))
 		return named
 	case e.name.text == "":
 		r.fault(e.field, e.at, "has no objectName")
 		return named
 	case !strings.HasPrefix(e.name.text, "arn:"):
 		if named == "" {
-			r.fault(e.field, e.at, "%s has no objectType: set it to secretsmanager or ssmparameter, or use the object's ARN as objectName", fault.Quote(e.name.text))
+			r.fault(e.field, e.at, "%s has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN", fault.Quote(e.name.text))
 		}
 		return named
 	}
@@ -116,7 +116,7 @@ func (e *entry) objectType(r *report) Type {
 		return named
 	}
 	if named != "" && named != inARN {
-		r.fault(e.field+".objectType", e.kind.at, "%s does not match the ARN %s, which names a %s", named, fault.Quote(e.name.text), inARN.Noun())
+		r.fault(e.field+".objectType", e.kind.at, "%s does not match the ARN %s, which is a %s", named, fault.Quote(e.name.text), inARN.Noun())
 	}
 	return inARN
 }
@@ -160,14 +160,14 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 	f := FileSpec{Expression: j.path.text, field: j.field + ".objectAlias", at: j.alias.at}
 	f.Mode = parseMode(j.field, j.permission, inherited, r)
 	if j.path.text == "" {
-		r.fault(j.field, j.at, "has no path: set it to the JMESPath expression that selects the value")
+		r.fault(j.field, j.at, "has no path: set it to the part of the JSON value to write")
 	} else if compiled, err := jmespath.Compile(j.path.text); err != nil {
 		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
 	} else {
 		f.Selector = compiled
 	}
 	if j.alias.text == "" {
-		r.fault(j.field, j.at, "has no objectAlias: set it to the file name")
+		r.fault(j.field, j.at, "has no objectAlias: set it to the name of the file to write")
 		return f
 	}
 	f.Path = translate.path(j.alias.text)

@@ -118,14 +118,14 @@ func TestK17_JMESPathMustBeAListOfMappings(t *testing.T) {
 		"[{path: [a], objectAlias: {b: c}}]": {
 			{Field: "objects[0].jmesPath[0].path", Line: 3, Column: 21, Message: "is a list, not a string"},
 			{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 39, Message: "is a mapping, not a string"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: set it to the JMESPath expression that selects the value"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the file name"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the name of the file to write"},
 		},
 		"[{path: a}, {objectAlias: b}, {}]": {
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the file name"},
-			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: set it to the JMESPath expression that selects the value"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: set it to the JMESPath expression that selects the value"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: set it to the file name"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the name of the file to write"},
+			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: set it to the name of the file to write"},
 		},
 	} {
 		t.Run(text, func(t *testing.T) {
@@ -272,8 +272,8 @@ func TestK21_AnchorsThatContainThemselves(t *testing.T) {
 	wantFaults(t, faults(t, "&a [*a]\n", nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 1, Message: "is a list, not a mapping of fields"})
 	wantFaults(t, faults(t, "- &a {objectName: x, objectType: secretsmanager, jmesPath: [*a]}\n", nil),
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: set it to the JMESPath expression that selects the value"},
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: set it to the file name"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: set it to the part of the JSON value to write"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: set it to the name of the file to write"},
 	)
 }
 

@@ -51,11 +51,11 @@ func checkPath(f *FileSpec, r *report) {
 	case slices.Contains(parts, ".."):
 		report("leaves the volume with ../")
 	case strings.HasPrefix(p, ".."):
-		report("starts with two dots: the CSI driver reserves such names")
+		report("begins with two dots: the CSI driver reserves such names")
 	case p == ".":
 		report("is the volume itself: set objectAlias")
 	case path.Clean(p) != p:
-		report("is not a clean path: remove empty elements, . elements and a trailing slash")
+		report("is not a clean path: remove empty elements, . elements and a slash at the end")
 	case slices.ContainsFunc(parts, func(part string) bool { return len(part) > maxPathPart }):
 		report("has an element longer than 255 bytes: set objectAlias")
 	}

@@ -71,7 +71,7 @@ func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 	for _, kind := range []string{"", "''", "null"} {
 		wantFaults(t, faults(t, object("prod/db", kind), nil), class.Fault{
 			Field: "objects[0]", Line: 1, Column: 3,
-			Message: `"prod/db" has no objectType: set it to secretsmanager or ssmparameter, or use the object's ARN as objectName`,
+			Message: `"prod/db" has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN`,
 		})
 	}
 }
@@ -79,11 +79,11 @@ func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 func TestK23_ARNMustMatchObjectType(t *testing.T) {
 	wantFaults(t, faults(t, object(secretARN, "ssmparameter"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
-		Message: `ssmparameter does not match the ARN "` + secretARN + `", which names a secret`,
+		Message: `ssmparameter does not match the ARN "` + secretARN + `", which is a secret`,
 	})
 	wantFaults(t, faults(t, object(parameterARN, "secretsmanager"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
-		Message: `secretsmanager does not match the ARN "` + parameterARN + `", which names a parameter`,
+		Message: `secretsmanager does not match the ARN "` + parameterARN + `", which is a parameter`,
 	})
 }
 

@@ -118,10 +118,10 @@ func TestFindingsOfWorkloads(t *testing.T) {
 			`41:11: error: app: volume secrets: overrides SecretProviderClass payments/db: regoin: is not a known parameter and was ignored (did you mean region?)`,
 		}},
 		"an override of objects": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          objects: |\n            - objectName: x"), check.Options{}, []string{
-			`41:15: error: app: volume secrets: overrides SecretProviderClass payments/db: objects[0]: "x" has no objectType: set it to secretsmanager or ssmparameter, or use the object's ARN as objectName`,
+			`41:15: error: app: volume secrets: overrides SecretProviderClass payments/db: objects[0]: "x" has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN`,
 		}},
 		"an override that collides": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          externalId: abc"), check.Options{}, []string{
-			`40:11: error: app: volume secrets: overrides SecretProviderClass payments/db: externalId: is only for assumeRoleArn, which is not set`,
+			`40:11: error: app: volume secrets: overrides SecretProviderClass payments/db: externalId: needs assumeRoleArn, which is not set`,
 		}},
 		"an override that is not a string": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          usePodIdentity: true"), check.Options{}, []string{
 			`40:27: error: app: volume secrets: volumeAttributes.usePodIdentity: is a boolean, but the API server accepts only strings: put it in quotes`,
