@@ -12,8 +12,8 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// assumeRole goes on from own, the credentials of the pod's own role, to the role that id assumes. They
-// last an hour, the most that STS gives in a chain (IAM User Guide, "Methods to assume a role").
+// assumeRole assumes the second role of id with own, the credentials of the pod's own role. The result
+// lasts one hour, the maximum for role chaining (IAM User Guide, "Methods to assume a role").
 // Errors are *fault.Error.
 func (a *Authenticator) assumeRole(ctx context.Context, id Identity, own aws.Credentials, region string) (aws.Credentials, error) {
 	in := &sts.AssumeRoleInput{RoleArn: aws.String(id.AssumeRoleARN), RoleSessionName: aws.String(sessionName(id))}
@@ -30,9 +30,9 @@ func (a *Authenticator) assumeRole(ctx context.Context, id Identity, own aws.Cre
 	return fromSTS(out.Credentials, what, region)
 }
 
-// chainHint says what to change in IAM so that the first role may assume the second. STS does not tell
-// which of the two policies refuses. The session tags of EKS Pod Identity go along (they are transitive),
-// which takes a permission of its own (EKS User Guide, "Grant Pods access based on tags").
+// chainHint says what to change in IAM so that the first role may assume the second. STS does not say
+// which of the two policies denies it. The session tags of EKS Pod Identity are transitive and need their
+// own permission, sts:TagSession (EKS User Guide, "Grant Pods access based on tags").
 func chainHint(id Identity) func(code, message string) string {
 	actions := "sts:AssumeRole"
 	first, second := roleName(id.RoleARN), roleName(id.AssumeRoleARN)
@@ -40,20 +40,20 @@ func chainHint(id Identity) func(code, message string) string {
 		actions += " and sts:TagSession"
 		first = "the associated role"
 	}
-	condition := "; if that asks for sts:ExternalId, set externalId"
+	condition := "; if that policy requires sts:ExternalId, set externalId"
 	if id.ExternalID != "" {
 		condition = " with sts:ExternalId = " + fault.Quote(id.ExternalID)
 	}
 	return func(code, _ string) string {
 		switch code {
 		case "AccessDenied":
-			return fmt.Sprintf("check that %s exists, that a policy of %s allows %s on it, and that its trust policy allows that to %s%s", second, first, actions, first, condition)
+			return fmt.Sprintf("check that %s exists, that a policy of %s allows %s on it, and that the trust policy of %s allows the same to %s%s", second, first, actions, second, first, condition)
 		case "PackedPolicyTooLarge", "PackedPolicyTooLargeException":
-			return "the session tags of EKS Pod Identity go along: they can be disabled in the association"
+			return "the session tags of EKS Pod Identity count towards the size: disable them in the association"
 		}
 		return ""
 	}
 }
 
-// roleName is the last part of a role's ARN, for messages that name the ARN before.
+// roleName returns the last part of a role's ARN, for messages that have already named the ARN.
 func roleName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -21,20 +21,20 @@ const (
 	regionLabel = "topology.kubernetes.io/region"
 )
 
-// Both objects are read as metadata only: the API server then sends no specification and no status,
-// and the types of the Kubernetes API stay out of the binary.
+// Both resources are read as metadata only. The API server then sends no spec and no status, and the
+// binary needs no types of the Kubernetes API.
 var (
 	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
 	nodes           = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 )
 
-// annotatedRole reads the role of the pod's ServiceAccount.
+// annotatedRole reads the role from the annotation of the pod's ServiceAccount.
 func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, error) {
 	name := pod.Namespace + "/" + pod.ServiceAccount
 	account, err := a.metadata(ctx, serviceAccounts, pod.Namespace, pod.ServiceAccount)
 	if err != nil {
 		return "", apiFault(err, "cannot read ServiceAccount "+name, "serviceaccounts",
-			"or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission")
+			"or set the parameter roleArn of the SecretProviderClass, which needs no such permission")
 	}
 	role, annotated := account.Annotations[RoleAnnotation]
 	switch {
@@ -48,14 +48,14 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 		return "", &fault.Error{
 			Kind: fault.Identity, What: "no usable IAM role for ServiceAccount " + name,
 			Why:  "its annotation " + RoleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",
-			Hint: "it looks like arn:aws:iam::123456789012:role/payment-role",
+			Hint: "set it to an ARN such as arn:aws:iam::123456789012:role/payment-role",
 		}
 	}
 	return role, nil
 }
 
-// NodeRegion is the region of the node, from its label: read once, then kept. tokens name the
-// node where the provider was not told its name. Errors are *fault.Error.
+// NodeRegion returns the region in the node's label. A successful read is cached for the life of the process.
+// If the Config has no NodeName, tokens name the node. Errors are *fault.Error.
 func (a *Authenticator) NodeRegion(ctx context.Context, tokens Tokens) (string, error) {
 	a.mu.Lock()
 	region := a.nodeRegion
@@ -76,7 +76,7 @@ func (a *Authenticator) NodeRegion(ctx context.Context, tokens Tokens) (string, 
 func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string, error) {
 	const hint = "set the parameter region of the SecretProviderClass, or AWS_REGION of the provider"
 	if node == "" {
-		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and the provider does not know its node", Hint: hint + " or --node-name"}
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider sets one, and the provider does not know its node", Hint: hint + " or its --node-name"}
 	}
 	object, err := a.metadata(ctx, nodes, "", node)
 	if err != nil {
@@ -84,13 +84,13 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 	}
 	region := object.Labels[regionLabel]
 	if region == "" {
-		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and node " + node + " has no label " + regionLabel, Hint: hint}
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider sets one, and node " + node + " has no label " + regionLabel, Hint: hint}
 	}
 	return region, nil
 }
 
-// metadata reads one object. The names come from requests and from tokens that nobody has verified yet,
-// and the client puts them into a URL as they are: one that would lead elsewhere is of no object.
+// metadata reads one object. The names come from requests and from unverified tokens, and the client puts them
+// into the URL unescaped. A name that would change the URL's path is reported as not found.
 func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*metav1.PartialObjectMetadata, error) {
 	for _, segment := range []string{namespace, name} {
 		if len(content.IsPathSegmentName(segment)) > 0 {
@@ -100,17 +100,17 @@ func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersi
 	return a.kubernetes.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-// apiFault explains a refusal of the API server.
+// apiFault explains a failed call to the API server.
 func apiFault(err error, what, resource, otherwise string) error {
 	e := &fault.Error{What: what, Cause: err}
 	switch {
 	case apierrors.IsNotFound(err):
 		e.Kind, e.Why = fault.Identity, "it does not exist"
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		e.Kind, e.Why = fault.Identity, "the API server refuses it to the provider"
-		e.Hint = "grant the provider's ServiceAccount get on " + resource + ", " + otherwise
+		e.Kind, e.Why = fault.Identity, "the API server does not allow the provider to read it"
+		e.Hint = "allow the provider's ServiceAccount to get " + resource + ", " + otherwise
 	default:
-		e.Kind, e.Why = fault.Transient, "the API server does not answer: "+err.Error()
+		e.Kind, e.Why = fault.Transient, "the API server does not respond: "+err.Error()
 	}
 	return e
 }

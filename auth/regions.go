@@ -9,47 +9,47 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// secondAfter is how long STS of the first region may take before the second region's is asked too.
+// secondAfter is how long STS in the first region may take before the second region is called too.
 const secondAfter = time.Second
 
-// inEither asks STS of the first region and, once that has failed transiently or has been silent for a
-// second, of the next one too. The first credentials win, with the region that gave them. A refusal is
-// final, wherever it comes from: STS of the other region would say the same.
-func inEither(ctx context.Context, regions []string, ask func(context.Context, string) (aws.Credentials, error)) (aws.Credentials, string, error) {
+// inEither calls STS in the first region. If that fails transiently or does not respond within secondAfter, it calls the
+// next region too. The first credentials win, and inEither returns their region. A failure that is not transient is
+// final, because STS in the other region would refuse too.
+func inEither(ctx context.Context, regions []string, call func(context.Context, string) (aws.Credentials, error)) (aws.Credentials, string, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the slower one
-	type answer struct {
+	defer cancel() // stops the slower call
+	type response struct {
 		credentials aws.Credentials
 		region      string
 		err         error
 	}
-	answers := make(chan answer, len(regions)) // the slower one's goes nowhere
-	begin := func(region string) {
+	responses := make(chan response, len(regions)) // has room for the slower response, which nobody reads
+	start := func(region string) {
 		go func() {
-			a := answer{region: region}
-			defer func() { answers <- a }()
-			defer fault.Recover(&a.err)
-			a.credentials, a.err = ask(ctx, region)
+			r := response{region: region}
+			defer func() { responses <- r }()
+			defer fault.Recover(&r.err)
+			r.credentials, r.err = call(ctx, region)
 		}()
 	}
-	silent := time.NewTimer(secondAfter)
-	defer silent.Stop()
-	begin(regions[0])
-	underWay, others := 1, regions[1:]
+	slow := time.NewTimer(secondAfter)
+	defer slow.Stop()
+	start(regions[0])
+	pending, others := 1, regions[1:]
 	var failures []error
-	for underWay > 0 {
+	for pending > 0 {
 		select {
-		case a := <-answers:
-			underWay--
-			if a.err == nil || fault.KindOf(a.err) != fault.Transient {
-				return a.credentials, a.region, a.err
+		case r := <-responses:
+			pending--
+			if r.err == nil || fault.KindOf(r.err) != fault.Transient {
+				return r.credentials, r.region, r.err
 			}
-			failures = append(failures, a.err)
-		case <-silent.C:
+			failures = append(failures, r.err)
+		case <-slow.C:
 		}
 		if len(others) > 0 {
-			begin(others[0])
-			underWay, others = underWay+1, others[1:]
+			start(others[0])
+			pending, others = pending+1, others[1:]
 		}
 	}
 	return aws.Credentials{}, "", fault.Join(failures)

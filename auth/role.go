@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -12,15 +13,15 @@ import (
 )
 
 const (
-	// roleFresh is how long an annotation is believed without looking again.
+	// roleFresh is how long a cached annotation is used.
 	roleFresh = 30 * time.Second
-	// maxRoles is far more ServiceAccounts than a node has.
+	// maxRoles is more than the ServiceAccounts of any node.
 	maxRoles = 4096
-	// maxLookup bounds one look at the API server: it goes on when the mount that began it gives up.
+	// maxLookup is the timeout of one call to the API server. The call outlives the mount request that started it.
 	maxLookup = 10 * time.Second
 )
 
-// roles remembers the annotated roles of ServiceAccounts, by "namespace/name".
+// roles caches the annotated roles of ServiceAccounts, by "namespace/name".
 type roles struct {
 	known   *otter.Cache[string, seenRole]
 	lookups singleflight.Group
@@ -44,20 +45,22 @@ func newRoles(now func() time.Time) (*roles, error) {
 	return &roles{known: known, now: now}, nil
 }
 
-// role is the annotated role of the pod's ServiceAccount, at most 30 s old; while the API server does not
-// answer, the last that was known.
+// role returns the annotated role of the pod's ServiceAccount, at most roleFresh old. While the API server does not
+// respond, it returns the last known role.
 func (a *Authenticator) role(ctx context.Context, pod Pod) (string, error) {
 	name := pod.Namespace + "/" + pod.ServiceAccount
 	known, ok := a.roles.known.GetIfPresent(name)
 	if ok && a.now().Sub(known.seen) < roleFresh {
 		return known.arn, nil
 	}
-	landed := a.roles.lookups.DoChan(name, func() (_ any, err error) {
+	looked := a.roles.lookups.DoChan(name, func() (_ any, err error) {
 		defer fault.Recover(&err)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxLookup)
 		defer cancel()
 		seen := a.now()
 		arn, err := a.annotatedRole(ctx, pod)
+		a.log.LogAttrs(ctx, slog.LevelDebug, "ServiceAccount read from the API server", slog.String("service_account", name),
+			slog.Duration("duration", a.now().Sub(seen)), slog.String("outcome", outcome(err)))
 		switch {
 		case err == nil:
 			a.roles.known.Set(name, seenRole{arn: arn, seen: seen})
@@ -68,14 +71,14 @@ func (a *Authenticator) role(ctx context.Context, pod Pod) (string, error) {
 	})
 	var err error
 	select {
-	case r := <-landed:
+	case r := <-looked:
 		if r.Err == nil {
 			arn, _ := r.Val.(string)
 			return arn, nil
 		}
 		err = r.Err
 	case <-ctx.Done():
-		err = &fault.Error{Kind: fault.Transient, What: "cannot read ServiceAccount " + name, Why: "the API server does not answer in time", Cause: ctx.Err()}
+		err = &fault.Error{Kind: fault.Transient, What: "cannot read ServiceAccount " + name, Why: "the API server does not respond in time", Cause: ctx.Err()}
 	}
 	if ok && fault.KindOf(err) == fault.Transient {
 		return known.arn, nil

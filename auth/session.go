@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// renewBefore is how long before their end credentials are replaced.
+	// renewBefore is how long before their expiry credentials are renewed.
 	renewBefore = 5 * time.Minute
-	// maxSessions is far more identities than a node has.
+	// maxSessions is more than the identities of any node.
 	maxSessions = 4096
-	// maxExchange bounds one exchange: it goes on when the mount that began it gives up.
+	// maxExchange is the timeout of one exchange. The exchange outlives the mount request that started it.
 	maxExchange = 30 * time.Second
 )
 
-// CredentialOptions is how the credentials of an identity are asked for. It is no part of the identity.
+// CredentialOptions say how to get the credentials of an identity. They are not part of the identity.
 type CredentialOptions struct {
-	Regions     []string // whose STS to ask: one, or two where the second may answer for the first
-	AddressType string   // address of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for whichever answers
+	Regions     []string // of STS: one, or the primary and the failover region
+	AddressType string   // of the Pod Identity agent: "ipv4", "ipv6", or empty for the first that responds
 }
 
-// Session gives the credentials of one identity. It asks for them only where it has none that last, and once
-// for all who ask at the same time. It prints as the identity.
+// Session provides the credentials of one identity. It gets new ones only when none are valid, and once for all
+// concurrent callers. It prints as the identity.
 type Session struct {
 	a       *Authenticator
 	id      Identity
@@ -39,31 +39,37 @@ type Session struct {
 	options CredentialOptions
 }
 
-// Session of id, with a token to get credentials for and the way to get them.
+// Session returns a session of id that exchanges token for credentials.
 func (a *Authenticator) Session(id Identity, token Token, options CredentialOptions) *Session {
 	return &Session{a: a, id: id, token: token, options: options}
 }
 
-// String names the identity, no credential.
+// String names the identity and shows no credential.
 func (s *Session) String() string { return s.id.String() }
 
-// LogValue names the identity, no credential.
+// LogValue names the identity and shows no credential.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.id.String()) }
 
 // Retrieve implements aws.CredentialsProvider. Errors are *fault.Error.
 func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	known := s.a.sessions
 	if c, ok := known.live(s.id); ok {
+		if s.a.log.Enabled(ctx, slog.LevelDebug) {
+			s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", "cache"), slog.Time("expires", c.Expires))
+		}
 		return c, nil
 	}
-	landed := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
+	exchanged := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
 		defer fault.Recover(&err)
-		if c, ok := known.live(s.id); ok { // another exchange has just ended
+		if c, ok := known.live(s.id); ok { // another exchange has just completed
 			return c, nil
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
+		started := s.a.now()
 		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
+		s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", s.id.issuer()), slog.Duration("duration", s.a.now().Sub(started)),
+			slog.String("outcome", outcome(err)), slog.Time("expires", c.Expires))
 		if err != nil {
 			return nil, err
 		}
@@ -71,47 +77,63 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return c, nil
 	})
 	select {
-	case r := <-landed:
-		c, _ := r.Val.(aws.Credentials) // none with an error
+	case r := <-exchanged:
+		c, _ := r.Val.(aws.Credentials) // nil with an error
 		return c, r.Err
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
 			Kind: fault.Transient, What: ownWhat(s.id), Region: s.options.Regions[0],
-			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
+			Why: "no response in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
 }
 
-// Forget drops the credentials: AWS no longer takes them.
+// Forget drops the credentials, because AWS no longer accepts them.
 func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
 
-// exchange gets the credentials of id for its token: those of its own role and, where it goes on to
-// another, of that one. Those of its own role are then kept nowhere. Errors are *fault.Error.
+// exchange exchanges token for credentials of id: those of its second role or, if it has none, of its own role. With
+// a second role, the credentials of the first are not cached. Errors are *fault.Error.
 func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, options CredentialOptions) (aws.Credentials, error) {
 	var (
-		own      aws.Credentials
-		answered = options.Regions[0]
-		err      error
+		own       aws.Credentials
+		responded = options.Regions[0]
+		err       error
 	)
 	if id.Mode == PodIdentity {
 		own, err = a.agent.credentials(ctx, id, token, options.AddressType)
 	} else {
-		own, answered, err = inEither(ctx, options.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
+		own, responded, err = inEither(ctx, options.Regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 			return a.webIdentity(ctx, id, token, region)
 		})
 	}
 	if err != nil || id.AssumeRoleARN == "" {
 		return own, err
 	}
-	// The region that has just answered goes first: the other may still be silent.
-	regions := append([]string{answered}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == answered })...)
+	// The region that has just responded comes first: the other may still be unhealthy.
+	regions := append([]string{responded}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == responded })...)
 	c, _, err := inEither(ctx, regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 		return a.assumeRole(ctx, id, own, region)
 	})
 	return c, err
 }
 
-// ownWhat says in a message which credentials are missing.
+// issuer names the source of new credentials, for the log.
+func (i Identity) issuer() string {
+	if i.Mode == PodIdentity {
+		return "agent"
+	}
+	return "sts"
+}
+
+// outcome names the result of a call, for the log: ok, or the kind of its error.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return fault.KindOf(err).String()
+}
+
+// ownWhat names the credentials that are missing, in messages.
 func ownWhat(id Identity) string {
 	if id.Mode == PodIdentity {
 		return agentWhat(id)
@@ -119,7 +141,7 @@ func ownWhat(id Identity) string {
 	return webIdentityWhat(id)
 }
 
-// sessions keeps credentials by identity, each until shortly before it ends.
+// sessions caches credentials by identity, until shortly before they expire.
 type sessions struct {
 	cache     *otter.Cache[Identity, aws.Credentials]
 	exchanges singleflight.Group
@@ -145,8 +167,8 @@ func newSessions(now func() time.Time) (*sessions, error) {
 
 func (s *sessions) live(id Identity) (aws.Credentials, bool) { return s.cache.GetIfPresent(id) }
 
-// keep is how long credentials serve: until 5 minutes before their end, spread over a minute so that a
-// node does not renew all of them at once. Of those that live shorter than 10 minutes, half their life.
+// keep returns how long credentials are cached: until renewBefore their expiry, minus a random part of a minute so that
+// a node does not renew all of them at once. Credentials that last less than 10 minutes are cached for half of that time.
 func (s *sessions) keep(c aws.Credentials) time.Duration {
 	left := c.Expires.Sub(s.now())
 	spread := time.Duration(rand.Int64N(int64(time.Minute))) //nolint:gosec // spreads load, guards nothing

@@ -39,7 +39,7 @@ func TestArchitecture_LayoutMatchesTheCode(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no table between %q and %q", page, tableBegin, tableEnd)
 	}
-	table := layout(t, "..")
+	table := layout(t, moduleRoot)
 	if *update {
 		if err := os.WriteFile(page, []byte(before+tableBegin+table+tableEnd+after), 0o644); err != nil {
 			t.Fatal(err)

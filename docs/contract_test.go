@@ -26,7 +26,7 @@ var (
 
 // A test proves each rule of contract.md and has the rule's id in its name. Every rule that a test or a comment names
 // exists. Tests of every build tag count.
-func TestContract_RulesHaveTests(t *testing.T) {
+func TestContract_RulesAndTestsName(t *testing.T) {
 	rules, err := docs.Rules()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package docs_test
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,13 +70,18 @@ func TestTable_MissingTableIsAnError(t *testing.T) {
 
 // The files, folders and tests in the pages for contributors exist.
 func TestContributing_NamesExist(t *testing.T) {
-	tests := testNames(t)
+	tests := map[string]bool{}
+	for file, parsed := range goFiles(t) {
+		for _, name := range testsOf(file, parsed) {
+			tests[name] = true
+		}
+	}
 	for _, page := range []string{"../CONTRIBUTING.md", "architecture.md", "benchmarks.md"} {
 		found := 0
 		for _, code := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(read(t, page), -1) {
 			name := code[1]
 			switch top, _, isPath := strings.Cut(name, "/"); {
-			case regexp.MustCompile(`^(Test|Fuzz|Benchmark)\w+$`).MatchString(name):
+			case regexp.MustCompile(`^Test\w+$`).MatchString(name):
 				found++
 				if !tests[name] {
 					t.Errorf("%s names the test %s, which does not exist", page, name)
@@ -98,27 +102,4 @@ func TestContributing_NamesExist(t *testing.T) {
 func isFolder(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// testNames is the set of tests, fuzz targets and benchmarks of the module.
-func testNames(t *testing.T) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != ".." && isOutside(path, entry.Name()):
-			return filepath.SkipDir
-		case strings.HasSuffix(path, "_test.go"):
-			for _, function := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
-				names[function[1]] = true
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }

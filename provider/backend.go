@@ -2,16 +2,13 @@ package provider
 
 import (
 	"context"
-	"runtime"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"golang.org/x/sync/errgroup"
 
 	"secrets-provider-aws/internal/awsclient"
-	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
 )
 
@@ -38,24 +35,6 @@ func newBackend(cfg aws.Config, batch bool) *backend {
 type result struct {
 	value value
 	err   error // a *fault.Error
-}
-
-// read reads objects of one region, up to limit calls at a time, and hands over the result for objects[i] with
-// done(i, …), at once and from several goroutines. The error is a panic in one of them.
-func (b *backend) read(ctx context.Context, credentials aws.CredentialsProvider, region string, objects []object, limit int, done func(int, value, error)) error {
-	var group errgroup.Group
-	group.SetLimit(limit)
-	for _, call := range b.calls(objects) {
-		group.Go(func() (panicked error) {
-			growStack()
-			defer fault.Recover(&panicked)
-			for i, got := range b.call(ctx, credentials, region, pick(objects, call)) {
-				done(call[i], got.value, got.err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
 }
 
 // calls shares objects out to calls: each is a list of indexes of objects.
@@ -86,21 +65,4 @@ func (b *backend) call(ctx context.Context, credentials aws.CredentialsProvider,
 	default:
 		return []result{b.readSecret(ctx, credentials, region, objects[0])}
 	}
-}
-
-func pick(objects []object, indexes []int) []object {
-	picked := make([]object, len(indexes))
-	for n, i := range indexes {
-		picked[n] = objects[i]
-	}
-	return picked
-}
-
-// growStack makes the goroutine's stack as large as a call of the SDK needs, at once. The call itself would
-// copy it three times, with more on it each time.
-//
-//go:noinline
-func growStack() {
-	var room [20 << 10]byte
-	runtime.KeepAlive(&room)
 }

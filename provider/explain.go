@@ -13,6 +13,23 @@ import (
 
 // This file holds the messages of failures: what failed, why, and what to do.
 
+// tooLarge refuses a volume. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
+// is not final.
+func tooLarge(why string) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Content, What: "the volume is too large", Why: why,
+		Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
+	}
+}
+
+// noMemory is the end of a wait for memory.
+func noMemory(what string, err error) error {
+	return &fault.Error{
+		Kind: fault.Transient, What: what, Why: "the provider had no memory for it in time, as other mounts on the node need it",
+		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+	}
+}
+
 // noValue is a response without a value in it.
 func noValue(what, region string) error {
 	return &fault.Error{
@@ -26,9 +43,9 @@ func readFault(err error, what, region, action string) error {
 	e := fault.FromAWS(err, what, region)
 	switch {
 	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
-		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
+		e.Hint = "allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy"
 	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
-		e.Hint = "a policy denies it explicitly: an Allow does not help, remove the Deny"
+		e.Hint = "a policy denies it explicitly: remove that Deny, because no Allow overrides it"
 	case e.Kind == fault.Denied:
 		e.Hint = "allow " + action + " on it in a policy of the pod's role"
 	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
@@ -36,7 +53,7 @@ func readFault(err error, what, region, action string) error {
 	case e.Kind == fault.NotFound:
 		e.Hint = "check the name, the region and the account; names are case-sensitive"
 	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
-		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
+		e.Hint = "set objectVersion to a VersionId that describe-secret shows, not to a number"
 	default:
 		e.HintRetry()
 	}

@@ -33,10 +33,12 @@ func newObserver(c *cache, now func() time.Time, log *slog.Logger) *observer {
 }
 
 // observe counts and logs the values of one volume.
-func (o *observer) observe(ctx context.Context, p plan, from regionValues) Sources {
+func (o *observer) observe(ctx context.Context, p plan, m mount, from regionValues) Sources {
 	sources := from.sources()
 	o.count(sources)
 	if o.log.Enabled(ctx, slog.LevelDebug) {
+		o.log.LogAttrs(ctx, slog.LevelDebug, "volume", slog.Bool("first_mount", m.first), slog.String("region", from.region),
+			slog.Bool("failover", from.failover), slog.Duration("refresh_interval", m.interval))
 		for i, r := range from.responses {
 			o.log.LogAttrs(ctx, slog.LevelDebug, "value", slog.String("object", p.primary[i].name), slog.String("region", from.region),
 				slog.String("from", string(r.source)), slog.Duration("age", o.now().Sub(r.read)), slog.String("version", r.value.version))

@@ -15,6 +15,15 @@ type object struct {
 // move, and AWS decides whether the two agree.
 func (o object) pinned() bool { return o.version != "" && o.label == "" }
 
+// maxBytes is the most that a value takes: 64 KiB in Secrets Manager (GetSecretValue, SecretString), 8 KiB in
+// Parameter Store (PutParameter, Value; the advanced tier).
+func (o object) maxBytes() int64 {
+	if o.kind == class.SSMParameter {
+		return 8 << 10
+	}
+	return 64 << 10
+}
+
 // what says in a message what was being read.
 func (o object) what() string {
 	s := "cannot read " + o.kind.Noun() + " " + fault.Quote(o.name)
@@ -34,23 +43,28 @@ type key struct {
 	object
 }
 
-// target is a value that a volume takes from one region.
+// target is a value that a volume reads from one region.
 type target struct {
 	key
-	primary *key // in the failover region, the key of the same value in the primary region; else nil
+	primary *key  // in the failover region, the key of the same value in the primary region; else nil
+	files   int   // that hold the whole value
+	size    *size // of what its region gives the volume
 }
 
-// plan says which values a volume takes.
+// plan says which values a volume reads.
 type plan struct {
 	primary  []target // value → where the primary region has it
 	failover []target // value → where the failover region has it; nil where the class names none
 	valueOf  []int    // object of the class → its value
+
+	primarySize, failoverSize *size
 }
 
 func newPlan(req Request) plan {
 	type pair struct{ primary, failover object }
 	objects, region, second := req.Class.Objects, req.Class.Region, req.Class.FailoverRegion
 	p := plan{primary: make([]target, 0, len(objects)), valueOf: make([]int, len(objects))}
+	p.primarySize, p.failoverSize = newSizes(req.MaxBytes)
 	seen := make(map[pair]int, len(objects))
 	for i, o := range objects {
 		var both pair
@@ -63,12 +77,24 @@ func newPlan(req Request) plan {
 		if !ok {
 			at = len(p.primary)
 			seen[both] = at
-			p.primary = append(p.primary, target{key: key{req.Owner, region, both.primary}})
+			p.primary = append(p.primary, target{key: key{req.Owner, region, both.primary}, size: p.primarySize})
 			if second != "" {
-				p.failover = append(p.failover, target{key: key{req.Owner, second, both.failover}, primary: &p.primary[at].key})
+				p.failover = append(p.failover, target{key: key{req.Owner, second, both.failover}, primary: &p.primary[at].key, size: p.failoverSize})
 			}
 		}
 		p.valueOf[i] = at
+		p.primary[at].files++
+		if second != "" {
+			p.failover[at].files++
+		}
 	}
 	return p
+}
+
+// exceeded is a fault once either region gave more than a volume may hold.
+func (p plan) exceeded() error {
+	if err := p.primarySize.err(p.primary[0].region, len(p.primary)); err != nil || p.failover == nil {
+		return err
+	}
+	return p.failoverSize.err(p.failover[0].region, len(p.failover))
 }

@@ -4,16 +4,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
 // read calls AWS for reads that a request has started, and completes every one of them.
 func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, m mount) {
+	defer req.Memory.Close()
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	err := s.try(ctx, req, reads, m)
@@ -43,13 +46,13 @@ func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRea
 	var parts errgroup.Group
 	for _, region := range req.Class.Regions() {
 		for _, short := range []bool{true, false} {
-			part := slices.DeleteFunc(slices.Clone(reads), func(r *inFlightRead) bool { return r.key.region != region || r.short != short })
+			part := slices.DeleteFunc(slices.Clone(reads), func(r *inFlightRead) bool { return r.target.region != region || r.short != short })
 			if len(part) == 0 {
 				continue
 			}
 			parts.Go(func() (panicked error) {
 				defer fault.Recover(&panicked)
-				return s.readIn(ctx, credentials, region, short, part, m)
+				return s.readIn(ctx, credentials, req, region, short, part, m)
 			})
 		}
 	}
@@ -57,7 +60,7 @@ func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRea
 }
 
 // readIn completes the reads of one region, all with the short timeout or none. Its error is a panic.
-func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, short bool, reads []*inFlightRead, m mount) error {
+func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsProvider, req Request, region string, short bool, reads []*inFlightRead, m mount) error {
 	limited := ctx
 	if short {
 		var cancel context.CancelFunc
@@ -70,15 +73,60 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 	}()
 	objects := make([]object, len(reads))
 	for i, r := range reads {
-		objects[i] = r.key.object
+		objects[i] = r.target.object
 	}
-	return s.backend.read(limited, credentials, region, objects, callsPerVolume(m), func(i int, got value, err error) {
-		if r := reads[i]; fault.KindOf(err) == fault.Credentials {
-			r.err = err
-		} else {
-			s.complete(r, m, got, err)
+	var group errgroup.Group
+	group.SetLimit(callsPerVolume(m))
+	for _, indexes := range s.backend.calls(objects) {
+		group.Go(func() (panicked error) {
+			growStack()
+			defer fault.Recover(&panicked)
+			together := make([]*inFlightRead, len(indexes))
+			for n, i := range indexes {
+				together[n] = reads[i]
+			}
+			if together = s.wanted(together); len(together) > 0 {
+				s.call(limited, credentials, req.Memory, together, m)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// call completes reads that one call makes, except those that AWS refused because of the credentials. It takes memory
+// for the values before it calls AWS, and keeps it for those that came.
+func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvider, memory *bytebudget.Account, reads []*inFlightRead, m mount) {
+	objects := make([]object, len(reads))
+	for i, r := range reads {
+		objects[i] = r.target.object
+	}
+	reserved := objects[0].maxBytes() * int64(len(objects))
+	if err := memory.Grow(ctx, reserved); err != nil {
+		for _, r := range reads {
+			s.complete(r, m, value{}, noMemory(r.target.what(), err))
 		}
-	})
+		return
+	}
+	held := int64(0)
+	defer func() { memory.Shrink(max(reserved-held, 0)) }()
+	for i, got := range s.backend.call(ctx, credentials, reads[0].target.region, objects) {
+		held += int64(len(got.value.content))
+		if r := reads[i]; fault.KindOf(got.err) == fault.Credentials {
+			r.err = got.err
+		} else {
+			s.complete(r, m, got.value, got.err)
+		}
+	}
+}
+
+// growStack makes the goroutine's stack as large as a call of the SDK needs, at once. The call itself would
+// copy it three times, with more on it each time.
+//
+//go:noinline
+func growStack() {
+	var room [20 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // callsPerVolume is how many calls for one volume run at a time: fewer than the process may make, so that one

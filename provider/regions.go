@@ -26,7 +26,13 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 	}
 	pending := g.reads.start(ctx, req, targets, m)
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
+	if err := p.exceeded(); err != nil {
+		return regionValues{}, err
+	}
 	failover := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
+	if err := p.exceeded(); err != nil {
+		return regionValues{}, err
+	}
 	from, errs := choose(&primary, failover)
 	if from == nil {
 		return g.lastKnown(ctx, p, m, fault.Join(errs), primary, failover)
@@ -48,7 +54,7 @@ func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount
 		return nil
 	case len(failures) == 0 && len(pending) == 0: // a republish that the primary region serves
 		return nil
-	case len(failures) == 0: // a first mount: a mistake in the failover region has to show
+	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)
 		defer cancel()
 		ctx = grace

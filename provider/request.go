@@ -5,6 +5,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/provider/class"
 )
 
@@ -12,19 +13,21 @@ import (
 // under which values are shared.
 type Owner string
 
-// Credentials are those of one owner. They are retrieved only when AWS has to be called.
+// Credentials are those of one owner. They are retrieved only for a call to AWS.
 type Credentials interface {
 	aws.CredentialsProvider
-	// Forget drops what Retrieve gave: AWS calls it expired.
+	// Forget drops the credentials of Retrieve, because AWS no longer accepts them.
 	Forget()
 }
 
-// Request asks for the content of one volume.
+// Request describes one volume to fetch.
 type Request struct {
 	Owner       Owner
-	Volume      string // names the volume from its first mount to its last republish
+	Volume      string // names the volume from its first mount to its last republish; empty: each mount is a first one
 	Class       class.Class
 	Credentials Credentials
+	MaxBytes    int                 // of all files together
+	Memory      *bytebudget.Account // what the request may hold; the caller closes it
 }
 
 // Result is the content of a volume and where it came from.

@@ -122,7 +122,7 @@ func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error
 		h.dropped = true
 	}
 	h.asked = now
-	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, TTL: rig.LongTTL})
+	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, PodUID: "uid-of-a-pod", TTL: rig.LongTTL})
 	resp, err := m.r.Mount(rig.Mount{
 		Pod: pod, Tokens: map[string]string{"sts.amazonaws.com": token},
 		Objects:    "- {objectName: " + m.secret + ", objectType: secretsmanager}\n",

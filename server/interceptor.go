@@ -13,6 +13,7 @@ import (
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/mountlog"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -26,6 +27,7 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 		defer cancel()
 		defer context.AfterFunc(stopping, cancel)()
 
+		ctx = mountlog.With(ctx, s.requests.Add(1))
 		line := &mountLine{}
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
 		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {

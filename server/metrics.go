@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
@@ -14,6 +15,9 @@ type metrics struct {
 	mounts   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	build    *prometheus.GaugeVec
+	inFlight prometheus.GaugeFunc
+	limit    prometheus.GaugeFunc
+	waiting  prometheus.GaugeFunc
 }
 
 const (
@@ -21,7 +25,7 @@ const (
 	resultError = "error"
 )
 
-func newMetrics(version string) *metrics {
+func newMetrics(version string, memory *bytebudget.Budget) *metrics {
 	m := &metrics{
 		mounts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "secrets_provider_aws_mounts_total",
@@ -36,6 +40,18 @@ func newMetrics(version string) *metrics {
 			Name: "secrets_provider_aws_build_info",
 			Help: "Always 1; the labels tell the build.",
 		}, []string{"version", "goversion"}),
+		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_in_flight_bytes",
+			Help: "Memory that the values and responses of mount requests in progress take.",
+		}, func() float64 { return float64(memory.Used()) }),
+		limit: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_in_flight_limit_bytes",
+			Help: "Most memory that the values and responses of mount requests in progress take, of which one ServiceAccount has half.",
+		}, func() float64 { return float64(memory.Limit()) }),
+		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_in_flight_waiting",
+			Help: "Reads and mount requests that wait for memory.",
+		}, func() float64 { return float64(memory.Waiting()) }),
 	}
 	m.build.WithLabelValues(version, runtime.Version()).Set(1)
 	// Every series stands from the start, so that a rate or an alert sees the first failure.
@@ -56,7 +72,7 @@ func (m *metrics) observe(err error, took time.Duration) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.mounts, m.duration, m.build}
+	return []prometheus.Collector{m.mounts, m.duration, m.build, m.inFlight, m.limit, m.waiting}
 }
 
 // Describe implements prometheus.Collector: whoever makes a Server registers it.

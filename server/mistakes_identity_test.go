@@ -68,13 +68,16 @@ func thePodIdentity() chapter {
 		{title: "Pod Identity: the ServiceAccount has no association", parameters: on},
 		{title: "Pod Identity: tokenRequests has the audience of STS only", parameters: on, mount: rig.Mount{Tokens: map[string]string{"sts.amazonaws.com": "a.b.c"}}},
 		{title: "Pod Identity: the token has expired", parameters: on, same: "The token has expired: the node's clock is ahead", given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
-			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, TTL: -time.Minute})}
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9", TTL: -time.Minute})}
 		}},
 		{title: "Pod Identity: the token is another pod's", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "other", PodUID: "uid-of-other"})}
 		}, house: &rig.Options{Now: time.Now}}, // where a pod's uid is the same in each run
 		{title: "Pod Identity: the token has the audience of STS", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
-			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount})}
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9"})}
+		}, house: &rig.Options{Now: time.Now}},
+		{title: "Pod Identity: secrets-store-sync-controller asks, whose token is of no pod", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Audience: []string{"pods.eks.amazonaws.com"}})}
 		}},
 		{title: "Pod Identity: the pod has no uid", parameters: on, attributes: func(a map[string]string) { delete(a, "csi.storage.k8s.io/pod.uid") }},
 		{title: "Pod Identity: the role trusts the cluster's issuer", parameters: on, given: trusting("issuer-role", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "issuer-role") })},

@@ -179,6 +179,11 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	if lines := strings.Count(r.Logs(), "msg=mount"); lines < 30 {
 		t.Errorf("only %d mounts are in the log: %s", lines, r.Logs())
 	}
+	for _, line := range []string{"mount request", "identity", "credentials", "AWS call", "volume", "value"} { // at debug
+		if !strings.Contains(r.Logs(), "msg="+line+" ") && !strings.Contains(r.Logs(), fmt.Sprintf("msg=%q ", line)) {
+			t.Errorf("no line %q in the log, the test shows nothing of it", line)
+		}
+	}
 	for name, text := range hidden {
 		if len(text) >= 8 && strings.Contains(all, text) {
 			t.Errorf("%s shows: ...%s", name, around(all, text))

@@ -25,6 +25,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	defer stop()
 	g := grpc.NewServer(
 		grpc.UnaryInterceptor(s.intercept(stopping)),
+		grpc.StatsHandler(s.memory),
 		grpc.MaxRecvMsgSize(16<<20), // the default of 4 MiB would answer with ResourceExhausted
 		grpc.MaxSendMsgSize(math.MaxInt32),
 	)

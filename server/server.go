@@ -8,11 +8,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
@@ -35,6 +38,7 @@ type Config struct {
 	MountTimeout time.Duration // most that one mount may take; 0: 60 s
 	DrainTimeout time.Duration // most that running mounts may go on once the server is to end; 0: 20 s
 	MaxResponse  int           // bytes that the driver takes in one response; 0: 4 MiB, its default
+	InFlight     int64         // bytes that values and responses of requests in progress may take; 0: 64 MiB
 }
 
 // Server implements v1alpha1.CSIDriverProviderServer.
@@ -44,12 +48,15 @@ type Server struct {
 	fetcher *provider.Fetcher
 	log     *slog.Logger
 	metrics *metrics
+	memory  memory
 
 	version      string
 	region       string
 	mountTimeout time.Duration
 	drainTimeout time.Duration
 	maxResponse  int
+
+	requests atomic.Uint64 // so far; numbers them in the log
 }
 
 // New makes a Server, or says what cfg lacks.
@@ -63,11 +70,12 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: no logger")
 	case cfg.Version == "":
 		return nil, errors.New("server: no version")
-	case cfg.MountTimeout < 0 || cfg.DrainTimeout < 0 || cfg.MaxResponse < 0:
+	case cfg.MountTimeout < 0 || cfg.DrainTimeout < 0 || cfg.MaxResponse < 0 || cfg.InFlight < 0:
 		return nil, errors.New("server: negative limit")
 	}
+	budget := bytebudget.New(cmp.Or(cfg.InFlight, 64<<20))
 	s := &Server{
-		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version),
+		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version, budget), memory: memory{budget},
 		version: cfg.Version, region: cfg.Region,
 		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
 		drainTimeout: cmp.Or(cfg.DrainTimeout, 20*time.Second),
@@ -92,6 +100,12 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
+	s.log.LogAttrs(ctx, slog.LevelDebug, "mount request", slog.String(keyNamespace, volume.pod.Namespace), slog.String(keyPod, volume.pod.Name),
+		slog.String(keyServiceAccount, volume.pod.ServiceAccount), slog.String(keyClass, volume.className), slog.Int("tokens", len(volume.tokens)))
+	memory := s.memory.open(ctx, volume)
+	if err := memory.Grow(ctx, requestCost(req)); err != nil {
+		return nil, noMemory(err)
+	}
 	spc, err := s.class(ctx, volume)
 	line.class = spc
 	if err != nil {
@@ -106,15 +120,38 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	line.identity = identity
 	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
-		Volume:      volume.key(),
+		Volume:      volume.key(token),
 		Class:       spc,
+		MaxBytes:    s.maxResponse,
+		Memory:      memory,
 		Credentials: s.auth.Session(identity, token, auth.CredentialOptions{Regions: spc.Regions(), AddressType: spc.AddressType}),
 	})
 	line.sources = fetched.Sources
 	if err != nil {
 		return nil, err
 	}
-	return encode(fetched.Files, volume.mode, s.maxResponse)
+	resp, err := encode(fetched.Files, volume.mode, s.maxResponse)
+	if err != nil {
+		return nil, err
+	}
+	if err := memory.Grow(ctx, int64(proto.Size(resp))); err != nil { // for the message that is sent
+		return nil, noMemory(err)
+	}
+	return resp, nil
+}
+
+// requestCost is about what a request takes in memory: its texts, and the YAML nodes of `objects`, of which each takes
+// 200 bytes for what can be two characters.
+func requestCost(req *v1alpha1.MountRequest) int64 {
+	return 32 * int64(len(req.GetAttributes())+len(req.GetSecrets()))
+}
+
+// noMemory is the end of a wait for memory.
+func noMemory(err error) error {
+	return &fault.Error{
+		Kind: fault.Transient, Why: "the provider had no memory for the volume in time, as other mounts on the node need it",
+		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+	}
 }
 
 // class reads the SecretProviderClass, with the node's region where nothing else names one.
@@ -144,10 +181,10 @@ func budget(ctx context.Context, most time.Duration, now time.Time) time.Duratio
 
 // tooLong says of a mount that ran out of its budget what nothing else said.
 func tooLong() error {
-	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet tries again by itself"}
+	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet retries automatically"}
 }
 
 // shuttingDown says of a mount that the server's end cut off that neither AWS nor the caller is to blame.
 func shuttingDown() error {
-	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet tries again by itself"}
+	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet retries automatically"}
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
@@ -112,7 +113,7 @@ func TestD26_NoOtherCodeLeavesMount(t *testing.T) {
 func TestD31_ABareContextErrorGetsWords(t *testing.T) {
 	for _, err := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("get: %w", context.DeadlineExceeded)} {
 		got := intercepted(t, func() error { return err })
-		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet tries again by itself)" {
+		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet retries automatically)" {
 			t.Errorf("%v became %q", err, message)
 		}
 	}
@@ -196,7 +197,7 @@ func intercepted(t *testing.T, handle func() error) error {
 
 func interceptedWithLog(t *testing.T, logs io.Writer, handle func() error) error {
 	t.Helper()
-	s := &Server{log: slog.New(slog.NewTextHandler(logs, nil)), metrics: newMetrics("1.2.3")}
+	s := &Server{log: slog.New(slog.NewTextHandler(logs, nil)), metrics: newMetrics("1.2.3", bytebudget.New(1))}
 	_, err := s.intercept(t.Context())(t.Context(), &v1alpha1.MountRequest{},
 		&grpc.UnaryServerInfo{FullMethod: v1alpha1.CSIDriverProvider_Mount_FullMethodName},
 		func(context.Context, any) (any, error) { return &v1alpha1.MountResponse{}, handle() })

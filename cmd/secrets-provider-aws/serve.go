@@ -21,6 +21,7 @@ import (
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/mountlog"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -41,11 +42,11 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		return err
 	}
 	requests := awsclient.NewMetrics()
-	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests})
+	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests, Log: log})
 	if err != nil {
 		return err
 	}
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, NodeName: o.nodeName, Agent: auth.Agent{Timeout: o.agentTimeout}})
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, NodeName: o.nodeName, Agent: auth.Agent{Timeout: o.agentTimeout}, Log: log})
 	if err != nil {
 		return err
 	}
@@ -100,9 +101,9 @@ func newLogger(o options, w io.Writer) *slog.Logger {
 		h.Level = slog.LevelDebug
 	}
 	if o.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, h))
+		return slog.New(mountlog.Handler{Handler: slog.NewJSONHandler(w, h)})
 	}
-	return slog.New(slog.NewTextHandler(w, h))
+	return slog.New(mountlog.Handler{Handler: slog.NewTextHandler(w, h)})
 }
 
 // kubernetesClient returns a client for the metadata of objects: annotations of ServiceAccounts and labels of nodes.

@@ -9,6 +9,7 @@ package awsclient
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type Options struct {
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
 	MaxAttempts     int           // attempts of one call; 4
 	Metrics         *Metrics      // counts every request; nil counts nowhere
+	Log             *slog.Logger  // gets a line for each attempt at debug; nil for none
 }
 
 // Load reads the SDK's configuration once for the process. It never looks for credentials
@@ -46,6 +48,9 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	}
 	if o.Metrics != nil {
 		stack = append(stack, o.Metrics.count)
+	}
+	if o.Log != nil {
+		stack = append(stack, logAttempts(o.Log))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport(o)),

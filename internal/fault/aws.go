@@ -50,7 +50,7 @@ func FromAWS(err error, what, region string) *Error {
 }
 
 // RetryHint is the hint for transient failures.
-const RetryHint = "the kubelet tries again by itself"
+const RetryHint = "the kubelet retries automatically"
 
 // HintRetry adds RetryHint to a transient failure, unless its Why ends with a question, which is a better hint.
 func (e *Error) HintRetry() {
@@ -134,7 +134,7 @@ func awsKind(err error, code string, status int) Kind {
 }
 
 // Late is the Why of a timeout.
-const Late = "no answer in time"
+const Late = "no response in time"
 
 // NoAnswer explains in the provider's own words why a request got no response.
 func NoAnswer(err error) string { return connectionReason(err, 0) }
@@ -160,16 +160,16 @@ func connectionReason(err error, status int) string {
 	case errors.As(err, &dns):
 		return "the host name " + dns.Name + " is not known: is the region right?"
 	case errors.As(err, &unknownCA):
-		return "its TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
+		return "the endpoint's TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
 	case errors.As(err, &untrusted):
-		return "its TLS certificate is not valid: " + untrusted.Err.Error()
+		return "the endpoint's TLS certificate is not valid: " + untrusted.Err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Late
 	case errors.As(err, &op):
 		return "no connection: " + op.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before an answer"
+		return "the connection was closed before a response"
 	default:
-		return "no usable answer"
+		return "no usable response"
 	}
 }

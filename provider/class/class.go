@@ -157,7 +157,7 @@ func parseAddressType(text string, r *report) string {
 		return t
 	case "", "auto":
 	default:
-		r.warn(Warning{Harmless: true, Fault: Fault{Field: paramAddressType, Message: fault.Quote(text) + " is not ipv4, ipv6 or auto, and was read as auto"}})
+		r.warn(Warning{Harmless: true, Fault: Fault{Field: paramAddressType, Message: fault.Quote(text) + " is none of ipv4, ipv6 and auto, and was read as auto"}})
 	}
 	return ""
 }

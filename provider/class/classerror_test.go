@@ -43,7 +43,7 @@ func TestI6_AllFaultsAtOnce(t *testing.T) {
 		class.Fault{Field: "pathTranslation", Message: `"True" is neither False nor exactly one character`},
 		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: `"ssm" is not one of secretsmanager, ssmparameter`},
 		class.Fault{Field: "objects[0].filePermission", Line: 3, Column: 19, Message: `"4755" is not a permission of four octal digits from 0000 to 0777`},
-		class.Fault{Field: "objects[1]", Line: 4, Column: 3, Message: "a parameter can have objectVersion or objectVersionLabel, not both"},
+		class.Fault{Field: "objects[1]", Line: 4, Column: 3, Message: "a parameter takes objectVersion or objectVersionLabel, not both"},
 		class.Fault{Field: "objects[2].objectAlias", Line: 10, Column: 16, Message: `gives the file name ".._etc", which begins with two dots: the CSI driver reserves such names`},
 		class.Fault{Field: "objects[2].jmesPath[0].path", Line: 12, Column: 12, Message: jmesPathFault(t, "a[")},
 		class.Fault{Field: "objects[2].jmesPath[0].objectAlias", Line: 12, Column: 31, Message: `secret "c" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`},

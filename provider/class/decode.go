@@ -15,6 +15,7 @@ import (
 // Limits of one volume, far above real use, so that no pod author can overload the node.
 // A short text with YAML aliases can expand to a large one, so each use of an alias counts.
 const (
+	maxText        = 256 << 10 // bytes; a parsed YAML node needs up to a hundred times the memory of its text
 	maxObjects     = 500
 	maxJMESPath    = 500       // for each object
 	maxFields      = 50        // of one mapping, unknown ones included
@@ -79,6 +80,10 @@ func parseObjects(text string, translate translation, r *report) []Object {
 }
 
 func listOfObjects(text string, r *report) []*yaml.Node {
+	if len(text) > maxText {
+		r.fault(paramObjects, position{}, "is longer than %d KiB: mount fewer objects in one volume", maxText>>10)
+		return nil
+	}
 	var document yaml.Node
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	err := decoder.Decode(&document)
@@ -191,7 +196,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		case seen[name]:
 			r.fault(field, at(key), "has the field %s twice", fault.Quote(name))
 		case key.Tag == "!!merge":
-			r.fault(field, at(key), "uses a YAML merge key (<<), which is not supported: write the fields out")
+			r.fault(field, at(key), "uses a YAML merge key (<<): write its fields out")
 		case isScalar:
 			*target = decodeScalar(field+"."+name, value, r)
 		case isOther:

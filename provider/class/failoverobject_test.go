@@ -117,7 +117,7 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 		{"a parameter's version in its name", level + "  failoverObject: {objectName: '/level:1'}\n",
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: `"/level:1" contains a colon: select a version with objectVersion or objectVersionLabel`}},
 		{"a parameter's version and label", level + "  objectVersion: 3\n  failoverObject: {objectName: /copy, objectVersion: 3, objectVersionLabel: L}\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: "a parameter can have objectVersion or objectVersionLabel, not both"}},
+			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: "a parameter takes objectVersion or objectVersionLabel, not both"}},
 		// AWS's provider accepts this class and then fails at each mount, because it requests the ARN in the other region.
 		{"the object's name is an ARN, and there is no failoverObject", object(secretARN, ""),
 			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},

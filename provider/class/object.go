@@ -140,7 +140,7 @@ func typeOfARN(name string) (Type, bool) {
 // checkParameter checks that an entry for a parameter selects its version only once. both reports a version and a label.
 func checkParameter(field string, at position, name scalar, both bool, r *report) {
 	if both {
-		r.fault(field, at, "a parameter can have objectVersion or objectVersionLabel, not both")
+		r.fault(field, at, "a parameter takes objectVersion or objectVersionLabel, not both")
 	}
 	// A colon in the name would also select a version, and the response would look like that of the plain name.
 	if strings.Contains(BareName(name.text), ":") {

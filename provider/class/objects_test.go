@@ -240,7 +240,7 @@ func TestK20_DuplicateFieldsAreRefused(t *testing.T) {
 
 func TestK20_MergeKeysAreRefused(t *testing.T) {
 	got := faults(t, lines("- &base {objectName: a, objectType: secretsmanager}", "- <<: *base", "  objectName: b", "  objectType: secretsmanager"), nil)
-	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<), which is not supported: write the fields out"})
+	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<): write its fields out"})
 
 	c := parse(t, secret("a")+"  '<<': x\n", nil) // in quotes it is an unknown field
 	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(c)); diff != "" {

@@ -141,7 +141,7 @@ func TestK24_ARNMustBeInTheRegion(t *testing.T) {
 func TestK27_VersionAndLabelOfAParameterAreRefused(t *testing.T) {
 	for _, name := range []string{"level", parameterARN} {
 		wantFaults(t, faults(t, object(name, "ssmparameter")+"  objectVersion: 3\n  objectVersionLabel: prod\n", nil), class.Fault{
-			Field: "objects[0]", Line: 1, Column: 3, Message: "a parameter can have objectVersion or objectVersionLabel, not both",
+			Field: "objects[0]", Line: 1, Column: 3, Message: "a parameter takes objectVersion or objectVersionLabel, not both",
 		})
 	}
 }

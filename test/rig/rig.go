@@ -25,6 +25,7 @@ import (
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/mountlog"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
@@ -155,16 +156,17 @@ func New(t testing.TB, o Options) *Rig {
 		sts = strings.Replace(r.AWS.URL(), "127.0.0.1", "localhost", 1)
 	}
 	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
+	log := slog.New(mountlog.Handler{Handler: slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})})
+	o.AWS.Log = log
 	cfg, err := awsclient.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
 	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: cmp.Or(o.APIServer, r.Kube.URL()), QPS: 1000, Burst: 1000})
 	r.must(err)
-	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now, Agent: auth.Agent{
+	authenticator, err := auth.New(auth.Config{AWS: cfg, Kubernetes: kubernetes, Now: o.Now, Log: log, Agent: auth.Agent{
 		IPv4: cmp.Or(o.Agent.IPv4, r.AWS.PodIdentityURL()), IPv6: cmp.Or(o.Agent.IPv6, r.AWS.PodIdentityURL()), Timeout: o.Agent.Timeout,
 	}})
 	r.must(err)
-	log := slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	fetcher, err := provider.New(provider.Config{
 		AWS: cfg, Log: log, Now: o.Now, RefreshInterval: o.RefreshInterval, MaxStale: max(cmp.Or(o.MaxStale, time.Hour), 0), BatchSecrets: o.BatchSecrets, CacheMaxBytes: o.CacheMaxBytes,
 		RegionTimeout: cmp.Or(o.RegionTimeout, o.AWS.AttemptTimeout),

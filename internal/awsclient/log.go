@@ -1,0 +1,43 @@
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// logAttempts logs each attempt of a call at debug. It names the operation and never what the call carries.
+func logAttempts(log *slog.Logger) func(*middleware.Stack) error {
+	attempts := middleware.FinalizeMiddlewareFunc("LogAttempts", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if !log.Enabled(ctx, slog.LevelDebug) {
+			return next.HandleFinalize(ctx, in)
+		}
+		started := time.Now()
+		out, meta, err := next.HandleFinalize(ctx, in)
+		attempt := ""
+		if r, ok := in.Request.(*smithyhttp.Request); ok {
+			attempt = r.Header.Get("Amz-Sdk-Request") // "attempt=1; max=4", which the SDK sets after this middleware
+		}
+		id, _ := awsmiddleware.GetRequestIDMetadata(meta)
+		var response *awshttp.ResponseError
+		if errors.As(err, &response) {
+			id = response.ServiceRequestID()
+		}
+		log.LogAttrs(ctx, slog.LevelDebug, "AWS call", slog.String("service", awsmiddleware.GetServiceID(ctx)),
+			slog.String("operation", middleware.GetOperationName(ctx)), slog.String("region", awsmiddleware.GetRegion(ctx)),
+			slog.String("attempt", attempt), slog.Duration("duration", time.Since(started).Round(time.Microsecond)),
+			slog.String("request_id", id), slog.String("outcome", resultCode(err)))
+		return out, meta, err
+	})
+	return func(stack *middleware.Stack) error {
+		return stack.Finalize.Insert(attempts, "Retry", middleware.After)
+	}
+}
