@@ -20,32 +20,32 @@ import (
 	"secrets-provider-aws/deployment"
 )
 
-var update = flag.Bool("update", false, "write the golden files and the manifests anew")
+var update = flag.Bool("update", false, "rewrite the golden files and the manifests")
 
 const manifest = "manifests/secrets-provider-aws.yaml"
 
-// helm runs helm, which $HELM names: to build it here would take minutes of a test's time. "make charttest" builds it first.
+// helm runs the program in $HELM. Building helm takes minutes, so "make charttest" builds it before the tests.
 func helm(t *testing.T, arguments ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	program := os.Getenv("HELM")
 	if program == "" {
-		t.Skip("HELM does not name a helm: run make charttest")
+		t.Skip("HELM is not set: run make charttest")
 	}
 	var out, messages bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), program, arguments...)
 	cmd.Stdout, cmd.Stderr = &out, &messages
-	// The user's repositories, plugins and cluster are none of the tests' business.
+	// The tests must not read the user's repositories, plugins and cluster.
 	home := t.TempDir()
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home, "KUBECONFIG="+filepath.Join(home, "none"))
 	err = cmd.Run()
 	return out.String(), messages.String(), err
 }
 
-// chart is the whole chart in a folder of the test's.
+// chart writes the complete chart to a temporary folder.
 func chart(t *testing.T) string {
 	t.Helper()
 	if os.Getenv("HELM") == "" {
-		t.Skip("HELM does not name a helm: run make charttest")
+		t.Skip("HELM is not set: run make charttest")
 	}
 	dir := filepath.Join(t.TempDir(), "secrets-provider-aws")
 	if err := deployment.WriteChart(t.Context(), dir); err != nil {
@@ -54,7 +54,7 @@ func chart(t *testing.T) string {
 	return dir
 }
 
-// render is "helm template" of the release that the documentation installs, with values of the given YAML.
+// render runs "helm template" for the release of the documentation, with these values (YAML).
 func render(t *testing.T, chart string, values []byte, arguments ...string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "values.yaml")
@@ -86,7 +86,7 @@ func TestChart_Lint(t *testing.T) {
 	}
 }
 
-// Each golden file is read by whoever changes the chart: it shows what the change does to a cluster.
+// The golden files show in a review how a change of the chart changes a cluster.
 func TestChart_Golden(t *testing.T) {
 	dir := chart(t)
 	kept := map[string]bool{}
@@ -106,12 +106,12 @@ func TestChart_Golden(t *testing.T) {
 	}
 	for _, entry := range entries {
 		if !kept[entry.Name()] {
-			t.Errorf("testdata/golden/%s belongs to no values in testdata/values", entry.Name())
+			t.Errorf("testdata/golden/%s has no values in testdata/values", entry.Name())
 		}
 	}
 }
 
-// ours leaves out what the driver's chart renders.
+// ours keeps only the documents of this chart, without those of the driver's chart.
 func ours(rendered string) string {
 	var kept strings.Builder
 	for document := range strings.SplitSeq(rendered, "---\n") {
@@ -135,11 +135,11 @@ func golden(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what the chart renders (make manifests writes it anew; -want +got):\n%s", file, diff)
+		t.Errorf("%s differs from the rendered chart (run make manifests to update it; -want +got):\n%s", file, diff)
 	}
 }
 
-// What users of kubectl apply is what users of helm install, without helm's labels.
+// The manifests for kubectl equal the rendered chart without helm's labels.
 func TestManifests_AreCurrent(t *testing.T) {
 	got, err := render(t, chart(t), nil)
 	if err != nil {
@@ -154,11 +154,11 @@ func TestChart_Refuses(t *testing.T) {
 	tests := []struct{ name, values, want string }{
 		{"no region", "rbac: {readNodes: false}", "rbac.readNodes is false, so the region cannot be read from the node: set awsRegion"},
 		{"AWS's image", "image: {repository: public.ecr.aws/aws-secrets-manager/secrets-store-csi-driver-provider-aws, tag: 2.1.0}", "is AWS's own provider: remove image.repository and image.tag"},
-		{"image.registry", "image: {registry: registry.example.com}", "write registry.example.com/... into image.repository"},
-		{"provider writes files", "driverWritesSecrets: false", "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value"},
+		{"image.registry", "image: {registry: registry.example.com}", "set image.repository to registry.example.com/..."},
+		{"provider that writes files", "driverWritesSecrets: false", "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value"},
 		{"pod security policy", "rbac: {pspEnabled: true}", "rbac.pspEnabled is obsolete: Kubernetes has no PodSecurityPolicy since 1.25, remove the value"},
-		{"driver's value here", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
-		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}", "Kubernetes takes maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
+		{"value of the driver", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
+		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
 		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0}}", "maxSurge and maxUnavailable are both 0"},
 		{"all faults at once", "{driverWritesSecrets: false, rbac: {readNodes: false}}", "set awsRegion\n  - driverWritesSecrets=false"},
 
@@ -183,7 +183,7 @@ func TestChart_Refuses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := render(t, dir, []byte(test.values))
 			if err == nil {
-				t.Fatal("it was rendered")
+				t.Fatal("the chart accepted the values")
 			}
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got  %s\nwant %s", err, test.want)
@@ -192,7 +192,7 @@ func TestChart_Refuses(t *testing.T) {
 	}
 }
 
-// The security of the container, asserted on every way to install: no toggle may weaken it.
+// Every set of values keeps the security of the container. No value may weaken it.
 func TestChart_SecurityOfEveryRendering(t *testing.T) {
 	dir := chart(t)
 	for _, r := range deployment.Renderings() {
@@ -213,7 +213,7 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 	}
 }
 
-// Files are written by the driver alone: no folder of the kubelet is mounted, only that of the sockets.
+// Only the driver writes files, so the provider mounts the folder of the sockets and no folder of the kubelet.
 func TestI12_NoFolderOfTheKubeletIsMounted(t *testing.T) {
 	text, err := os.ReadFile("manifests/secrets-provider-aws.yaml")
 	if err != nil {
@@ -235,7 +235,7 @@ func TestI12_NoFolderOfTheKubeletIsMounted(t *testing.T) {
 	}
 }
 
-// object has the fields that the tests look at.
+// object has the fields that the tests read.
 type object struct {
 	Kind     string
 	Metadata struct {
@@ -252,7 +252,7 @@ type object struct {
 	}
 }
 
-// egressRule is one of a NetworkPolicy.
+// egressRule is one egress rule of a NetworkPolicy.
 type egressRule struct {
 	To []struct {
 		IPBlock struct{ CIDR string } `yaml:"ipBlock"`
@@ -352,7 +352,7 @@ func checkPod(t *testing.T, o object) {
 	}
 }
 
-func TestChart_DriverComesWithTokensAndRefresh(t *testing.T) {
+func TestChart_DriverHasTokensAndRepublish(t *testing.T) {
 	rendered, err := render(t, chart(t), []byte("secrets-store-csi-driver: {install: true}"))
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +377,7 @@ func TestChart_DriverComesWithTokensAndRefresh(t *testing.T) {
 }
 
 // The addresses are fixed in EKS (User Guide, "Set up the Amazon EKS Pod Identity Agent").
-func TestChart_NetworkPolicyLetsTheProviderReachThePodIdentityAgent(t *testing.T) {
+func TestChart_NetworkPolicyAllowsThePodIdentityAgent(t *testing.T) {
 	rendered, err := render(t, chart(t), []byte("networkPolicy: {enabled: true}"))
 	if err != nil {
 		t.Fatal(err)
@@ -409,8 +409,9 @@ func TestChart_DriverIsOffByDefault(t *testing.T) {
 	}
 }
 
-// The sub-chart of a packaged chart comes from the driver's Go module, that of "helm dependency build" by Chart.yaml.
-func TestChart_DriverVersionIsThatOfTheModule(t *testing.T) {
+// "make chart" uses the driver's chart from the Go module, and "helm dependency build" uses the version in Chart.yaml.
+// The two must match.
+func TestChart_DriverVersionMatchesTheModule(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "chart")
 	if err := deployment.WriteChart(t.Context(), dir); err != nil {
 		t.Fatal(err)
@@ -420,11 +421,11 @@ func TestChart_DriverVersionIsThatOfTheModule(t *testing.T) {
 	decodeFile(t, filepath.Join(dir, "Chart.yaml"), &own)
 	decodeFile(t, filepath.Join(dir, "charts", "secrets-store-csi-driver", "Chart.yaml"), &driver)
 	if len(own.Dependencies) != 1 || own.Dependencies[0].Version != driver.Version {
-		t.Errorf("Chart.yaml has %+v, go.mod the driver %s", own.Dependencies, driver.Version)
+		t.Errorf("Chart.yaml has %+v, but go.mod has the driver %s", own.Dependencies, driver.Version)
 	}
 }
 
-func TestChart_MemoryLimitOfGo(t *testing.T) {
+func TestChart_GoMemoryLimit(t *testing.T) {
 	dir := chart(t)
 	for limit, want := range map[string]string{
 		"128Mi": "85MiB", "1Gi": "682MiB", "100M": "63MiB", "0.5Gi": "341MiB", "134217728": "85MiB", `"134217728"`: "85MiB",
@@ -444,7 +445,7 @@ func TestChart_MemoryLimitOfGo(t *testing.T) {
 	}
 }
 
-// NOTES are rendered against no cluster here: the end-to-end test sees their warnings.
+// This test renders NOTES without a cluster. The end-to-end test checks their warnings.
 func TestChart_Notes(t *testing.T) {
 	stdout, stderr, err := helm(t, "install", "secrets-provider-aws", chart(t), "--namespace=kube-system", "--dry-run=client")
 	if err != nil {
@@ -457,7 +458,7 @@ func TestChart_Notes(t *testing.T) {
 		}
 	}
 	if strings.Contains(notes, "WARNING") {
-		t.Errorf("the notes warn of a cluster that nobody asked:\n%s", notes)
+		t.Errorf("the notes contain a warning without a cluster:\n%s", notes)
 	}
 }
 

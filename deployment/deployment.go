@@ -1,5 +1,5 @@
-// Package deployment is what installs the provider: the Helm chart, the manifests rendered from it, and examples of its
-// use. As a package it hands them to the tests, which install and apply each of them.
+// Package deployment contains the Helm chart, the manifests rendered from it, and the examples. The Go package gives
+// them to the tests, which install and apply each of them.
 package deployment
 
 import (
@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// driverModule is the Secrets Store CSI driver, whose chart is the sub-chart.
+// driverModule is the Go module of the Secrets Store CSI driver, which contains the sub-chart.
 const driverModule = "sigs.k8s.io/secrets-store-csi-driver"
 
 //go:embed all:chart
@@ -24,8 +24,8 @@ var chart embed.FS
 //go:embed testdata/values testdata/crds
 var testdata embed.FS
 
-// WriteChart writes the whole chart to dir, which it makes: with the driver's chart as the sub-chart, as it stands in the
-// driver's Go module. "helm dependency build" does the same from the driver's Helm repository.
+// WriteChart writes the complete chart to the new folder dir, with the driver's chart from the driver's Go module as the
+// sub-chart. "helm dependency build" does the same from the driver's Helm repository.
 func WriteChart(ctx context.Context, dir string) error {
 	tree, err := fs.Sub(chart, "chart")
 	if err != nil {
@@ -42,7 +42,7 @@ func WriteChart(ctx context.Context, dir string) error {
 	return os.CopyFS(filepath.Join(dir, "charts", name), os.DirFS(filepath.Join(module, "charts", name)))
 }
 
-// withoutSubCharts hides the charts that "helm dependency build" has left in a checkout.
+// withoutSubCharts hides the charts that "helm dependency build" wrote to a checkout.
 type withoutSubCharts struct{ fs.FS }
 
 func (w withoutSubCharts) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -56,7 +56,7 @@ func (w withoutSubCharts) ReadDir(name string) ([]fs.DirEntry, error) {
 	return kept, err
 }
 
-// driverDir is the folder of the driver's module, in the version that go.mod names.
+// driverDir is the folder of the driver's module, in the version of go.mod.
 func driverDir(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", driverModule).Output()
 	var module struct{ Dir, Error string }
@@ -66,14 +66,14 @@ func driverDir(ctx context.Context) (string, error) {
 	return module.Dir, nil
 }
 
-// Rendering is one way to install the chart.
+// Rendering is a set of values to install the chart with.
 type Rendering struct {
-	Name   string   // of its values and its golden file
+	Name   string   // of the values file and the golden file
 	Values []byte   // YAML, for "helm --values"
-	CRDs   [][]byte // YAML of the CustomResourceDefinitions, beyond Kubernetes and the driver, that a cluster needs for it
+	CRDs   [][]byte // YAML of more CustomResourceDefinitions that the cluster needs
 }
 
-// Renderings are the ways to install that the tests go through: the defaults, and each toggle.
+// Renderings lists the sets of values that the tests install: the defaults, and each option.
 func Renderings() []Rendering {
 	var all []Rendering
 	for _, file := range mustReadDir(testdata, "testdata/values") {
@@ -86,7 +86,7 @@ func Renderings() []Rendering {
 	return all
 }
 
-// What is embedded can be read.
+// Reading embedded files cannot fail.
 
 func mustRead(f embed.FS, name string) []byte {
 	content, err := f.ReadFile(name)

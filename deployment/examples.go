@@ -8,24 +8,24 @@ import (
 //go:embed examples/*.yaml
 var examples embed.FS
 
-// Example is one of the examples, with what AWS has to hold for it and what its pods then see. Everything is in the region
-// ap-south-1 and in the account 123456789012 where it does not say otherwise.
+// Example is an example with the AWS objects that it needs and the files that its pods get. The default region is
+// ap-south-1 and the default account is 123456789012.
 type Example struct {
-	Name           string // of its file, without .yaml
+	Name           string // of the file, without .yaml
 	Deployment     string // in the namespace payments
 	ServiceAccount string // in the namespace payments
-	Roles          []Role // the pod's own first
-	PodIdentity    bool   // EKS has associated the pod's own role with the ServiceAccount
+	Roles          []Role // the pod's role first
+	PodIdentity    bool   // a Pod Identity association connects the pod's role with the ServiceAccount
 	Secrets        []Secret
 	Parameters     []Parameter
-	Files          map[string]File   // by path in the container, such as /mnt/secrets/payment-db; there are no others
-	Env            map[string]string // of the container, beyond the image's
-	Elsewhere      map[string]File   // as Files, of a pod that starts while ap-south-1 does not answer; nil: it cannot start
+	Files          map[string]File   // all files, by path in the container, such as /mnt/secrets/payment-db
+	Env            map[string]string // of the container, without those of the image
+	Elsewhere      map[string]File   // Files of a pod that starts while ap-south-1 fails; nil if it cannot start
 
 	text []byte // of a guide
 }
 
-// YAML is what a user applies.
+// YAML is the text that a user applies.
 func (e Example) YAML() []byte {
 	if e.text != nil {
 		return e.text
@@ -33,42 +33,42 @@ func (e Example) YAML() []byte {
 	return mustRead(examples, "examples/"+e.Name+".yaml")
 }
 
-// Role is one of IAM. Its policies are JSON, for the OIDC issuer oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE.
+// Role is an IAM role. Its policies are JSON, for the OIDC issuer oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE.
 type Role struct {
 	ARN         string
-	Trust       string // empty: it trusts the example's ServiceAccount
-	Permissions string // empty: it may read every secret and parameter
+	Trust       string // if empty, it trusts the example's ServiceAccount
+	Permissions string // if empty, it may read every secret and parameter
 }
 
-// Secret is one of Secrets Manager.
+// Secret is a secret in Secrets Manager.
 type Secret struct {
 	Region   string // empty: ap-south-1
 	Name     string
 	Versions []SecretVersion // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
 }
 
-// SecretVersion is one value.
+// SecretVersion is a version of a secret.
 type SecretVersion struct {
 	ID     string // empty: any
 	Text   string // SecretString, or
 	Binary []byte // SecretBinary
 }
 
-// Parameter is one of SSM Parameter Store.
+// Parameter is a parameter in SSM Parameter Store.
 type Parameter struct {
 	Name   string
 	Secure bool     // SecureString, not String
-	Values []string // of version 1, 2 and so on; the last is current
+	Values []string // of versions 1, 2, ...; the last is current
 	Labels []string // of version 1
 }
 
-// File is what a container sees.
+// File is a file in a container.
 type File struct {
 	Content string
 	Mode    fs.FileMode // permission bits; zero: the driver's 0644
 }
 
-// Examples are all of them, the one to start with first.
+// Examples lists all examples, the first one to read first.
 func Examples() []Example {
 	text := func(name, value string) Secret { return Secret{Name: name, Versions: []SecretVersion{{Text: value}}} }
 	payment := func(e Example) Example {

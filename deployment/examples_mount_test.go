@@ -21,9 +21,8 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The provider mounts each example and each guide as its description says, from what its description has AWS hold, with the
-// ServiceAccounts as they stand there. The end-to-end test does the same on a real node, in minutes; this one tells within a
-// second which example is wrong.
+// The provider mounts each example and each guide with the AWS objects of its description and the ServiceAccounts of its
+// manifests. The end-to-end test does the same on a real node, in minutes. This one finds a wrong example in a second.
 func TestExamples_Mount(t *testing.T) {
 	for _, e := range slices.Concat(deployment.Examples(), deployment.Guides()) {
 		t.Run(e.Name, func(t *testing.T) {
@@ -44,13 +43,13 @@ func TestExamples_Mount(t *testing.T) {
 				t.Cleanup(r.AWS.Inject(awssim.Fault{Service: service, Region: rig.Region, Status: 500}))
 			}
 			if diff := gocmp.Diff(withModes(e.Elsewhere), mounted(t, r, e)); diff != "" {
-				t.Errorf("files while %s does not answer (-want +got):\n%s", rig.Region, diff)
+				t.Errorf("files while %s fails (-want +got):\n%s", rig.Region, diff)
 			}
 		})
 	}
 }
 
-// mounted is what a pod of the example sees that starts now.
+// mounted mounts the volumes of the example and returns their files.
 func mounted(t *testing.T, r *rig.Rig, e deployment.Example) map[string]deployment.File {
 	t.Helper()
 	classes, mounts := volumes(t, e.YAML())
@@ -78,7 +77,7 @@ func withModes(files map[string]deployment.File) map[string]deployment.File {
 	return all
 }
 
-// annotations are those of the ServiceAccounts.
+// annotations returns the annotations of each ServiceAccount, by its name.
 func annotations(t *testing.T, text []byte) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{}
@@ -90,7 +89,7 @@ func annotations(t *testing.T, text []byte) map[string]map[string]string {
 	return all
 }
 
-// stateFor is what AWS holds for the example.
+// stateFor is the state of AWS for the example.
 func stateFor(e deployment.Example) awssim.State {
 	var state awssim.State
 	for _, s := range e.Secrets {
@@ -120,7 +119,7 @@ func stateFor(e deployment.Example) awssim.State {
 	return state
 }
 
-// volumes reads an example: the parameters of each SecretProviderClass, and the class that is mounted at each path.
+// volumes returns the parameters of each SecretProviderClass, and the class at each mount path.
 func volumes(t *testing.T, text []byte) (classes map[string]map[string]string, mounts map[string]string) {
 	t.Helper()
 	classes, mounts = map[string]map[string]string{}, map[string]string{}

@@ -13,7 +13,7 @@ import (
 	"secrets-provider-aws/deployment"
 )
 
-func TestExamples_AreAllKnownAndListed(t *testing.T) {
+func TestExamples_AreListed(t *testing.T) {
 	files, err := filepath.Glob("examples/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +36,8 @@ func TestExamples_AreAllKnownAndListed(t *testing.T) {
 	}
 }
 
-// An example is applied by itself, and its Deployment and ServiceAccount are the ones that its description names.
-func TestExamples_StandAlone(t *testing.T) {
+// Each example is complete, and its Deployment and ServiceAccount are those of its description.
+func TestExamples_AreComplete(t *testing.T) {
 	for _, e := range slices.Concat(deployment.Examples(), deployment.Guides()) {
 		t.Run(e.Name, func(t *testing.T) {
 			kinds := map[string][]string{}
@@ -56,12 +56,12 @@ func TestExamples_StandAlone(t *testing.T) {
 			}
 			for _, s := range e.Secrets {
 				if !strings.Contains(string(e.YAML()), "--name "+s.Name+" ") {
-					t.Errorf("its head does not say how to make the secret %s", s.Name)
+					t.Errorf("its first comment does not show how to create the secret %s", s.Name)
 				}
 			}
 			for _, p := range e.Parameters {
 				if !strings.Contains(string(e.YAML()), "--name "+p.Name+" ") {
-					t.Errorf("its head does not say how to make the parameter %s", p.Name)
+					t.Errorf("its first comment does not show how to create the parameter %s", p.Name)
 				}
 			}
 			wantPolicies(t, e)
@@ -69,7 +69,7 @@ func TestExamples_StandAlone(t *testing.T) {
 	}
 }
 
-// wantPolicies holds the IAM policies in the head of an example to those that its roles have in the tests.
+// wantPolicies compares the IAM policies in the first comment of an example with those of its roles in the tests.
 func wantPolicies(t *testing.T, e deployment.Example) {
 	t.Helper()
 	var want, got []any
@@ -96,7 +96,7 @@ func wantPolicies(t *testing.T, e deployment.Example) {
 		text = text[at+int(decoder.InputOffset()):]
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("policies (-roles +head):\n%s", diff)
+		t.Errorf("policies (-roles +comment):\n%s", diff)
 	}
 }
 

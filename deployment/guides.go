@@ -2,8 +2,8 @@ package deployment
 
 import "secrets-provider-aws/docs"
 
-// Guides are the manifests of the guides in docs, each made of the blocks that its reader applies, with the policies that
-// stand there.
+// Guides lists the guides in docs as examples. The YAML joins the blocks that the reader applies, and the policies are
+// those of the guide.
 func Guides() []Example {
 	const guide = "migrate-from-init-containers.md"
 	const db = `{"username":"app","password":"correct-horse"}`
@@ -19,16 +19,16 @@ func Guides() []Example {
 	}}
 }
 
-// Replaced is what the guides show of a cluster before it is changed, for an API server to look at: YAML of whole objects.
+// Replaced is YAML of the objects that the guides show as the state before the change. Tests validate them.
 func Replaced() []byte { return joined(blocks("migrate-from-init-containers.md", "yaml before")) }
 
-// HandOver is what the guide from AWS's provider has its reader change for a while, node by node.
+// HandOver is the temporary change of the guide from AWS's provider, for a migration node by node.
 type HandOver struct {
 	Patch  []byte // YAML, a merge patch of the DaemonSet of AWS's provider
 	Values []byte // YAML, for "helm --values"
 }
 
-// NodeByNode is the change of provider without a failed mount.
+// NodeByNode returns the change to migrate node by node without a failed mount.
 func NodeByNode() HandOver {
 	const guide = "migrate-from-aws-provider.md"
 	return HandOver{Patch: joined(blocks(guide, "yaml patch")), Values: joined(blocks(guide, "yaml values"))}
@@ -37,12 +37,12 @@ func NodeByNode() HandOver {
 func blocks(guide, info string) []string {
 	blocks, err := docs.Blocks(guide, info)
 	if err != nil {
-		panic(err) // what is embedded can be read
+		panic(err) // reading embedded files cannot fail
 	}
 	return blocks
 }
 
-// joined makes one YAML text of several.
+// joined joins YAML texts to one.
 func joined(blocks []string) []byte {
 	var text []byte
 	for i, block := range blocks {

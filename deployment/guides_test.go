@@ -16,7 +16,7 @@ import (
 	"secrets-provider-aws/docs"
 )
 
-// What a guide shows of the time before is what Kubernetes takes.
+// The objects that a guide shows as the old state are valid.
 func TestGuides_ReplacedManifestsAreValid(t *testing.T) {
 	found := 0
 	for document := range strings.SplitSeq(string(deployment.Replaced()), "---\n") {
@@ -26,7 +26,7 @@ func TestGuides_ReplacedManifestsAreValid(t *testing.T) {
 		}
 		into, known := map[string]any{"Secret": &corev1.Secret{}, "Deployment": &appsv1.Deployment{}}[of.Kind]
 		if !known {
-			t.Fatalf("a %s was not expected", of.Kind)
+			t.Fatalf("unexpected object of kind %s", of.Kind)
 		}
 		if err := strict.UnmarshalStrict([]byte(document), into); err != nil {
 			t.Errorf("%s: %v", of.Kind, err)
@@ -38,7 +38,8 @@ func TestGuides_ReplacedManifestsAreValid(t *testing.T) {
 	}
 }
 
-// Node by node: AWS's DaemonSet leaves the nodes with a label, and is restarted nowhere; this one runs on just those.
+// In a migration node by node, AWS's DaemonSet leaves the nodes with a label and does not restart on other nodes. This
+// one runs only on the nodes with the label.
 func TestGuides_NodeByNode(t *testing.T) {
 	h := deployment.NodeByNode()
 	var patch appsv1.DaemonSet
@@ -46,7 +47,7 @@ func TestGuides_NodeByNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if patch.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
-		t.Errorf("its strategy is %q: the change of its template would restart it on all nodes", patch.Spec.UpdateStrategy.Type)
+		t.Errorf("its update strategy is %q: the change of its template would restart it on all nodes", patch.Spec.UpdateStrategy.Type)
 	}
 	expression := patch.Spec.Template.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms[0].MatchExpressions[0]
 	var values struct {
@@ -56,15 +57,15 @@ func TestGuides_NodeByNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, chosen := values.NodeSelector[expression.Key]; !chosen || expression.Operator != corev1.NodeSelectorOpDoesNotExist {
-		t.Errorf("AWS's leaves nodes by %v, and this one chooses them by %v", expression, values.NodeSelector)
+		t.Errorf("AWS's DaemonSet leaves nodes by %v, but this one selects them by %v", expression, values.NodeSelector)
 	}
 	if _, err := render(t, chart(t), h.Values); err != nil {
 		t.Error(err)
 	}
 }
 
-// The guide speaks of each value that users of AWS's chart have, and of each of those that are refused.
-func TestGuides_ValuesOfAWSsChart(t *testing.T) {
+// The guide lists each value of AWS's chart, including those that this chart refuses.
+func TestGuides_ListValuesOfAWSChart(t *testing.T) {
 	rows, err := docs.Table("migrate-from-aws-provider.md", "Values of the chart")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +82,7 @@ func TestGuides_ValuesOfAWSsChart(t *testing.T) {
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		t.Fatal(err)
 	}
-	used := []string{"rbac.pspEnabled", "image"} // which cannot stand there, as they are refused
+	used := []string{"rbac.pspEnabled", "image"} // the chart refuses them, so the file cannot contain them
 	for name, value := range values {
 		nested, ok := value.(map[string]any)
 		if ok && (name == "rbac" || name == "secrets-store-csi-driver") {

@@ -21,7 +21,7 @@ import (
 	"secrets-provider-aws/docs"
 )
 
-var update = flag.Bool("update", false, "write the table of packages into architecture.md")
+var update = flag.Bool("update", false, "rewrite the table of packages in architecture.md")
 
 const (
 	module     = "secrets-provider-aws"
@@ -29,9 +29,9 @@ const (
 	tableEnd   = "<!-- end of packages -->\n"
 )
 
-// The layout in architecture.md has each package of the module, with the first sentence of its documentation and
-// what it imports of the module.
-func TestArchitecture_LayoutIsThatOfTheCode(t *testing.T) {
+// The layout in architecture.md lists each package of the module, with the first sentence of its documentation and
+// its imports from the module.
+func TestArchitecture_LayoutMatchesTheCode(t *testing.T) {
 	const page = "architecture.md"
 	text := read(t, page)
 	before, rest, ok := strings.Cut(text, tableBegin)
@@ -47,12 +47,12 @@ func TestArchitecture_LayoutIsThatOfTheCode(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(strings.Split(table, "\n"), strings.Split(old, "\n")); diff != "" {
-		t.Errorf("layout (-code +%s); repeat with -update:\n%s", page, diff)
+		t.Errorf("layout (-code +%s); run the test with -update to fix it:\n%s", page, diff)
 	}
 }
 
-// Both pages give the same codes, in the same order. That reference.md has those of the code is tested in server.
-func TestArchitecture_CodesAreThoseOfTheReference(t *testing.T) {
+// Both pages list the same codes in the same order. A test in server compares reference.md with the code.
+func TestArchitecture_CodesMatchTheReference(t *testing.T) {
 	var codes [2][][]string
 	for i, at := range [][2]string{{"reference.md", "Errors"}, {"architecture.md", "Errors and codes"}} {
 		rows, err := docs.Table(at[0], at[1])
@@ -90,13 +90,13 @@ func layout(t *testing.T, root string) string {
 	return rows.String()
 }
 
-// isOutside reports whether a folder holds no package of the module, nor any below it.
+// isOutside reports whether a folder and those below it contain no package of the module.
 func isOutside(dir, name string) bool {
 	_, err := os.Stat(filepath.Join(dir, "go.mod"))
 	return err == nil || strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "bin", "dist"}, name)
 }
 
-// packageRow is the line for the package in dir; empty where there is none.
+// packageRow is the row for the package in dir, empty if there is none.
 func packageRow(root, dir string) (string, error) {
 	tags := build.Default
 	tags.BuildTags = []string{"e2e"}
@@ -108,7 +108,7 @@ func packageRow(root, dir string) (string, error) {
 		return "", err
 	}
 	imports := p.Imports
-	if len(imports) == 0 { // of tests alone
+	if len(imports) == 0 { // the package has only tests
 		imports = slices.Concat(p.TestImports, p.XTestImports)
 	}
 	folder, err := filepath.Rel(root, dir)
@@ -146,7 +146,7 @@ func firstSentence(file *ast.File) string {
 	return strings.ReplaceAll(strings.TrimRight(text, ".:"), "|", `\|`)
 }
 
-// ours lists the packages of the module among imports; a dash where there is none.
+// ours lists the packages of the module among imports, or a dash for none.
 func ours(imports []string) string {
 	var names []string
 	for _, name := range imports {

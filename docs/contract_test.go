@@ -16,7 +16,7 @@ import (
 	"secrets-provider-aws/docs"
 )
 
-// moduleRoot is the root of the repository, seen from this package.
+// moduleRoot is the path of the repository's root from this package.
 const moduleRoot = ".."
 
 var (
@@ -24,15 +24,15 @@ var (
 	ruleCite = regexp.MustCompile(`\brules? ([DKIAFRT][0-9]+)\b`)
 )
 
-// Each rule of contract.md is proven by a test that is named after it, and no test and no comment names a rule that is
-// not there. Tests of every build tag count.
+// A test proves each rule of contract.md and has the rule's id in its name. Every rule that a test or a comment names
+// exists. Tests of every build tag count.
 func TestContract_RulesAndTestsName(t *testing.T) {
 	rules, err := docs.Rules()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(rules) < 100 {
-		t.Fatalf("%d rules: contract.md is not read as it is written", len(rules))
+		t.Fatalf("only %d rules: the test does not read contract.md completely", len(rules))
 	}
 	proven := map[string]bool{}
 	for file, parsed := range goFiles(t) {
@@ -65,10 +65,10 @@ var (
 	oldName   = regexp.MustCompile(`^Test(Contract[A-D][0-9]*|Design)_`)
 )
 
-// What comments, test names, pages and the text of programs cite is in the repository, so that a reader can look it up.
+// Every document that a comment, a test name, a page or a program cites is in the repository, so a reader can find it.
 func TestContract_CitedDocumentsExist(t *testing.T) {
 	var documents []string
-	prose, code := map[string]string{}, map[string]string{} // file → pages and comments, and whatever else is read by people
+	prose, code := map[string]string{}, map[string]string{} // file → text: pages and comments in prose, other texts for people in code
 	walk(t, func(file string) {
 		switch ext := path.Ext(file); {
 		case ext == ".md":
@@ -87,7 +87,7 @@ func TestContract_CitedDocumentsExist(t *testing.T) {
 		}
 	}
 	if len(prose) < 100 || len(code) < 100 || len(documents) < 5 {
-		t.Fatalf("%d and %d files and %d documents: the repository was not found", len(prose), len(code), len(documents))
+		t.Fatalf("only %d and %d files and %d documents: the test did not find the repository", len(prose), len(code), len(documents))
 	}
 	wrong := map[string]bool{}
 	for _, texts := range []map[string]string{prose, code} {
@@ -104,17 +104,17 @@ func TestContract_CitedDocumentsExist(t *testing.T) {
 			}
 		}
 	}
-	for file, text := range prose { // in code it may be the name of a secret
+	for file, text := range prose { // in code this can be the name of a secret
 		if cited := folder.FindString(text); cited != "" {
 			wrong[file+" cites "+cited] = true
 		}
 	}
 	for _, citation := range slices.Sorted(maps.Keys(wrong)) {
-		t.Errorf("%s, which is not in the repository: cite a rule of docs/contract.md by its id, or a page that is there", citation)
+		t.Errorf("%s, which is not in the repository: cite a rule of docs/contract.md by its id, or an existing page", citation)
 	}
 }
 
-// goFiles parses every Go file of the module: its path → what is in it.
+// goFiles parses every Go file of the module, by path.
 func goFiles(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	files := map[string]*ast.File{}
@@ -156,9 +156,9 @@ func testsOf(file string, parsed *ast.File) []string {
 	return names
 }
 
-// walk calls visit with the path of each file of the repository, with slashes and from its root. Build output and what
-// git or an editor keeps is left out.
-func walk(t *testing.T, visit func(file string)) {
+// walk calls do with the path of each file of the repository, relative to its root and with slashes. It skips build
+// output and hidden files.
+func walk(t *testing.T, do func(file string)) {
 	t.Helper()
 	err := filepath.WalkDir(moduleRoot, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -173,7 +173,7 @@ func walk(t *testing.T, visit func(file string)) {
 		case entry.IsDir() && (hidden || file == "bin" || file == "dist"):
 			return fs.SkipDir
 		case !entry.IsDir() && !hidden:
-			visit(file)
+			do(file)
 		}
 		return nil
 	})

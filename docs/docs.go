@@ -1,5 +1,5 @@
-// Package docs is what users and contributors read. As a package it hands its tables and manifests to the tests, which
-// hold them to the code.
+// Package docs contains the documentation for users and contributors. The Go package gives its tables and manifests to
+// the tests, which compare them with the code.
 package docs
 
 import (
@@ -12,8 +12,8 @@ import (
 //go:embed *.md
 var files embed.FS
 
-// Table gives the first table below a heading, such as "Flags" in reference.md: row by row without its head, each
-// cell as it is written.
+// Table returns the first table below a heading, such as "Flags" in reference.md: the rows without the table's head,
+// and each cell as Markdown.
 func Table(file, heading string) ([][]string, error) {
 	text, err := files.ReadFile(file)
 	if err != nil {
@@ -45,7 +45,7 @@ lines:
 
 var ruleRow = regexp.MustCompile(`^\| <a id="([a-z][0-9]+)"></a>([A-Z][0-9]+) \| ([^|]*[^|\s]) \|`)
 
-// Rules gives the rules of contract.md: id, such as K24, → rule.
+// Rules returns the rules of contract.md: a map from an id, such as K24, to its rule.
 func Rules() (map[string]string, error) {
 	text, err := files.ReadFile("contract.md")
 	if err != nil {
@@ -58,7 +58,7 @@ func Rules() (map[string]string, error) {
 		}
 		row := ruleRow.FindStringSubmatch(line)
 		if len(row) == 0 || row[1] != strings.ToLower(row[2]) {
-			return nil, fmt.Errorf("docs: this row of contract.md does not begin with an id, its anchor and a rule: %s", line)
+			return nil, fmt.Errorf("docs: this row of contract.md does not begin with an anchor, an id and a rule: %s", line)
 		}
 		if rules[row[2]] != "" {
 			return nil, fmt.Errorf("docs: contract.md has rule %s twice", row[2])
@@ -68,7 +68,7 @@ func Rules() (map[string]string, error) {
 	return rules, nil
 }
 
-// Blocks gives the contents of the fenced blocks that begin with ```info, such as "yaml", in their order.
+// Blocks returns the contents of the fenced blocks that begin with ```info, such as "yaml", in their order.
 func Blocks(file, info string) ([]string, error) {
 	text, err := files.ReadFile(file)
 	if err != nil {
@@ -90,7 +90,7 @@ func Blocks(file, info string) ([]string, error) {
 	}
 }
 
-// Code gives the names that a cell shows as code: `a`, `b`.
+// Code returns the code spans of a cell: `a`, `b`.
 func Code(cell string) []string {
 	var names []string
 	for i, part := range strings.Split(cell, "`") {

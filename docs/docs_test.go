@@ -11,8 +11,8 @@ import (
 	"secrets-provider-aws/docs"
 )
 
-// What the pages of the repository link to is there, headings included.
-func TestLinks_LeadSomewhere(t *testing.T) {
+// Every link in the pages of the repository has a target, with its heading.
+func TestLinks_HaveTargets(t *testing.T) {
 	var pages []string
 	for _, pattern := range []string{"*.md", "../*.md", "../deployment/*/README.md", "../server/testdata/*/README.md", "../test/*/README.md"} {
 		found, err := filepath.Glob(pattern)
@@ -28,15 +28,15 @@ func TestLinks_LeadSomewhere(t *testing.T) {
 				target = filepath.Join(filepath.Dir(page), link[1])
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s, which is not there", page, link[1])
+				t.Errorf("%s links to %s, which does not exist", page, link[1])
 			} else if link[2] != "" && !slices.Contains(anchors(read(t, target)), link[2]) {
-				t.Errorf("%s links to %s%s, and there is no such heading", page, link[1], link[2])
+				t.Errorf("%s links to %s%s, but the page has no such heading", page, link[1], link[2])
 			}
 		}
 	}
 }
 
-// anchors are those that GitHub makes of headings, and those that a page sets itself.
+// anchors are the anchors that GitHub generates from headings, and those that a page defines.
 func anchors(text string) []string {
 	var all []string
 	for _, set := range regexp.MustCompile(`<a id="([^"]+)"></a>`).FindAllStringSubmatch(text, -1) {
@@ -60,7 +60,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-func TestTable_SaysWhatIsMissing(t *testing.T) {
+func TestTable_MissingTableIsAnError(t *testing.T) {
 	for file, heading := range map[string]string{"none.md": "Flags", "reference.md": "Flagz", "check.md": "What it sees"} {
 		if rows, err := docs.Table(file, heading); err == nil {
 			t.Errorf("%s has a table below %q: %q", file, heading, rows)
@@ -68,8 +68,8 @@ func TestTable_SaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// The pages for contributors name files, folders and tests that are there.
-func TestContributing_NamesWhatIsThere(t *testing.T) {
+// The files, folders and tests in the pages for contributors exist.
+func TestContributing_NamesExist(t *testing.T) {
 	tests := map[string]bool{}
 	for file, parsed := range goFiles(t) {
 		for _, name := range testsOf(file, parsed) {
@@ -84,17 +84,17 @@ func TestContributing_NamesWhatIsThere(t *testing.T) {
 			case regexp.MustCompile(`^Test\w+$`).MatchString(name):
 				found++
 				if !tests[name] {
-					t.Errorf("%s names %s, and there is no such test", page, name)
+					t.Errorf("%s names the test %s, which does not exist", page, name)
 				}
 			case isPath && isFolder(filepath.Join("..", top)) && !slices.Contains([]string{"bin", "dist"}, top):
 				found++
 				if files, err := filepath.Glob(filepath.Join("..", name)); err != nil || len(files) == 0 {
-					t.Errorf("%s names %s, which is not there", page, name)
+					t.Errorf("%s names %s, which does not exist", page, name)
 				}
 			}
 		}
 		if found == 0 {
-			t.Errorf("%s names nothing: does this test still find its names?", page)
+			t.Errorf("%s names no file and no test: this test no longer finds them", page)
 		}
 	}
 }

@@ -20,9 +20,9 @@ const (
 	issuerMark     = "OIDC_ISSUER" // in the trust policy: the cluster's issuer without https://
 )
 
-// article is what a team and its platform write to mount two secrets. Each text is shown as it stands
-// in its file, and what the demo does with it is parsed from that very text, with the types of
-// Kubernetes and of the driver, so that a field which does not exist cannot be shown.
+// article holds the manifests and policies that mount two secrets. The demo prints each file unchanged
+// and parses the same text with the types of Kubernetes and of the driver. It therefore cannot print a
+// field that does not exist.
 type article struct {
 	serviceAccountText string
 	serviceAccount     corev1.ServiceAccount
@@ -56,10 +56,10 @@ func readArticle() (*article, error) {
 	return a, nil
 }
 
-// roleARN is the role that the ServiceAccount is annotated with.
+// roleARN is the role in the ServiceAccount's annotation.
 func (a *article) roleARN() string { return a.serviceAccount.Annotations[roleAnnotation] }
 
-// role is that role as it is in IAM.
+// role is that role, with its policies.
 func (a *article) role(issuer *awssim.Issuer) awssim.Role {
 	return awssim.Role{
 		ARN:         a.roleARN(),
@@ -68,15 +68,15 @@ func (a *article) role(issuer *awssim.Issuer) awssim.Role {
 	}
 }
 
-// trust is the trust policy for the issuer.
+// trust is the trust policy, with the issuer filled in.
 func (a *article) trust(issuer *awssim.Issuer) string {
 	return strings.ReplaceAll(a.trustPolicy, issuerMark, strings.TrimPrefix(issuer.URL(), "https://"))
 }
 
-// region is the one that the SecretProviderClass names.
+// region is the region of the SecretProviderClass.
 func (a *article) region() string { return a.class.Spec.Parameters["region"] }
 
-// podOf is the article's pod under another name and ServiceAccount.
+// podOf copies the article's pod with another name and ServiceAccount.
 func (a *article) podOf(name, serviceAccount string) corev1.Pod {
 	pod := *a.pod.DeepCopy()
 	pod.Name, pod.Spec.ServiceAccountName = name, serviceAccount

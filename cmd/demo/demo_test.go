@@ -20,9 +20,9 @@ func TestDemo(t *testing.T) {
 	if err := build(t.Context(), provider); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("plays and leaves nothing behind", func(t *testing.T) {
+	t.Run("runs and leaves nothing behind", func(t *testing.T) {
 		temporary := temporaryFolder(t)
-		hostileEnvironment(t)
+		setHostileEnvironment(t)
 		page := &bytes.Buffer{}
 		if err := run(t.Context(), options{provider: provider}, page); err != nil {
 			t.Fatalf("%v\nafter:\n%s", err, page)
@@ -38,7 +38,7 @@ func TestDemo(t *testing.T) {
 			"      -r--------   15 bytes  db-password  demo-password-1\n",
 			"      -r--------   15 bytes  db-password  demo-password-2  ← new\n",
 			"code = Unauthenticated", "code = PermissionDenied", "code = InvalidArgument",
-			"3 mistakes explained and mended",
+			"3 mistakes explained and fixed",
 			"Nothing is left behind.\n",
 		} {
 			if !strings.Contains(page.String(), want) {
@@ -53,7 +53,7 @@ func TestDemo(t *testing.T) {
 				t.Errorf("%d columns: %s", n, line)
 			}
 		}
-		isClean(t, temporary)
+		checkClean(t, temporary)
 	})
 	t.Run("keeps the mounted files and nothing else", func(t *testing.T) {
 		temporary := temporaryFolder(t)
@@ -69,7 +69,7 @@ func TestDemo(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(file{})); diff != "" || err != nil {
 			t.Errorf("kept files (-want +got), error %v:\n%s", err, diff)
 		}
-		// What somebody has in the folder is not the demo's to remove.
+		// The demo never removes files that it did not write.
 		if err := run(t.Context(), options{provider: provider, dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "is not empty") {
 			t.Errorf("in a folder that is not empty: %v", err)
 		}
@@ -85,10 +85,10 @@ func TestDemo(t *testing.T) {
 			if !errors.Is(err, errStopped) {
 				t.Errorf("stopped at %q: %v", at, err)
 			}
-			isClean(t, temporary)
+			checkClean(t, temporary)
 		}
 	})
-	t.Run("does not start once it is stopped", func(t *testing.T) {
+	t.Run("does not start after it is stopped", func(t *testing.T) {
 		temporary := temporaryFolder(t)
 		ctx, stop := context.WithCancelCause(t.Context())
 		stop(errStopped)
@@ -96,9 +96,9 @@ func TestDemo(t *testing.T) {
 		if err := run(ctx, options{provider: provider}, page); !errors.Is(err, errStopped) || page.Len() > 0 {
 			t.Errorf("error %v after:\n%s", err, page)
 		}
-		isClean(t, temporary)
+		checkClean(t, temporary)
 	})
-	t.Run("shows what a provider says that dies", func(t *testing.T) {
+	t.Run("prints the output of a provider that exits", func(t *testing.T) {
 		program := filepath.Join(t.TempDir(), "dies")
 		temporary := temporaryFolder(t)
 		if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"I cannot go on\" >&2\nexit 3\n"), 0o755); err != nil {
@@ -109,17 +109,17 @@ func TestDemo(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "I cannot go on") {
 			t.Errorf("error %v", err)
 		}
-		if took := time.Since(started); took > playTimeout/2 {
-			t.Errorf("it took %s to notice", took)
+		if took := time.Since(started); took > demoTimeout/2 {
+			t.Errorf("the demo noticed only after %s", took)
 		}
-		isClean(t, temporary)
+		checkClean(t, temporary)
 	})
-	t.Run("fails where it cannot print", func(t *testing.T) {
+	t.Run("fails if it cannot print", func(t *testing.T) {
 		temporary := temporaryFolder(t)
 		if err := run(t.Context(), options{provider: provider}, closed{}); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("error %v", err)
 		}
-		isClean(t, temporary)
+		checkClean(t, temporary)
 	})
 }
 
@@ -157,10 +157,10 @@ type closed struct{}
 
 func (closed) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// temporaryFolder is where the demo's own temporary folder is made, with a path that is short enough for its socket.
+// temporaryFolder makes the demo's TMPDIR, with a path short enough for a Unix socket.
 func temporaryFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "t") // t.TempDir has too long a path
+	dir, err := os.MkdirTemp("/tmp", "t") // the path of t.TempDir is too long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +169,8 @@ func temporaryFolder(t *testing.T) string {
 	return dir
 }
 
-// hostileEnvironment sets what would lead the provider astray if it were handed on.
-func hostileEnvironment(t *testing.T) {
+// setHostileEnvironment sets variables that would break the provider if the demo passed them on.
+func setHostileEnvironment(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"} {
 		t.Setenv(name, "http://127.0.0.1:1")
@@ -183,8 +183,8 @@ func hostileEnvironment(t *testing.T) {
 	}
 }
 
-// isClean fails the test where the demo has left a file in dir or, where /proc tells, a process that was started with a path in it.
-func isClean(t *testing.T, dir string) {
+// checkClean fails the test if the demo left a file in dir or, on systems with /proc, a process with dir in its arguments.
+func checkClean(t *testing.T, dir string) {
 	t.Helper()
 	if left := names(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %q", left)

@@ -8,31 +8,31 @@ import (
 	"path/filepath"
 )
 
-// Names in the folder.
+// Folders inside the demo's folder.
 const (
-	socketFolder = "csi" // the --provider-volume
-	mountFolder  = "mnt" // what a pod would see as /mnt
+	socketFolder = "csi" // --provider-volume
+	mountFolder  = "mnt" // /mnt of the pod
 )
 
-// maxSocketPath is safe on every Unix: Linux takes 107 bytes, macOS 103.
+// maxSocketPath works on every Unix: Linux allows 107 bytes, macOS 103.
 const maxSocketPath = 99 // bytes
 
-// folder is where the demo works. Everything that it writes is in there.
+// folder holds every file that the demo writes.
 type folder struct {
 	root string // absolute
-	made bool   // by the demo, so that it goes at the end
+	made bool   // the demo made it, and removes it at the end
 }
 
-// openFolder takes dir, which must be new or empty: what is in it at the end is the demo's to remove.
-// An empty dir is a temporary folder.
+// openFolder opens dir, which must be new or empty: the demo removes everything in it at the end.
+// If dir is "", openFolder makes a temporary folder.
 func openFolder(dir string) (*folder, error) {
 	f, err := makeFolder(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make the folder of the demo: %w", err)
+		return nil, fmt.Errorf("create the demo's folder: %w", err)
 	}
-	// The provider binds its socket as .aws.<8 digits> before it is aws.sock.
+	// The provider binds its socket as .aws.<8 digits>, then renames it to aws.sock.
 	if longest := f.path(socketFolder, ".aws.01234567"); len(longest) > maxSocketPath {
-		err := fmt.Errorf("%s is too deep for a Unix socket in it: name a folder with a shorter path by --dir", f.root)
+		err := fmt.Errorf("the path %s is too long for a Unix socket: set --dir to a shorter path", f.root)
 		return nil, errors.Join(err, f.tidy(false))
 	}
 	return f, nil
@@ -54,20 +54,20 @@ func makeFolder(dir string) (*folder, error) {
 	case err != nil:
 		return nil, err
 	case len(entries) > 0:
-		return nil, fmt.Errorf("%s is not empty: name a new or an empty one by --dir", root)
+		return nil, fmt.Errorf("%s is not empty: set --dir to a new or empty folder", root)
 	}
 	return &folder{root: root}, nil
 }
 
-// path is a path in the folder.
+// path joins parts to the folder's path.
 func (f *folder) path(parts ...string) string {
 	return filepath.Join(append([]string{f.root}, parts...)...)
 }
 
-// mount is what the pod sees as /mnt/secrets.
+// mount is /mnt/secrets of the pod.
 func (f *folder) mount() string { return f.path(mountFolder, "secrets") }
 
-// tidy removes everything, or everything but the mounted files, where there are any.
+// tidy removes everything. With keep it leaves the mounted files, if there are any.
 func (f *folder) tidy(keep bool) error {
 	if mounted, err := os.ReadDir(f.mount()); err != nil || len(mounted) == 0 {
 		keep = false

@@ -1,9 +1,9 @@
-// Command demo plays the way of one mount on one machine, without AWS, without a cluster and without
-// root: from a pod to its files, then a rotation, then what three mistakes look like to their author.
+// Command demo runs one mount on one machine, without AWS, without a cluster and without root: from
+// a pod to its files, then a rotation, then the messages of three common mistakes.
 //
-// The provider is the real program, in a process of its own. AWS is test/awssim, the Kubernetes API
-// test/kubesim, and the CSI driver test/csidriver. Each step checks what it tells, so that a demo
-// which ends with status 0 is a page on which every line has happened.
+// The provider is the real program in its own process. test/awssim stands for AWS, test/kubesim for the
+// Kubernetes API and test/csidriver for the CSI driver. Each step checks what it prints: if the demo
+// exits with status 0, every printed line is true.
 package main
 
 import (
@@ -18,14 +18,14 @@ import (
 	"time"
 )
 
-// playTimeout is the most that everything but building the provider may take; it takes about a second.
-const playTimeout = 30 * time.Second
+// demoTimeout limits the demo, without the build of the provider. The demo takes about a second.
+const demoTimeout = 30 * time.Second
 
 // options are the flags.
 type options struct {
-	provider string // the program; built where empty
-	dir      string // folder to work in; a temporary one where empty
-	keep     bool   // leave the mounted files in that folder
+	provider string // path of the program; if empty, the demo builds it
+	dir      string // folder to work in; if empty, a temporary one
+	keep     bool   // keep the mounted files in that folder
 }
 
 func main() {
@@ -34,9 +34,9 @@ func main() {
 		return
 	}
 	if err != nil {
-		os.Exit(2) // the flag package has said why
+		os.Exit(2) // the flag package has printed the reason
 	}
-	// SIGPIPE is among them for `make demo | head`: it would end the demo before it has tidied up.
+	// SIGPIPE is in the list for `make demo | head`: by default it ends the demo before it removes its files.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	err = run(ctx, o, os.Stdout)
 	stop()
@@ -49,40 +49,40 @@ func main() {
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.StringVar(&o.provider, "provider", "", "`program` to play with, such as bin/secrets-provider-aws (default: built for the demo)")
-	flags.StringVar(&o.dir, "dir", "", "`folder` to work in, new or empty (default: a temporary one)")
-	flags.BoolVar(&o.keep, "keep", false, "leave the mounted files in the folder, to look at them")
+	flags.StringVar(&o.provider, "provider", "", "provider `program` to run, such as bin/secrets-provider-aws (default: build it)")
+	flags.StringVar(&o.dir, "dir", "", "`folder` to work in, new or empty (default: a temporary folder)")
+	flags.BoolVar(&o.keep, "keep", false, "keep the mounted files in the folder")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		err := fmt.Errorf("demo takes no arguments but its flags, and was given %q", flags.Args())
+		err := fmt.Errorf("demo takes only flags, not %q", flags.Args())
 		fmt.Fprintln(flags.Output(), err)
 		return o, err
 	}
 	return o, nil
 }
 
-// run plays the demo and prints it to out. Whatever happens, it ends with the provider stopped and
-// the folder tidied.
+// run runs the demo and prints it to out. In every case it stops the provider and removes its files
+// before it returns.
 func run(ctx context.Context, o options, out io.Writer) error {
 	p := &page{out: out}
 	left, err := play(ctx, o, p)
 	if err != nil {
 		return err
 	}
-	p.say("The provider has stopped. Its log was searched: no secret value and no token is in it.")
+	p.say("The provider has stopped. Its log contains no secret value and no token.")
 	if left == "" {
 		p.say("Nothing is left behind.")
 	} else {
-		p.say("The mounted files are left in")
+		p.say("The mounted files are in")
 		p.show(left)
 	}
 	return p.err
 }
 
-// play is the demo from opening its folder to tidying it. It returns where the mounted files are left,
-// empty where they are not.
+// play opens the folder, runs the demo and tidies the folder. It returns the path of the mounted files
+// if it keeps them, and "" otherwise.
 func play(ctx context.Context, o options, p *page) (left string, err error) {
 	work, err := openFolder(o.dir)
 	if err != nil {
@@ -95,7 +95,7 @@ func play(ctx context.Context, o options, p *page) (left string, err error) {
 		}
 	}()
 	if o.provider == "" {
-		p.say("Building the provider; without Go's cache this takes a minute or two.")
+		p.say("Building the provider. Without Go's build cache this takes a minute or two.")
 		o.provider = work.path("secrets-provider-aws")
 		if err := build(ctx, o.provider); err != nil {
 			return "", err
@@ -106,7 +106,7 @@ func play(ctx context.Context, o options, p *page) (left string, err error) {
 		return "", err
 	}
 
-	ctx, cancel := context.WithTimeoutCause(ctx, playTimeout, fmt.Errorf("it took longer than %s", playTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, demoTimeout, fmt.Errorf("it took longer than %s", demoTimeout))
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -114,7 +114,7 @@ func play(ctx context.Context, o options, p *page) (left string, err error) {
 	if err = w.start(ctx, fail, a, o.provider); err == nil {
 		err = tell(ctx, p, a, w)
 	}
-	if err != nil && context.Cause(ctx) != nil { // the reason, where the error is only what came of it
+	if err != nil && context.Cause(ctx) != nil { // the cause, not the error that followed from it
 		err = context.Cause(ctx)
 	}
 	return "", errors.Join(err, w.close())

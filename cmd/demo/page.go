@@ -8,12 +8,12 @@ import (
 
 const (
 	pageWidth = 100 // columns
-	proseAt   = 4   // column at which paragraphs begin
-	blockAt   = 6   // column at which what is shown as it is begins
+	proseAt   = 4   // indentation of paragraphs, in columns
+	blockAt   = 6   // indentation of literal text, in columns
 )
 
-// page prints plain text: numbered steps of paragraphs, and blocks of what there is to see, a blank
-// line between any two. It remembers the first error of its writer and prints nothing after it.
+// page prints plain text: numbered steps, paragraphs and blocks of literal text, with a blank line
+// between any two. After an error of the writer it prints nothing more and keeps that error.
 type page struct {
 	out   io.Writer
 	begun bool
@@ -21,13 +21,13 @@ type page struct {
 	err   error
 }
 
-// title begins a part.
+// title prints the title of a part.
 func (p *page) title(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	p.block(0, text, strings.Repeat("=", len(text)))
 }
 
-// heading begins the next step.
+// heading prints the heading of the next step.
 func (p *page) heading(text string) {
 	p.step++
 	p.block(0, fmt.Sprintf("%2d. %s", p.step, text))
@@ -38,12 +38,12 @@ func (p *page) say(format string, args ...any) {
 	p.block(proseAt, wrap(fmt.Sprintf(format, args...), pageWidth-proseAt)...)
 }
 
-// show prints text as it stands.
+// show prints text unchanged.
 func (p *page) show(text string) {
 	p.block(blockAt, strings.Split(strings.Trim(text, "\n"), "\n")...)
 }
 
-// quote prints one long line, wrapped and otherwise as it stands.
+// quote prints one long line, wrapped but otherwise unchanged.
 func (p *page) quote(line string) { p.block(blockAt, wrap(line, pageWidth-blockAt)...) }
 
 func (p *page) block(indent int, lines ...string) {
@@ -62,7 +62,7 @@ func (p *page) print(text string) {
 	}
 }
 
-// wrap breaks text at its spaces into lines of at most width bytes; a longer word has a line of its own.
+// wrap breaks text at spaces into lines of at most width bytes. A longer word gets its own line.
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""

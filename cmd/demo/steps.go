@@ -15,7 +15,7 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// story is the demo as it is told.
+// story is the running demo.
 type story struct {
 	*page
 	*article
@@ -25,7 +25,7 @@ type story struct {
 	explained             int // mistakes
 }
 
-// tell tells the whole story, step by step, until one does not do what it says.
+// tell runs the steps in order until one fails.
 func tell(ctx context.Context, p *page, a *article, w *world) error {
 	s := &story{page: p, article: a, world: w}
 	s.opening()
@@ -47,22 +47,22 @@ func tell(ctx context.Context, p *page, a *article, w *world) error {
 func (s *story) opening() {
 	s.title("One mount, from pod to files: %s", s.version)
 	s.show("Pod → ServiceAccount → OIDC trust → IAM role → CSI driver → Secrets Manager → files")
-	s.say("The provider is the real program, in a process of its own. The rest is played on this machine: an AWS that " +
-		"checks tokens, signatures and policies as strictly as the real one, the Kubernetes API, and the CSI driver, which " +
-		"writes the files with its own code. Names and values are made up, so this page can show what stays hidden elsewhere.")
+	s.say("The provider is the real program in its own process. The rest is simulated on this machine: an AWS that checks " +
+		"tokens, signatures and policies as strictly as the real one, the Kubernetes API, and the CSI driver, which writes " +
+		"the files with its own code. All names and values are invented, so this page can show secret values.")
 }
 
 func (s *story) tellPod(context.Context) error {
 	s.heading("Pod")
-	s.say("%s wants its secrets as files under %s. It names a ServiceAccount, a SecretProviderClass and a mount point, "+
-		"and holds no key and no secret.", s.pod.Name, s.mountPath())
+	s.say("%s needs its secrets as files under %s. Its manifest names a ServiceAccount, a SecretProviderClass and a mount "+
+		"path. It contains no key and no secret.", s.pod.Name, s.mountPath())
 	s.show(s.podText)
 	return nil
 }
 
 func (s *story) tellServiceAccount(context.Context) error {
 	s.heading("ServiceAccount")
-	s.say("%s is who the pod is. The annotation names its IAM role.", s.serviceAccount.Name)
+	s.say("%s is the identity of the pod. The annotation names its IAM role.", s.serviceAccount.Name)
 	s.show(s.serviceAccountText)
 	token, err := s.token(s.pod)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *story) tellServiceAccount(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("For each mount the cluster signs a short-lived token. The token itself stays hidden; this is what it says. " +
+	s.say("For each mount the cluster signs a short-lived token. The token itself stays hidden. These are its claims. " +
 		"(On EKS the issuer is https://oidc.eks.REGION.amazonaws.com/id/... instead.)")
 	s.show(fmt.Sprintf("iss  %s\nsub  %s\naud  %s", claims.Issuer, claims.Subject, strings.Join(claims.Audience, ", ")))
 	return nil
@@ -80,32 +80,32 @@ func (s *story) tellServiceAccount(context.Context) error {
 
 func (s *story) tellTrust(context.Context) error {
 	s.heading("OIDC trust")
-	s.say("The AWS account knows this issuer and checks signatures by the keys that it publishes. The role's trust policy " +
-		"lets in one ServiceAccount of it, for one audience:")
+	s.say("The AWS account trusts this issuer and verifies tokens with its public keys. The role's trust policy allows one " +
+		"ServiceAccount of that issuer, for one audience:")
 	s.show(s.trust(s.issuer))
 	return nil
 }
 
 func (s *story) tellRole(context.Context) error {
 	s.heading("IAM role")
-	s.say("What %s may do. The provider needs nothing beyond it:", s.roleARN())
+	s.say("These are the permissions of %s. The provider needs no others:", s.roleARN())
 	s.show(s.permissionPolicy)
 	return nil
 }
 
 func (s *story) tellDriver(ctx context.Context) error {
 	s.heading("CSI driver")
-	s.say("The SecretProviderClass says what to mount: one secret as it is, and one of JSON, whose password also becomes a " +
-		"file of its own that nobody but its owner may read:")
+	s.say("The SecretProviderClass lists what to mount: one plain secret and one JSON secret. The password in the JSON also " +
+		"gets its own file, which only its owner may read:")
 	s.show(s.classText)
-	s.say("On the node the provider runs like this, and listens on the Unix socket aws.sock in its volume:")
+	s.say("On the node the provider runs with this command and listens on the Unix socket aws.sock in its volume:")
 	s.show(strings.Join(s.command, " \\\n    "))
 	started := time.Now()
 	if err := s.mount(ctx, s.pod, s.class.Spec.Parameters, s.work.mount()); err != nil {
 		return fmt.Errorf("mount: %w", err)
 	}
 	s.mountTook = time.Since(started)
-	s.say("The driver sends it the parameters above, the pod's name and the token, and has the files %s later.", brief(s.mountTook))
+	s.say("The driver sends the provider these parameters, the pod's name and the token. It received the files after %s.", brief(s.mountTook))
 	return nil
 }
 
@@ -113,7 +113,7 @@ func (s *story) tellSecretsManager(context.Context) error {
 	const assume, read = "sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue"
 	s.heading("Secrets Manager")
 	calls := s.aws.CallLog()
-	// The secrets are read at the same time; the page shows them in one order.
+	// The provider reads the secrets concurrently. Sorting gives the page one order.
 	slices.SortStableFunc(calls, func(a, b awssim.Call) int {
 		if a.Service != b.Service {
 			return 0
@@ -125,27 +125,27 @@ func (s *story) tellSecretsManager(context.Context) error {
 	for _, c := range calls {
 		lines = append(lines, fmt.Sprintf("%s:%s  %s  %s", c.Service, c.Operation, c.Region, c.Object))
 		if c.Code != "" || c.Region != s.region() {
-			return fmt.Errorf("AWS answered %q to %s", c.Code, lines[len(lines)-1])
+			return fmt.Errorf("AWS returned %q for %s", c.Code, lines[len(lines)-1])
 		}
 		session = c.Principal
 	}
 	if got, want := s.aws.Calls(), (map[string]int{assume: 1, read: 2}); !maps.Equal(got, want) {
-		return fmt.Errorf("AWS saw the calls %v, not %v", got, want)
+		return fmt.Errorf("AWS received the calls %v, want %v", got, want)
 	}
 	if got, want := s.kube.Calls(), (map[string]int{"GET serviceaccounts": 1}); !maps.Equal(got, want) {
-		return fmt.Errorf("the Kubernetes API saw the calls %v, not %v", got, want)
+		return fmt.Errorf("the Kubernetes API received the calls %v, want %v", got, want)
 	}
-	s.say("What AWS saw: the token is exchanged for temporary credentials of the role, and these read the secrets.")
+	s.say("These are the calls to AWS. STS exchanges the token for temporary credentials of the role, which then read the secrets.")
 	s.show(strings.Join(lines, "\n"))
 	s.say("The calls went over TLS to %s. CloudTrail names the workload:", strings.Join(s.aws.ProxiedHosts(), " and "))
 	s.show(session)
-	s.say("The Kubernetes API was asked once, for the ServiceAccount. There were no other calls.")
+	s.say("The Kubernetes API received one call, for the ServiceAccount. There were no other calls.")
 	return nil
 }
 
 func (s *story) tellFiles(context.Context) error {
 	s.heading("Files")
-	s.say("What the pod finds. (Contents are shown only because they are the demo's own.)")
+	s.say("The pod sees these files. (The page shows their contents only because they are invented.)")
 	files, err := s.expectFiles(s.work.mount(), dbBefore, passwordBefore)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (s *story) tellRotation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("Somebody puts a new value into the secret:")
+	s.say("An operator stores a new value in the secret:")
 	s.aws.PutSecret(s.region(), dbSecret, dbAfter)
 	s.show("aws secretsmanager put-secret-value --region " + s.region() + " --secret-id " + dbSecret + " \\\n" +
 		"    --secret-string '" + dbAfter + "'")
@@ -176,32 +176,32 @@ func (s *story) tellRotation(ctx context.Context) error {
 	s.rotateTook = time.Since(started)
 	folderAfter, err := os.Readlink(s.work.path(mountFolder, "secrets", dataLink))
 	if err == nil && folderAfter == folderBefore {
-		err = errors.New("the files did not change in one step: the link to their folder is the old one")
+		err = errors.New("the files did not change atomically: the link still points to the old folder")
 	}
 	if err != nil {
 		return err
 	}
-	s.say("About once a minute the kubelet has the volume published again. The provider answers from memory until a value is "+
-		"as old as --refresh-interval (2 minutes, one second here), however many pods share it, and then the running pod finds "+
-		"the new value. All files change together, by one link that the driver turns. This took %s:", brief(s.rotateTook))
+	s.say("About once a minute the kubelet republishes the volume. The provider responds from its cache until a value is older "+
+		"than --refresh-interval (default 2 minutes, here one second), no matter how many pods share it. Then it reads the new "+
+		"value, and the running pod sees it. The driver replaces all files atomically, by one symbolic link. This took %s:", brief(s.rotateTook))
 	s.show(s.mountPath() + "\n" + listing(after, before))
 	return nil
 }
 
-// republishUntil does what the kubelet does, only more often, until the pod finds these files.
+// republishUntil republishes the volume, as the kubelet does but more ticker, until the pod sees these files.
 func (s *story) republishUntil(ctx context.Context, db, password string) ([]file, error) {
-	often := time.NewTicker(100 * time.Millisecond)
-	defer often.Stop()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
 	for {
 		if err := s.mount(ctx, s.pod, s.class.Spec.Parameters, s.work.mount()); err != nil {
-			return nil, fmt.Errorf("mount again: %w", err)
+			return nil, fmt.Errorf("republish: %w", err)
 		}
 		files, err := s.expectFiles(s.work.mount(), db, password)
 		if err == nil {
 			return files, nil
 		}
 		select {
-		case <-often.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("the new value did not arrive: %w", err)
 		}
@@ -210,24 +210,24 @@ func (s *story) republishUntil(ctx context.Context, db, password string) ([]file
 
 func (s *story) ending() {
 	s.title("Done")
-	s.say("%s from pod to files, %s to a new value, %d mistakes explained and mended.",
+	s.say("%s from pod to files, %s to a new value, %d mistakes explained and fixed.",
 		brief(s.mountTook), brief(s.rotateTook), s.explained)
 }
 
-// expectFiles reads the files in dir and holds them against what they have to be.
+// expectFiles reads the files in dir and compares them with the expected ones.
 func (s *story) expectFiles(dir, db, password string) ([]file, error) {
 	got, err := readVolume(dir)
 	want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o400, password}, {"db.json", 0o644, db}}
 	if err == nil && !slices.Equal(got, want) {
-		err = fmt.Errorf("the mounted files are\n%s\nand should be\n%s", listing(got, nil), listing(want, nil))
+		err = fmt.Errorf("the mounted files are\n%s\nwant\n%s", listing(got, nil), listing(want, nil))
 	}
 	return got, err
 }
 
-// mountPath is where the pod sees its files.
+// mountPath is the path of the volume in the pod.
 func (s *story) mountPath() string { return s.pod.Spec.Containers[0].VolumeMounts[0].MountPath }
 
-// claims are what a token says, as far as the demo shows it.
+// claims are those claims of a token that the demo prints.
 type claims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -247,5 +247,5 @@ func readClaims(token string) (claims, error) {
 	return c, json.Unmarshal(payload, &c)
 }
 
-// brief is a duration as people write it.
+// brief formats a duration in milliseconds.
 func brief(d time.Duration) string { return fmt.Sprintf("%d ms", max(d.Milliseconds(), 1)) }

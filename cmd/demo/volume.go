@@ -9,18 +9,19 @@ import (
 	"strings"
 )
 
-// dataLink is how the driver's writer changes a volume in one step: each file is a link through it, and
-// it points to the folder that holds them (pkg/util/fileutil/atomic_writer.go).
+// dataLink is the symbolic link by which the driver's writer replaces a volume atomically. It points to
+// the folder with the files, and each file of the volume is a link through it
+// (pkg/util/fileutil/atomic_writer.go).
 const dataLink = "..data"
 
-// file is one file as a pod sees it.
+// file is one file of a volume.
 type file struct {
 	name    string
 	mode    fs.FileMode
 	content string
 }
 
-// readVolume reads the files of a volume, by name, without the writer's own links and folders.
+// readVolume reads the files of a volume in the order of their names, without the writer's own links and folders.
 func readVolume(dir string) ([]file, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -32,7 +33,7 @@ func readVolume(dir string) ([]file, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path) // of what the link points to
+		info, err := os.Stat(path) // follows the link
 		if err != nil {
 			return nil, err
 		}
@@ -45,8 +46,8 @@ func readVolume(dir string) ([]file, error) {
 	return files, nil
 }
 
-// listing shows files as ls -l does, with their contents, and marks those that are not in before.
-// A nil before marks none.
+// listing formats files like ls -l, with their contents. It marks each file that is not in before,
+// and none if before is nil.
 func listing(files, before []file) string {
 	var b strings.Builder
 	for _, f := range files {

@@ -21,10 +21,10 @@ import (
 const (
 	audience     = "sts.amazonaws.com"
 	nodeName     = "node-1"
-	mountTimeout = 10 * time.Second // of the demo's own patience with one mount
+	mountTimeout = 10 * time.Second // of one mount request
 )
 
-// The secrets in AWS, and what their values are. They are made up, so that they may be shown.
+// The secrets in AWS and their values. They are invented, so the page may show them.
 const (
 	apiKeySecret   = "prod/payments/api-key"
 	dbSecret       = "prod/payments/db"
@@ -35,25 +35,25 @@ const (
 	passwordAfter  = "demo-password-2"
 )
 
-// world is everything that a mount meets on its way.
+// world is everything around a mount: AWS, the Kubernetes API, the provider and the driver.
 type world struct {
-	work *folder // set from the beginning, the rest by start
+	work *folder // the caller sets it; start sets the rest
 
 	aws      *awssim.Sim
 	issuer   *awssim.Issuer
 	kube     *kubesim.Sim
 	provider *process
-	driver   *grpc.ClientConn // as which the demo calls the provider
-	command  []string         // how the provider was started
-	version  string           // of the provider, as it tells the driver
+	driver   *grpc.ClientConn // the demo calls the provider as the driver does
+	command  []string         // of the provider, with its arguments
+	version  string           // that the provider reports to the driver
 
-	tokens  []string // signed so far: none may stand in the provider's log
+	tokens  []string // signed so far; the provider's log must contain none
 	closers []func() error
 }
 
-// start starts all of it: AWS, with the article's role and secrets; the Kubernetes API, with its
-// ServiceAccount; and the program as the provider. died is called when that ends by itself.
-// What has been started is for close to stop, after an error too.
+// start starts AWS with the article's role and secrets, the Kubernetes API with its ServiceAccount, and
+// program as the provider. It calls died if the provider exits by itself.
+// The caller must call close, also after an error.
 func (w *world) start(ctx context.Context, died func(error), a *article, program string) error {
 	if err := w.startAWS(a); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (w *world) startKubernetes(a *article) {
 	w.kube.SetServiceAccount(a.serviceAccount.Namespace, a.serviceAccount.Name, a.serviceAccount.Annotations)
 }
 
-// startProvider starts the program as its DaemonSet does. It calls AWS under its ordinary host names:
-// the simulator is the HTTPS proxy in front of them.
+// startProvider starts program as its DaemonSet does. The provider calls AWS under its usual host names:
+// the simulator acts as the HTTPS proxy in front of them.
 func (w *world) startProvider(ctx context.Context, died func(error), program string) error {
 	kubeconfig, ca := w.work.path("kubeconfig"), w.work.path("ca.pem")
 	if err := errors.Join(w.kube.WriteKubeconfig(kubeconfig), w.aws.WriteCA(ca)); err != nil {
@@ -95,11 +95,11 @@ func (w *world) startProvider(ctx context.Context, died func(error), program str
 	}
 	args := []string{
 		"--provider-volume=" + w.work.path(socketFolder), "--kubeconfig=" + kubeconfig,
-		"--refresh-interval=1s", "--admin-address=", // a reader does not wait two minutes, and the port may be taken
+		"--refresh-interval=1s", "--admin-address=", // the default is two minutes; the port may be in use
 	}
 	env := []string{
 		"HTTPS_PROXY=" + w.aws.ProxyURL(), "NO_PROXY=127.0.0.1", "AWS_CA_BUNDLE=" + ca,
-		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, // not those of the home folder
+		"AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, // ignore the home folder
 	}
 	var err error
 	if w.provider, err = startProcess(ctx, died, program, args, env); err != nil {
@@ -116,11 +116,11 @@ func (w *world) startProvider(ctx context.Context, died func(error), program str
 		return err
 	}
 	w.closers = append(w.closers, w.driver.Close)
-	who, err := v1alpha1.NewCSIDriverProviderClient(w.driver).Version(ctx, &v1alpha1.VersionRequest{Version: "v1alpha1"})
+	response, err := v1alpha1.NewCSIDriverProviderClient(w.driver).Version(ctx, &v1alpha1.VersionRequest{Version: "v1alpha1"})
 	if err != nil {
-		return fmt.Errorf("ask the provider for its version: %w", err)
+		return fmt.Errorf("get the provider's version: %w", err)
 	}
-	w.version = who.GetRuntimeName() + " " + who.GetRuntimeVersion()
+	w.version = response.GetRuntimeName() + " " + response.GetRuntimeVersion()
 	return nil
 }
 
@@ -137,7 +137,7 @@ func awaitFile(ctx context.Context, path string) error {
 	}
 }
 
-// token is the token that the API server would sign for the pod.
+// token signs a token for the pod, as the API server does.
 func (w *world) token(pod corev1.Pod) (string, error) {
 	token, err := w.issuer.Token(awssim.Token{
 		Namespace: pod.Namespace, ServiceAccount: pod.Spec.ServiceAccountName, Pod: pod.Name, PodUID: uid(pod), Node: nodeName,
@@ -146,8 +146,8 @@ func (w *world) token(pod corev1.Pod) (string, error) {
 	return token, err
 }
 
-// mount has the provider mount the pod's volume, and the files written to dir, as the driver does.
-// Like the driver it sends a fresh token each time.
+// mount sends the provider a mount request for the pod's volume and writes the files to dir, as the driver
+// does. Like the driver it sends a fresh token each time.
 func (w *world) mount(ctx context.Context, pod corev1.Pod, parameters map[string]string, dir string) error {
 	token, err := w.token(pod)
 	if err != nil {
@@ -168,8 +168,8 @@ func (w *world) mount(ctx context.Context, pod corev1.Pod, parameters map[string
 
 func uid(pod corev1.Pod) string { return "uid-of-" + pod.Name }
 
-// close stops everything, last started first, and then reads the provider's log: no secret value and no
-// token may stand in it.
+// close stops everything in reverse order. It then checks that the provider's log contains no secret value
+// and no token.
 func (w *world) close() error {
 	var errs []error
 	for _, stop := range slices.Backward(w.closers) {
@@ -179,7 +179,7 @@ func (w *world) close() error {
 		log := w.provider.output.String()
 		for _, secret := range append(w.tokens, apiKey, passwordBefore, passwordAfter) {
 			if strings.Contains(log, secret) {
-				errs = append(errs, errors.New("the provider's log holds a secret value or a token"))
+				errs = append(errs, errors.New("the provider's log contains a secret value or a token"))
 				break
 			}
 		}

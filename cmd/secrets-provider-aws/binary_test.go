@@ -20,10 +20,10 @@ import (
 	"secrets-provider-aws/test/csidriver"
 )
 
-// builtVersion is stamped into the binary that the tests run.
+// builtVersion is the version of the binary that the tests run.
 const builtVersion = "1.2.3-test"
 
-// built is where the binary lies; it is made at most once, by the recipe that the image is made by.
+// built builds the binary at most once, with the recipe of the image, and returns its path.
 var built = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(buildDir, "secrets-provider-aws")
 	cmd := exec.Command("make", "-C", "../..", "build", "BINARY="+binary, "VERSION="+builtVersion)
@@ -68,15 +68,15 @@ func TestBinaryIsSmallAndStatic(t *testing.T) {
 	t.Logf("%.1f MiB", float64(info.Size())/(1<<20))
 	file, err := elf.Open(path)
 	if err != nil {
-		t.Skipf("not an ELF file, nothing to say about its interpreter: %v", err)
+		t.Skipf("not an ELF file, so it has no ELF interpreter: %v", err)
 	}
 	defer func() { _ = file.Close() }()
 	if libraries, err := file.ImportedLibraries(); err == nil && len(libraries) != 0 {
-		t.Errorf("the binary needs %v, which an image FROM scratch has not", libraries)
+		t.Errorf("the binary needs %v, which an image FROM scratch does not have", libraries)
 	}
 	for _, p := range file.Progs {
 		if p.Type == elf.PT_INTERP {
-			t.Error("the binary needs a dynamic linker, which an image FROM scratch has not")
+			t.Error("the binary needs a dynamic linker, which an image FROM scratch does not have")
 		}
 	}
 }
@@ -88,18 +88,18 @@ func TestBinaryPrintsItsVersion(t *testing.T) {
 	}
 }
 
-func TestBinaryEndsWithOneLineAndStatus1(t *testing.T) {
+func TestBinaryFailsWithOneLineAndStatus1(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), binary(t), "--driver-writes-secrets=false", "--qps=0")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("ended with %v, want status 1", err)
+		t.Errorf("exited with %v, want status 1", err)
 	}
 	if text := string(out); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "secrets-provider-aws: --driver-writes-secrets=false is not supported") || !strings.Contains(text, "--qps") {
-		t.Errorf("said %q", text)
+		t.Errorf("printed %q", text)
 	}
 }
 
-// process is the provider as a DaemonSet runs it.
+// process is a running provider, started like in its DaemonSet.
 type process struct {
 	cmd  *exec.Cmd
 	conn grpc.ClientConnInterface
@@ -107,14 +107,14 @@ type process struct {
 
 	mu    sync.Mutex
 	logs  bytes.Buffer
-	ended chan struct{} // closed when all of the log was read
+	ended chan struct{} // closed at the end of the log
 }
 
-// start runs the binary with env on top of an environment without anything that AWS's SDK or a
-// proxy would read, and returns when it serves.
+// start runs the binary and returns when it serves. Its environment is env, and that of the test without the variables
+// that the AWS SDK, client-go or a proxy reads.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "volume") // t.TempDir repeats the test's name, and a socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "volume") // t.TempDir contains the test's name, but a socket's path has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,14 +134,14 @@ func start(t *testing.T, env []string, args ...string) *process {
 	serving := make(chan struct{})
 	go p.read(stderr, serving)
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
+		_ = p.cmd.Process.Kill() // it may have exited
 		<-p.ended
-		_ = p.cmd.Wait() // it may have been waited for
+		_ = p.cmd.Wait() // Wait may have been called
 	})
 	select {
 	case <-serving:
 	case <-p.ended:
-		t.Fatalf("the provider ended: %s", p.log())
+		t.Fatalf("the provider exited: %s", p.log())
 	}
 	conn, err := csidriver.Dial(filepath.Join(dir, "aws.sock"))
 	if err != nil {
@@ -152,17 +152,17 @@ func start(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// read keeps the log, and closes serving at the line that says so.
+// read stores the log and closes serving at the line "serving".
 func (p *process) read(stderr io.Reader, serving chan<- struct{}) {
 	defer close(p.ended)
-	said := false
+	isServing := false
 	for lines := bufio.NewReader(stderr); ; {
 		line, err := lines.ReadString('\n')
 		p.mu.Lock()
 		p.logs.WriteString(line)
 		p.mu.Unlock()
-		if !said && (strings.Contains(line, "msg=serving") || strings.Contains(line, `"msg":"serving"`)) {
-			said = true
+		if !isServing && (strings.Contains(line, "msg=serving") || strings.Contains(line, `"msg":"serving"`)) {
+			isServing = true
 			close(serving)
 		}
 		if err != nil {
@@ -177,13 +177,13 @@ func (p *process) log() string {
 	return p.logs.String()
 }
 
-// signal ends the process and gives its exit status.
+// signal sends s, waits for the process to exit and returns its exit status.
 func (p *process) signal(t *testing.T, s syscall.Signal) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 	<-p.ended
-	_ = p.cmd.Wait() // the status tells
+	_ = p.cmd.Wait() // the exit status is enough
 	return p.cmd.ProcessState.ExitCode()
 }

@@ -9,13 +9,13 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-// Exit codes of check, for CI.
+// Exit codes of check.
 const (
 	exitFaults = 1 // the manifests have faults
-	exitUsage  = 2 // they were not checked: a flag is wrong, a file cannot be read
+	exitUsage  = 2 // there was no check: a flag is wrong or a file cannot be read
 )
 
-// exitError ends the process with a code. It has no words where the output has said it.
+// exitError ends the process with an exit code. It has no cause if the output already shows the reason.
 type exitError struct {
 	code  int
 	cause error
@@ -38,10 +38,10 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check FILE...",
 		Short: "Check SecretProviderClasses and the pods that mount them, offline",
 		Long: `Reads SecretProviderClasses, ServiceAccounts and workloads from files, directories (*.yaml, *.yml, *.json) and
-standard input (-), and prints what is wrong with its place, the files that will appear, and the IAM policies
-that they take. It judges by the same parser as the provider and asks neither AWS nor Kubernetes.
+standard input (-). Prints each mistake with its position, the files that pods will get, and the IAM policies that
+their roles need. Uses the provider's own parser. Calls neither AWS nor Kubernetes.
 
-Exit codes: 0 nothing is wrong; 1 there are errors, or with --strict warnings; 2 it could not be checked.`,
+Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 a flag is wrong or a file cannot be read.`,
 		Example: "  secrets-provider-aws check deploy/\n  helm template chart | secrets-provider-aws check --region eu-west-1 -",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -73,9 +73,9 @@ Exit codes: 0 nothing is wrong; 1 there are errors, or with --strict warnings; 2
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("check: %w", err)) })
 	f := command.Flags()
 	f.StringVarP(&output, "output", "o", "text", "text or json")
-	f.BoolVar(&o.Strict, "strict", false, "warnings fail too, and so does a class that is not among the manifests")
-	f.StringVar(&o.Region, "region", "", "AWS region of classes that name none")
-	f.StringVar(&o.Account, "account", "", "AWS account, for the policies of roles whose ARN is not known")
+	f.BoolVar(&o.Strict, "strict", false, "also fail on warnings, and on a class that is not among the manifests")
+	f.StringVar(&o.Region, "region", "", "AWS region of classes without the parameter region")
+	f.StringVar(&o.Account, "account", "", "AWS account, for the policies of roles with an unknown ARN")
 	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "the cluster's OIDC issuer, for trust policies")
 	return command
 }

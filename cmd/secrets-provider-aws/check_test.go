@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// checked runs check in this process, with standard input, and gives its exit code.
+// checked runs check in this process and returns its output and exit code.
 func checked(t *testing.T, stdin string, args ...string) (output string, code int) {
 	t.Helper()
 	root := newCommand()
@@ -37,7 +37,7 @@ func checked(t *testing.T, stdin string, args ...string) (output string, code in
 }
 
 const (
-	rightManifest = `apiVersion: secrets-store.csi.x-k8s.io/v1
+	validManifest = `apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
 metadata: {name: db}
 spec:
@@ -47,8 +47,8 @@ spec:
       - objectName: prod/db
         objectType: secretsmanager
 `
-	oddManifest = rightManifest + "        OBJECTALIAS: db\n"       // a warning
-	badManifest = rightManifest + "        filePermission: \"9\"\n" // an error
+	warningManifest = validManifest + "        OBJECTALIAS: db\n"       // a warning
+	errorManifest   = validManifest + "        filePermission: \"9\"\n" // an error
 )
 
 func TestCheckExitCodes(t *testing.T) {
@@ -56,31 +56,31 @@ func TestCheckExitCodes(t *testing.T) {
 		stdin string
 		args  []string
 		want  int
-		says  string
+		text  string
 	}{
-		"right":                  {rightManifest, []string{"-"}, 0, "0 errors, 0 warnings"},
-		"a warning":              {oddManifest, []string{"-"}, 0, "0 errors, 1 warning,"},
-		"a warning, strict":      {oddManifest, []string{"--strict", "-"}, 1, "<stdin>:10:9: warning: "},
-		"an error":               {badManifest, []string{"-"}, 1, "<stdin>:10:25: error: "},
-		"an error, as JSON":      {badManifest, []string{"-o", "json", "-"}, 1, `"line": 10`},
+		"valid":                  {validManifest, []string{"-"}, 0, "0 errors, 0 warnings"},
+		"a warning":              {warningManifest, []string{"-"}, 0, "0 errors, 1 warning,"},
+		"a warning, strict":      {warningManifest, []string{"--strict", "-"}, 1, "<stdin>:10:9: warning: "},
+		"an error":               {errorManifest, []string{"-"}, 1, "<stdin>:10:25: error: "},
+		"an error, as JSON":      {errorManifest, []string{"-o", "json", "-"}, 1, `"line": 10`},
 		"no file":                {"", nil, 2, "check: name the files"},
 		"a file that is missing": {"", []string{"nowhere.yaml"}, 2, "nowhere.yaml"},
 		"an unknown flag":        {"", []string{"--regoin=x", "-"}, 2, "unknown flag: --regoin"},
-		"an unknown output":      {rightManifest, []string{"-o", "xml", "-"}, 2, `--output "xml" is neither`},
-		"a wrong region":         {rightManifest, []string{"--region", "Mumbai", "-"}, 2, "--region"},
-		"a wrong account":        {rightManifest, []string{"--account", "1", "-"}, 2, "--account"},
-		"a wrong issuer":         {rightManifest, []string{"--oidc-issuer", "a b", "-"}, 2, "--oidc-issuer"},
+		"an unknown output":      {validManifest, []string{"-o", "xml", "-"}, 2, `--output "xml" is neither`},
+		"a wrong region":         {validManifest, []string{"--region", "Mumbai", "-"}, 2, "--region"},
+		"a wrong account":        {validManifest, []string{"--account", "1", "-"}, 2, "--account"},
+		"a wrong issuer":         {validManifest, []string{"--oidc-issuer", "a b", "-"}, 2, "--oidc-issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if output, code := checked(t, tc.stdin, tc.args...); code != tc.want || !strings.Contains(output, tc.says) {
-				t.Errorf("exit code %d, want %d, and %q in: %s", code, tc.want, tc.says, output)
+			if output, code := checked(t, tc.stdin, tc.args...); code != tc.want || !strings.Contains(output, tc.text) {
+				t.Errorf("exit code %d, want %d, and %q in: %s", code, tc.want, tc.text, output)
 			}
 		})
 	}
 }
 
 func TestCheckFlagsReachThePolicies(t *testing.T) {
-	output, code := checked(t, rightManifest, "--region=eu-west-1", "--account=210987654321", "--oidc-issuer=https://oidc.example.com/id/1", "-")
+	output, code := checked(t, validManifest, "--region=eu-west-1", "--account=210987654321", "--oidc-issuer=https://oidc.example.com/id/1", "-")
 	if code != 0 {
 		t.Fatal(output)
 	}
@@ -91,9 +91,9 @@ func TestCheckFlagsReachThePolicies(t *testing.T) {
 	}
 }
 
-// The real binary, in a pipe.
+// The built binary reads standard input and writes standard output.
 func TestCheckOfTheBinary(t *testing.T) {
-	for stdin, want := range map[string]int{rightManifest: 0, badManifest: 1} {
+	for stdin, want := range map[string]int{validManifest: 0, errorManifest: 1} {
 		cmd := exec.Command(binary(t), "check", "-o", "json", "-")
 		cmd.Stdin = strings.NewReader(stdin)
 		output, err := cmd.Output()
@@ -111,7 +111,7 @@ func TestCheckOfTheBinary(t *testing.T) {
 	}
 }
 
-// docs/check.md names each flag, and each field of the JSON.
+// docs/check.md lists each flag, each field of the JSON and each exit code.
 func TestCheckIsDocumented(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/check.md")
 	if err != nil {

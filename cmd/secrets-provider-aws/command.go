@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// options are the flags of serving.
+// options are the flags of the root command.
 type options struct {
 	providerVolume         string
 	driverWritesSecrets    bool
@@ -32,15 +32,15 @@ type options struct {
 	logFormat        string
 	verbosity        int
 
-	agentTimeout time.Duration // podIdentityHTTPTimeout once it is checked; 0 for the default
+	agentTimeout time.Duration // podIdentityHTTPTimeout, parsed by check; 0 for the default
 }
 
 func newCommand() *cobra.Command {
 	var o options
 	root := &cobra.Command{
 		Use:           "secrets-provider-aws",
-		Short:         "AWS provider of the Kubernetes Secrets Store CSI driver",
-		Long:          "Serves Mount and Version of the CSI provider API on <provider-volume>/aws.sock.\nThe AWS SDK's environment variables hold for every client (AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, HTTPS_PROXY, ...).",
+		Short:         "AWS provider for the Kubernetes Secrets Store CSI driver",
+		Long:          "Serves Mount and Version of the CSI provider API on <provider-volume>/aws.sock.\nThe AWS SDK's environment variables apply to every client (AWS_REGION, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, HTTPS_PROXY, ...).",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -67,35 +67,35 @@ func newCommand() *cobra.Command {
 func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.providerVolume, "provider-volume", "/var/run/secrets-store-csi-providers", "directory of the provider sockets, shared with the CSI driver")
 	f.BoolVar(&o.driverWritesSecrets, "driver-writes-secrets", true, "the CSI driver writes the files; false is not supported")
-	f.IntVar(&o.qps, "qps", 50, "most requests per second to the Kubernetes API server")
-	f.IntVar(&o.burst, "burst", 100, "most requests at once to the Kubernetes API server")
-	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "time-out of one request to the EKS Pod Identity agent, for example 500ms (default 5s)")
+	f.IntVar(&o.qps, "qps", 50, "maximum requests per second to the Kubernetes API server")
+	f.IntVar(&o.burst, "burst", 100, "maximum burst of requests to the Kubernetes API server")
+	f.StringVar(&o.podIdentityHTTPTimeout, "pod-identity-http-timeout", "", "timeout of one request to the EKS Pod Identity agent, for example 500ms (default 5s)")
 	f.StringVar(&o.eksAddonVersion, "eks-addon-version", "", "version of the EKS add-on, for the user agent")
 
 	f.StringVar(&o.adminAddress, "admin-address", ":8989", "address of /healthz, /readyz and /metrics; empty for none")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; empty for the configuration inside a cluster")
-	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this node, whose label tells the region where nothing else does (default $NODE_NAME)")
-	f.DurationVar(&o.mountTimeout, "mount-timeout", 60*time.Second, "most that one mount may take; the kubelet waits 2 minutes")
-	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "most bytes of one volume; as the driver's --max-call-recv-msg-size")
-	f.DurationVar(&o.refreshInterval, "refresh-interval", 2*time.Minute, "how old a value may be when the driver republishes a volume")
-	f.DurationVar(&o.maxStale, "max-stale", time.Hour, "how old a value may be at a first mount while AWS does not answer; 0 for never")
-	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "most bytes of values in memory; each counts twice, as the garbage collector needs as much room again")
-	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; takes the permission secretsmanager:BatchGetSecretValue")
+	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of this node; its label gives the region if neither the class nor AWS_REGION does (default $NODE_NAME)")
+	f.DurationVar(&o.mountTimeout, "mount-timeout", 60*time.Second, "timeout of one mount request; the kubelet waits 2 minutes")
+	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "maximum bytes of one volume; set it like the driver's --max-call-recv-msg-size")
+	f.DurationVar(&o.refreshInterval, "refresh-interval", 2*time.Minute, "maximum age of a value when the driver republishes a volume")
+	f.DurationVar(&o.maxStale, "max-stale", time.Hour, "maximum age of a value at a first mount while AWS does not respond; 0 for never")
+	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "maximum bytes of cached values; each byte counts twice, because the garbage collector needs the same space again")
+	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; needs the permission secretsmanager:BatchGetSecretValue")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
 }
 
-// check reports all that is wrong with the flags at once.
+// check reports all faults of the flags at once.
 func (o *options) check() error {
 	var errs []error
 	if o.providerVolume == "" {
-		errs = append(errs, errors.New("--provider-volume is empty: name the directory that the CSI driver looks for provider sockets in"))
+		errs = append(errs, errors.New("--provider-volume is empty: set it to the directory where the CSI driver looks for provider sockets"))
 	}
 	if !o.driverWritesSecrets {
 		errs = append(errs, errors.New("--driver-writes-secrets=false is not supported: the CSI driver always writes the files, remove the flag"))
 	}
 	if o.qps <= 0 || o.burst <= 0 {
-		errs = append(errs, errors.New("--qps and --burst take a number above 0"))
+		errs = append(errs, errors.New("--qps and --burst must be above 0"))
 	}
 	if o.podIdentityHTTPTimeout != "" {
 		var err error
@@ -104,10 +104,10 @@ func (o *options) check() error {
 		}
 	}
 	if o.mountTimeout <= 0 || o.mountTimeout >= 2*time.Minute {
-		errs = append(errs, fmt.Errorf("--mount-timeout %s is not between 0 and 2m, which the kubelet waits", o.mountTimeout))
+		errs = append(errs, fmt.Errorf("--mount-timeout %s is not between 0 and 2m, the kubelet's own timeout", o.mountTimeout))
 	}
 	if o.maxResponseBytes <= 0 {
-		errs = append(errs, errors.New("--max-response-bytes takes a number above 0"))
+		errs = append(errs, errors.New("--max-response-bytes must be above 0"))
 	}
 	if o.refreshInterval < time.Second {
 		errs = append(errs, fmt.Errorf("--refresh-interval %s is less than 1s", o.refreshInterval))
@@ -116,7 +116,7 @@ func (o *options) check() error {
 		errs = append(errs, fmt.Errorf("--max-stale %s is negative", o.maxStale))
 	}
 	if o.cacheMaxBytes <= 0 {
-		errs = append(errs, errors.New("--cache-max-bytes takes a number above 0"))
+		errs = append(errs, errors.New("--cache-max-bytes must be above 0"))
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		errs = append(errs, fmt.Errorf("--log-format %q is neither text nor json", o.logFormat))
@@ -124,7 +124,7 @@ func (o *options) check() error {
 	return joinLines(errs)
 }
 
-// joinLines makes one line of several errors.
+// joinLines joins errors into one line.
 func joinLines(errs []error) error {
 	if len(errs) == 0 {
 		return nil
@@ -136,8 +136,8 @@ func joinLines(errs []error) error {
 	return errors.New(strings.Join(texts, "; "))
 }
 
-// withDoubleDashes lets the arguments of existing DaemonSets work: Go's flag package, which AWS's
-// provider uses, takes -name for --name.
+// withDoubleDashes makes the arguments of existing DaemonSets work. AWS's provider uses Go's flag package, which
+// accepts -name for --name.
 func withDoubleDashes(args []string, flags *pflag.FlagSet) []string {
 	fixed := make([]string, len(args))
 	for i, arg := range args {

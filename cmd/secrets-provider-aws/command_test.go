@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// The flags of AWS's provider, whose DaemonSets our users have, in all the forms that Go's flag
-// package takes there, and ours.
+// The flags of AWS's provider work in every form that Go's flag package accepts, and so do the new flags.
+// Users keep the arguments of their existing DaemonSets.
 func TestK1_FlagsAreAccepted(t *testing.T) {
 	tests := map[string]struct {
 		args []string
@@ -43,12 +43,12 @@ func TestK1_FlagsAreAccepted(t *testing.T) {
 				"pod-identity-http-timeout": "100ms", "eks-addon-version": "v1.0.0-eksbuild.1",
 			},
 		},
-		"value apart, two dashes": {[]string{"--provider-volume", "/p", "--qps", "5"}, map[string]string{"provider-volume": "/p", "qps": "5"}},
-		"value apart, one dash":   {[]string{"-provider-volume", "/p", "-qps", "5"}, map[string]string{"provider-volume": "/p", "qps": "5"}},
-		"-v=2":                    {[]string{"-v=2"}, map[string]string{"v": "2"}},
-		"--v=2":                   {[]string{"--v=2"}, map[string]string{"v": "2"}},
-		"-v 2":                    {[]string{"-v", "2"}, map[string]string{"v": "2"}},
-		"ours": {
+		"separate value, two dashes": {[]string{"--provider-volume", "/p", "--qps", "5"}, map[string]string{"provider-volume": "/p", "qps": "5"}},
+		"separate value, one dash":   {[]string{"-provider-volume", "/p", "-qps", "5"}, map[string]string{"provider-volume": "/p", "qps": "5"}},
+		"-v=2":                       {[]string{"-v=2"}, map[string]string{"v": "2"}},
+		"--v=2":                      {[]string{"--v=2"}, map[string]string{"v": "2"}},
+		"-v 2":                       {[]string{"-v", "2"}, map[string]string{"v": "2"}},
+		"new flags": {
 			[]string{"--kubeconfig=/k", "--node-name=n", "--mount-timeout=30s", "--max-response-bytes=1048576", "--log-format=json"},
 			map[string]string{"kubeconfig": "/k", "node-name": "n", "mount-timeout": "30s", "max-response-bytes": "1048576", "log-format": "json"},
 		},
@@ -78,7 +78,7 @@ func TestNodeNameComesFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestDashesOfOthersStayAsTheyAre(t *testing.T) {
+func TestOtherArgumentsKeepTheirDashes(t *testing.T) {
 	args := []string{"-v=2", "-v", "--qps=5", "-x", "-unknown", "version", "-", "--", "-burst=1", "/p-qps"}
 	want := slices.Clone(args)
 	want[8] = "--burst=1"
@@ -87,7 +87,7 @@ func TestDashesOfOthersStayAsTheyAre(t *testing.T) {
 	}
 }
 
-// run runs the command in this process. No test here gets as far as serving.
+// run runs the command in this process. No test here reaches serve.
 func run(t *testing.T, args ...string) (output string, err error) {
 	t.Helper()
 	root := newCommand()
@@ -112,13 +112,13 @@ func TestEachFlagFaultIsNamed(t *testing.T) {
 	faults := map[string]string{
 		"--provider-volume=":                 "--provider-volume is empty",
 		"--driver-writes-secrets=false":      "--driver-writes-secrets=false is not supported",
-		"--qps=0":                            "--qps and --burst take a number above 0",
-		"--burst=-1":                         "--qps and --burst take a number above 0",
+		"--qps=0":                            "--qps and --burst must be above 0",
+		"--burst=-1":                         "--qps and --burst must be above 0",
 		"--pod-identity-http-timeout=soon":   `--pod-identity-http-timeout "soon" is not a positive duration`,
 		"--pod-identity-http-timeout=-100ms": `--pod-identity-http-timeout "-100ms" is not a positive duration`,
 		"--mount-timeout=0s":                 "--mount-timeout 0s is not between 0 and 2m",
 		"--mount-timeout=2m":                 "--mount-timeout 2m0s is not between 0 and 2m",
-		"--max-response-bytes=0":             "--max-response-bytes takes a number above 0",
+		"--max-response-bytes=0":             "--max-response-bytes must be above 0",
 		"--log-format=xml":                   `--log-format "xml" is neither text nor json`,
 		"--qps=many":                         `invalid argument "many" for "--qps" flag`,
 		"--qsp=5":                            "unknown flag: --qsp",
@@ -131,7 +131,7 @@ func TestEachFlagFaultIsNamed(t *testing.T) {
 	}
 }
 
-// The time-out of AWS's provider's flag is what the agent is asked with; 0 is the agent's own.
+// The flag of AWS's provider sets the timeout of requests to the agent. 0 means the default.
 func TestK3_PodIdentityHTTPTimeout(t *testing.T) {
 	for arg, want := range map[string]time.Duration{
 		"": 0, "--pod-identity-http-timeout=": 0, "--pod-identity-http-timeout=100ms": 100 * time.Millisecond, "--pod-identity-http-timeout=2s": 2 * time.Second,
@@ -143,7 +143,7 @@ func TestK3_PodIdentityHTTPTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := o.check(); err != nil || o.agentTimeout != want {
-			t.Errorf("%q: time-out %v and error %v, want %v", arg, o.agentTimeout, err, want)
+			t.Errorf("%q: timeout %v and error %v, want %v", arg, o.agentTimeout, err, want)
 		}
 	}
 }
@@ -170,10 +170,10 @@ func TestK5_NoSubcommandServes(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	missing := filepath.Join(t.TempDir(), "kubeconfig")
 	if _, err := run(t, "--kubeconfig="+missing); err == nil || !strings.Contains(err.Error(), "read --kubeconfig: ") {
-		t.Errorf("with a kubeconfig that is missing: %v", err)
+		t.Errorf("with a missing kubeconfig: %v", err)
 	}
-	if _, err := run(t); err == nil || !strings.Contains(err.Error(), "outside of a cluster, name a file with --kubeconfig") {
-		t.Errorf("outside of a cluster: %v", err)
+	if _, err := run(t); err == nil || !strings.Contains(err.Error(), "outside a cluster, set --kubeconfig") {
+		t.Errorf("outside a cluster: %v", err)
 	}
 	if err := os.WriteFile(missing, []byte("apiVersion: v1\nkind: Config\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -189,6 +189,6 @@ func TestVersionIsSemver(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", output, err, version)
 	}
 	if _, err := run(t, "version", "more"); err == nil {
-		t.Error("version took an argument")
+		t.Error("version accepted an argument")
 	}
 }

@@ -1,5 +1,5 @@
-// Command secrets-provider-aws is the AWS provider of the Kubernetes Secrets Store CSI driver.
-// Without a subcommand it serves, with the flags that AWS's own provider takes.
+// Command secrets-provider-aws is the AWS provider for the Kubernetes Secrets Store CSI driver.
+// Without a subcommand it serves. It accepts the flags of AWS's own provider.
 package main
 
 import (
@@ -10,11 +10,11 @@ import (
 	"os/signal"
 	"syscall"
 
-	// Root certificates for an image that has none, used only where the system has none either.
+	// Root certificates for an image without any. Go uses them only if the system has none.
 	_ "golang.org/x/crypto/x509roots/fallback"
 )
 
-// version is stamped by the build; it must be semver.
+// version is set by the build. It must be a semantic version.
 var version = "0.0.0-unstamped"
 
 func main() {
@@ -28,6 +28,6 @@ func main() {
 		if exit.cause != nil {
 			fmt.Fprintln(os.Stderr, "secrets-provider-aws:", err)
 		}
-		os.Exit(exit.code) //nolint:gocritic // the signal handler has nothing to undo
+		os.Exit(exit.code) //nolint:gocritic // stop has nothing to release before exit
 	}
 }

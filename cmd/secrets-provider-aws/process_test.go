@@ -22,8 +22,7 @@ const (
 	objects = "- {objectName: prod/db, objectType: secretsmanager}\n- {objectName: /prod/url, objectType: ssmparameter}\n"
 )
 
-// outside is what is outside of the process: AWS behind a proxy, under its ordinary host names, and
-// a Kubernetes API.
+// outside is everything around the process: AWS behind a proxy, under its usual host names, and a Kubernetes API.
 type outside struct {
 	aws        *awssim.Sim
 	kube       *kubesim.Sim
@@ -65,7 +64,7 @@ func newOutside(t *testing.T, region string) *outside {
 	return w
 }
 
-// volume is a pod's volume. Its region is the node's where parameters name none.
+// volume is a pod's volume. If parameters name no region, it is the node's.
 func (w *outside) volume(t *testing.T, parameters map[string]string) csidriver.Volume {
 	t.Helper()
 	token, err := w.issuer.Token(awssim.Token{Namespace: "payments", ServiceAccount: "payment-sa", Pod: "payment-1", Node: "node-1"})
@@ -82,7 +81,7 @@ func (w *outside) volume(t *testing.T, parameters map[string]string) csidriver.V
 	return v
 }
 
-// mount has the process mount a volume, and holds the files to what they must be.
+// mount mounts a volume and checks its files.
 func (w *outside) mount(t *testing.T, p *process, parameters map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -91,13 +90,13 @@ func (w *outside) mount(t *testing.T, p *process, parameters map[string]string) 
 	}
 	for file, want := range map[string]string{"prod_db": canary, "_prod_url": "https://example.com"} {
 		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
-			t.Errorf("%s holds %q, %v, want %q", file, got, err, want)
+			t.Errorf("%s contains %q, %v, want %q", file, got, err, want)
 		}
 	}
 }
 
-// The environment of the AWS SDK holds for every client, STS included (AWS's provider ignores it for
-// STS), and without any of it the ordinary host names are reached.
+// The environment variables of the AWS SDK apply to every client, and unlike in AWS's provider also to STS. Without
+// them the provider uses the usual host names.
 func TestK7_HostNames(t *testing.T) {
 	tests := map[string]struct {
 		region     string
@@ -120,7 +119,7 @@ func TestK7_HostNames(t *testing.T) {
 		"FIPS": {"us-east-1", []string{"AWS_REGION=us-east-1", "AWS_USE_FIPS_ENDPOINT=true"}, nil, []string{
 			"secretsmanager-fips.us-east-1.amazonaws.com", "ssm-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com",
 		}},
-		// Secrets Manager answers IPv4 and IPv6 under one name, say the SDK's endpoint rules.
+		// In the SDK's endpoint rules, Secrets Manager has one name for IPv4 and IPv6.
 		"dual stack": {"us-east-1", []string{"AWS_REGION=us-east-1", "AWS_USE_DUALSTACK_ENDPOINT=true"}, nil, []string{
 			"secretsmanager.us-east-1.amazonaws.com", "ssm.us-east-1.api.aws", "sts.us-east-1.api.aws",
 		}},
@@ -135,7 +134,7 @@ func TestK7_HostNames(t *testing.T) {
 			if len(tc.env) == 0 && tc.parameters == nil {
 				wantKube["GET nodes"] = 1
 			} else {
-				w.kube.SetNode("node-1", map[string]string{"topology.kubernetes.io/region": "sa-east-1"}) // must not matter
+				w.kube.SetNode("node-1", map[string]string{"topology.kubernetes.io/region": "sa-east-1"}) // must have no effect
 			}
 			p := start(t, append(w.env, tc.env...), "--kubeconfig="+w.kubeconfig)
 			w.mount(t, p, tc.parameters)
@@ -153,7 +152,7 @@ func TestK7_HostNames(t *testing.T) {
 	}
 }
 
-// AWS_ENDPOINT_URL holds for every service, and a service's own over it.
+// AWS_ENDPOINT_URL applies to every service. The variable of one service overrides it.
 func TestK6_EndpointURLs(t *testing.T) {
 	w, other := newOutside(t, "ap-south-1"), newOutside(t, "ap-south-1")
 	p := start(t, []string{
@@ -162,7 +161,7 @@ func TestK6_EndpointURLs(t *testing.T) {
 	}, "--kubeconfig="+w.kubeconfig)
 	w.mount(t, p, nil)
 	if calls := other.aws.Calls(); len(calls) != 0 {
-		t.Errorf("calls past the services' own URLs: %v", calls)
+		t.Errorf("calls in spite of the services' own URLs: %v", calls)
 	}
 
 	p = start(t, []string{"AWS_ENDPOINT_URL=" + w.aws.URL()}, "--kubeconfig="+w.kubeconfig)
@@ -170,15 +169,15 @@ func TestK6_EndpointURLs(t *testing.T) {
 
 	p = start(t, []string{"AWS_ENDPOINT_URL=" + w.aws.URL(), "AWS_ENDPOINT_URL_STS=" + other.aws.URL()}, "--kubeconfig="+w.kubeconfig)
 	if csidriver.Mount(t.Context(), p.conn, w.volume(t, nil), t.TempDir()) == nil {
-		t.Error("the other AWS took a token of an issuer that it does not know")
+		t.Error("the other AWS accepted a token of an unknown issuer")
 	}
 	if diff := cmp.Diff(map[string]int{"sts:AssumeRoleWithWebIdentity": 1}, other.aws.Calls()); diff != "" {
-		t.Errorf("calls of STS's own URL (-want +got):\n%s", diff)
+		t.Errorf("calls to the URL of STS (-want +got):\n%s", diff)
 	}
 }
 
-// A host in NO_PROXY is not reached through the proxy. The simulator's proxy forwards nothing, and
-// nobody knows the host, so that the provider's own words tell which way it went.
+// The provider connects to a host in NO_PROXY without the proxy. The simulator's proxy forwards nothing and the host
+// does not exist, so the error message shows which of the two the provider tried.
 func TestK8_NoProxyOfTheProcess(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	w.env = append(w.env, "AWS_ENDPOINT_URL_STS=https://sts.ap-south-1.invalid")
@@ -186,7 +185,7 @@ func TestK8_NoProxyOfTheProcess(t *testing.T) {
 		p := start(t, append(w.env, "NO_PROXY="+noProxy), "--kubeconfig="+w.kubeconfig)
 		err := csidriver.Mount(t.Context(), p.conn, w.volume(t, nil), t.TempDir())
 		if err == nil || strings.Contains(err.Error(), "the host name sts.ap-south-1.invalid is not known") != direct {
-			t.Errorf("NO_PROXY=%s: %v; asked for the host's address: want %t", noProxy, err, direct)
+			t.Errorf("NO_PROXY=%s: %v; looked up the host's address: want %t", noProxy, err, direct)
 		}
 	}
 }
@@ -202,30 +201,30 @@ func TestK4_EKSAddonVersionIsInTheUserAgent(t *testing.T) {
 	}
 }
 
-func TestD9_ProcessEndsWell(t *testing.T) {
+func TestD9_ProcessStopsCleanly(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			p := start(t, w.env, "--kubeconfig="+w.kubeconfig)
 			w.mount(t, p, nil)
 			if status := p.signal(t, s); status != 0 {
-				t.Errorf("ended with status %d, want 0: %s", status, p.log())
+				t.Errorf("exited with status %d, want 0: %s", status, p.log())
 			}
 			if entries, err := os.ReadDir(p.dir); err != nil || len(entries) != 0 {
-				t.Errorf("the provider volume holds %v, %v, want nothing", entries, err)
+				t.Errorf("the provider volume contains %v, %v, want nothing", entries, err)
 			}
 			if !strings.Contains(p.log(), "msg=stopped") {
-				t.Errorf("the log does not end well: %s", p.log())
+				t.Errorf("the log lacks msg=stopped: %s", p.log())
 			}
 		})
 	}
 }
 
-// At the highest verbosity the log names each mount, and no secret and no token.
+// At the highest verbosity the log has a line for each mount, and contains no secret and no token.
 func TestD18_ProcessLogsNothingSecret(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	p := start(t, w.env, "--kubeconfig="+w.kubeconfig, "-v=10", "--log-format=json")
-	w.kube.Refuse("serviceaccounts", 503) // so that client-go has something to say, too
+	w.kube.Refuse("serviceaccounts", 503) // so that client-go logs too
 	bad := w.volume(t, map[string]string{"region": "ap-south-1"})
 	if csidriver.Mount(t.Context(), p.conn, bad, t.TempDir()) == nil {
 		t.Error("the mount did not fail")
@@ -234,7 +233,7 @@ func TestD18_ProcessLogsNothingSecret(t *testing.T) {
 	w.mount(t, p, nil)
 	token := bad.Tokens["sts.amazonaws.com"]
 	if p.signal(t, syscall.SIGTERM) != 0 {
-		t.Error("the provider ended badly")
+		t.Error("the provider did not exit with status 0")
 	}
 	mounts := 0
 	for line := range strings.Lines(p.log()) {
@@ -259,20 +258,20 @@ func TestD18_ProcessLogsNothingSecret(t *testing.T) {
 	}
 }
 
-// Two processes on one directory, as in an upgrade with maxSurge: the new one serves, and the end of the old one does not cut it off.
+// Two processes share a directory, as in an upgrade with maxSurge. The new one serves, also after the old one stops.
 func TestD6_ProcessUpgrade(t *testing.T) {
 	w := newOutside(t, "ap-south-1")
 	old := start(t, w.env, "--kubeconfig="+w.kubeconfig)
 	w.mount(t, old, nil)
 	next := start(t, w.env, "--kubeconfig="+w.kubeconfig, "--provider-volume="+old.dir)
 	if status := old.signal(t, syscall.SIGTERM); status != 0 {
-		t.Errorf("the old one ended with status %d: %s", status, old.log())
+		t.Errorf("the old one exited with status %d: %s", status, old.log())
 	}
-	w.mount(t, old, nil) // the old client, which finds the new server
+	w.mount(t, old, nil) // the old client reaches the new server
 	if _, err := v1alpha1.NewCSIDriverProviderClient(old.conn).Version(t.Context(), &v1alpha1.VersionRequest{}); err != nil {
 		t.Error(err)
 	}
 	if status := next.signal(t, syscall.SIGTERM); status != 0 {
-		t.Errorf("the new one ended with status %d: %s", status, next.log())
+		t.Errorf("the new one exited with status %d: %s", status, next.log())
 	}
 }

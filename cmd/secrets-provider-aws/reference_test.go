@@ -27,7 +27,7 @@ func table(t *testing.T, heading string) [][]string {
 	return rows
 }
 
-// docs/reference.md has each flag with its default, and no other.
+// docs/reference.md lists exactly the flags, with their defaults.
 func TestReference_Flags(t *testing.T) {
 	t.Setenv("NODE_NAME", "")
 	code := map[string]string{}
@@ -58,7 +58,7 @@ func TestReference_Flags(t *testing.T) {
 	}
 }
 
-// docs/reference.md has each command, and no other.
+// docs/reference.md lists exactly the commands.
 func TestReference_Commands(t *testing.T) {
 	var code, documented []string
 	for _, command := range newCommand().Commands() {
@@ -77,7 +77,7 @@ func TestReference_Commands(t *testing.T) {
 	}
 }
 
-// docs/reference.md has each metric with its labels, and no other.
+// docs/reference.md lists exactly the metrics, with their labels.
 func TestReference_Metrics(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	fetcher, err := provider.New(provider.Config{Log: log})
@@ -89,7 +89,7 @@ func TestReference_Metrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{s, fetcher, awsclient.NewMetrics()} { // those that serve registers
+	for _, c := range []prometheus.Collector{s, fetcher, awsclient.NewMetrics()} { // the collectors that serve registers
 		c.Describe(descriptions)
 	}
 	close(descriptions)

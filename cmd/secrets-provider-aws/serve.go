@@ -26,17 +26,17 @@ import (
 	"secrets-provider-aws/server"
 )
 
-// gcPercent lets the heap grow a little further than usual before it is collected. A provider at rest holds
-// 5 MiB, so that the usual 100 would collect every five mounts; GOMEMLIMIT bounds it all the same.
+// gcPercent lets the heap grow a little more than Go's default of 100 before a collection. An idle provider has a heap
+// of 5 MiB, so the default would collect after every five mounts. GOMEMLIMIT still limits the memory.
 const gcPercent = 125
 
-// serve wires the parts together and answers on the socket until ctx ends.
+// serve builds the server and serves on the socket until ctx ends.
 func serve(ctx context.Context, o options, logs io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := newLogger(o, logs)
-	klog.SetSlogLogger(log) // client-go's lines go the same way
+	klog.SetSlogLogger(log) // client-go logs to the same handler
 	kubernetes, err := kubernetesClient(o)
 	if err != nil {
 		return err
@@ -69,8 +69,8 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	return listen(ctx, o, s, registry, log)
 }
 
-// listen answers on the socket and the admin port. Where one of them fails the other ends too, so that
-// Kubernetes starts the provider anew.
+// listen serves on the socket and the admin port. If one of them fails, it stops the other, so that Kubernetes
+// restarts the provider.
 func listen(ctx context.Context, o options, s *server.Server, metrics prometheus.Gatherer, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if o.adminAddress != "" {
@@ -89,7 +89,7 @@ func listen(ctx context.Context, o options, s *server.Server, metrics prometheus
 	}
 	group.Go(func() error { return s.Serve(ctx, socket) })
 	log.Info("serving", "socket", socket.Path(), "version", version)
-	debug.FreeOSMemory() // of what starting took
+	debug.FreeOSMemory() // return the memory that startup needed
 	err = group.Wait()
 	log.Info("stopped")
 	return err
@@ -106,7 +106,7 @@ func newLogger(o options, w io.Writer) *slog.Logger {
 	return slog.New(mountlog.Handler{Handler: slog.NewTextHandler(w, h)})
 }
 
-// kubernetesClient reads the metadata of objects: annotations of ServiceAccounts and labels of nodes.
+// kubernetesClient returns a client for the metadata of objects: annotations of ServiceAccounts and labels of nodes.
 func kubernetesClient(o options) (metadata.Interface, error) {
 	cfg, err := restConfig(o.kubeconfig)
 	if err != nil {
@@ -128,7 +128,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	}
 	cfg, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the Kubernetes API: %w (outside of a cluster, name a file with --kubeconfig)", err)
+		return nil, fmt.Errorf("find the Kubernetes API: %w (outside a cluster, set --kubeconfig)", err)
 	}
 	return cfg, nil
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// FromAWS makes an Error of what an AWS SDK call returned: AWS's code, message and
-// request id, and a Kind by the HTTP status and the code. What and Hint are the caller's.
+// FromAWS converts an error of the AWS SDK to an Error with AWS's code, message and request id. The Kind depends on
+// the code and the HTTP status. The caller may add a Hint.
 //
-// The cause is wrapped for errors.Is but never printed: the text of an SDK error
-// names URLs and, for STS, may repeat parts of the request.
+// The Error wraps err for errors.Is but never prints it: the text of an SDK error contains URLs and, for STS, may
+// repeat parts of the request.
 func FromAWS(err error, what, region string) *Error {
 	e := &Error{What: what, Region: region, Cause: err}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		e.Code, e.Message = api.ErrorCode(), withoutTokens(OneLine(api.ErrorMessage()))
 	}
-	if e.Code == unknownCode { // something in between has answered, or AWS without a body
+	if e.Code == unknownCode { // the response is not from AWS, or has no body
 		e.Code = ""
 		if e.Message == unknownCode {
 			e.Message = ""
@@ -49,26 +49,26 @@ func FromAWS(err error, what, region string) *Error {
 	return e
 }
 
-// RetryHint is what to do about a failure that passes.
+// RetryHint is the hint for transient failures.
 const RetryHint = "the kubelet retries automatically"
 
-// HintRetry gives a transient failure RetryHint, unless it asks a question, which is the better hint.
+// HintRetry adds RetryHint to a transient failure, unless its Why ends with a question, which is a better hint.
 func (e *Error) HintRetry() {
 	if e.Kind == Transient && !strings.HasSuffix(e.Why, "?") {
 		e.Hint = RetryHint
 	}
 }
 
-// tokenRE finds JSON Web Tokens: a service that calls a request invalid may repeat what it was sent.
+// tokenRE matches JSON Web Tokens. A service may repeat an invalid request, with its token, in the error.
 var tokenRE = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}[A-Za-z0-9_.-]*`)
 
 func withoutTokens(s string) string { return tokenRE.ReplaceAllString(s, "[redacted]") }
 
-// maxForeign bounds what a message repeats of another program's.
+// maxForeign limits the text of another program in a message.
 const maxForeign = 400 // bytes
 
-// Foreign is what another program has answered in its own words, fit for a message: one line of what can
-// be printed, without tokens and not longer than 400 bytes.
+// Foreign makes the text of another program safe for a message: one line of printable characters, without tokens and
+// at most 400 bytes.
 func Foreign(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -83,10 +83,10 @@ func Foreign(s string) string {
 	return s
 }
 
-// unknownCode stands in for code and message where the SDK has found none in an answer.
+// unknownCode is the SDK's code and message for a response without either.
 const unknownCode = "UnknownError"
 
-// awsCodes are the codes whose Kind the HTTP status (400 for most) does not tell.
+// awsCodes maps codes to kinds that the HTTP status (400 for most) does not show.
 // Sources: the error lists of the Secrets Manager, Systems Manager and STS API references
 // and "Common Errors" there.
 var awsCodes = map[string]Kind{
@@ -128,18 +128,18 @@ func awsKind(err error, code string, status int) Kind {
 		return Transient
 	case code != "" || status >= 400:
 		return Rejected
-	default: // no answer, or none that could be read
+	default: // no response, or an unreadable one
 		return Transient
 	}
 }
 
-// Late is the reason of who does not answer in time.
+// Late is the Why of a timeout.
 const Late = "no response in time"
 
-// NoAnswer says in words of ours why a request got no answer.
+// NoAnswer explains in the provider's own words why a request got no response.
 func NoAnswer(err error) string { return connectionReason(err, 0) }
 
-// connectionReason says in words of ours why there was no answer.
+// connectionReason explains in the provider's own words why there was no usable response. status is 0 for none.
 func connectionReason(err error, status int) string {
 	var (
 		dns       *net.DNSError

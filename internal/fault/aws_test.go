@@ -36,7 +36,7 @@ const (
 	token  = "header.claims-of-the-token.signature"
 )
 
-// call makes one call of an SDK client of cfg.
+// call makes one SDK call with a client of cfg.
 type call func(ctx context.Context, cfg aws.Config) error
 
 func getSecret(ctx context.Context, cfg aws.Config) error {
@@ -56,13 +56,13 @@ func assumeRole(ctx context.Context, cfg aws.Config) error {
 	return err
 }
 
-// config points the SDK at url, with one attempt for a call.
+// config is an SDK configuration for url with one attempt per call.
 func config(t *testing.T, url string) aws.Config {
 	t.Helper()
 	return configWith(t, url, "", awsclient.Options{})
 }
 
-// configWith has a bundle of CAs and options too.
+// configWith is config with a CA bundle and options.
 func configWith(t *testing.T, url, bundle string, options awsclient.Options) aws.Config {
 	t.Helper()
 	for name, value := range map[string]string{
@@ -96,7 +96,7 @@ func simulator(t *testing.T, cfg awssim.Config) *awssim.Sim {
 
 var ids = regexp.MustCompile(`\[request id [0-9a-f-]{36}\]`)
 
-// wantAWS fails the test unless err becomes an Error of the kind and the line; its request id is written as [id].
+// wantAWS fails the test unless err becomes an Error of this kind and line. In line, [id] stands for the request id.
 func wantAWS(t *testing.T, err error, kind fault.Kind, line string) {
 	t.Helper()
 	if err == nil {
@@ -114,7 +114,7 @@ func wantAWS(t *testing.T, err error, kind fault.Kind, line string) {
 	}
 }
 
-func TestA7_AnswersOfAWS(t *testing.T) {
+func TestA7_ErrorsOfAWS(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	cfg := config(t, sim.URL())
 	const at = "cannot do it in eu-west-1: "
@@ -166,8 +166,8 @@ func TestFromAWS_WrongSignatureIsTheCredentialsFault(t *testing.T) {
 	}
 }
 
-// What stands between us and AWS does not speak its language.
-func TestFromAWS_AnswersOfSomebodyElse(t *testing.T) {
+// A proxy between the provider and AWS responds without AWS's error format.
+func TestFromAWS_ResponsesOfAProxy(t *testing.T) {
 	const proxy = " and not in the format of AWS: is a proxy in between?"
 	for _, tt := range []struct {
 		status int
@@ -195,7 +195,7 @@ func TestFromAWS_AnswersOfSomebodyElse(t *testing.T) {
 	}
 }
 
-func TestFromAWS_NoAnswer(t *testing.T) {
+func TestFromAWS_NoResponse(t *testing.T) {
 	t.Run("cut", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{})
 		sim.Inject(awssim.Fault{Cut: true})
@@ -214,12 +214,12 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 		defer cancel()
 		wantAWS(t, getSecret(ctx, config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: no response in time")
 	})
-	t.Run("caller gone", func(t *testing.T) {
+	t.Run("caller cancels", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		wantAWS(t, getSecret(ctx, config(t, "http://127.0.0.1:9")), fault.Transient, "cannot do it in eu-west-1: the caller gave up")
 	})
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +228,7 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 		wantAWS(t, getSecret(t.Context(), config(t, "http://"+l.Addr().String())), fault.Transient,
 			"cannot do it in eu-west-1: no connection: connect: connection refused")
 	})
-	t.Run("unknown host name", func(t *testing.T) { // no resolver is asked for a name with an empty part
+	t.Run("unknown host name", func(t *testing.T) { // a name with an empty part fails without a DNS query
 		wantAWS(t, getSecret(t.Context(), config(t, "http://sts..invalid")), fault.Transient,
 			"cannot do it in eu-west-1: the host name sts..invalid is not known: is the region right?")
 	})
@@ -253,14 +253,14 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 	})
 }
 
-// What only a resolver in trouble answers.
-func TestFromAWS_ResolverInTrouble(t *testing.T) {
+// A DNS server fails, unlike a DNS server that does not know the name.
+func TestFromAWS_FailingDNSServer(t *testing.T) {
 	err := fmt.Errorf("dial: %w", &net.DNSError{Name: "sts.eu-west-1.amazonaws.com", Err: "server misbehaving", IsTemporary: true})
 	wantAWS(t, err, fault.Transient, "cannot do it in eu-west-1: the host name sts.eu-west-1.amazonaws.com cannot be looked up: does DNS work on this node?")
 }
 
-// What another program has said is one bounded line that can be printed, without tokens.
-func TestT35_ForeignWords(t *testing.T) {
+// Foreign gives one printable line of limited length without tokens.
+func TestT35_ForeignText(t *testing.T) {
 	const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 	for text, want := range map[string]string{
 		"":                               "",

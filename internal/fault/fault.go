@@ -1,7 +1,7 @@
-// Package fault holds the one error type of the project: what failed, why, and
-// what to do, in one line that reads well in the events of a pod.
+// Package fault defines the project's error type: what failed, why, and what to do, in one line for the
+// events of a pod.
 //
-// auth and provider make these errors, server turns their Kind into a gRPC code.
+// auth and provider create these errors. server maps their Kind to a gRPC code.
 package fault
 
 import (
@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// Kind says what sort of failure an error is. The zero Kind is Internal.
+// Kind classifies a failure. The zero Kind is Internal.
 type Kind int
 
-// The kinds, mildest last: of several failures the first in this order names the whole.
+// The kinds, most severe first. Join takes the most severe kind of several failures.
 const (
-	Internal    Kind = iota // a defect of ours
+	Internal    Kind = iota // a bug in the provider
 	Class                   // the SecretProviderClass (or the pod's volumeAttributes) is wrong
-	Identity                // no usable token, ServiceAccount or role: the cluster has to be changed
-	Credentials             // AWS refuses to give the role to this ServiceAccount
+	Identity                // no usable token, ServiceAccount or role: change the cluster
+	Credentials             // AWS refuses the role to this ServiceAccount
 	Denied                  // the role may not read the object
-	NotFound                // the object, version, stage or key is not there
-	Content                 // the value cannot be used as asked: not JSON, no such key, too large
-	Rejected                // AWS calls the request wrong: any other 4xx
-	Transient               // throttling, 5xx, time-out, no connection: trying again may help
+	NotFound                // the object, version, stage or key does not exist
+	Content                 // the value does not fit the SecretProviderClass: not JSON, no such key, too large
+	Rejected                // AWS rejects the request: any other 4xx
+	Transient               // throttling, 5xx, timeout, no connection: a retry may succeed
 )
 
 var kindNames = [...]string{
@@ -31,7 +31,7 @@ var kindNames = [...]string{
 	NotFound: "not_found", Content: "content", Rejected: "rejected", Transient: "transient",
 }
 
-// Kinds lists every Kind, for tables that must be complete.
+// Kinds lists every Kind, for tests of complete tables.
 func Kinds() []Kind {
 	kinds := make([]Kind, len(kindNames))
 	for i := range kindNames {
@@ -40,7 +40,7 @@ func Kinds() []Kind {
 	return kinds
 }
 
-// String is the kind's name as logs and metric labels show it.
+// String is the kind's name in logs and metric labels.
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {
 		return fmt.Sprintf("kind(%d)", int(k))
@@ -48,22 +48,22 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Error is a failure in parts, any of which may be empty.
-// No part may ever hold a secret value, a token or a credential.
+// Error is a failure. Each part may be empty.
+// No part may contain a secret value, a token or a credential.
 type Error struct {
 	Kind      Kind
-	What      string // what was being done, for example `read secret "payments/db"`
-	Region    string // AWS region that answered or should have
+	What      string // what failed, for example `cannot read secret "payments/db"`
+	Region    string // AWS region of the call
 	Failover  bool   // Region is the volume's failover region
-	Why       string // the reason, in words of ours
+	Why       string // the reason, in the provider's own words
 	Code      string // AWS's own error code
 	Message   string // AWS's own message
-	RequestID string // AWS's request id, for its support and for CloudTrail
-	Hint      string // what the reader can do
-	Cause     error  // kept for errors.Is and errors.As, and shown only when neither Why nor Message is set
+	RequestID string // AWS's request id, for AWS support and CloudTrail
+	Hint      string // what the reader can do about it
+	Cause     error  // for errors.Is and errors.As; printed only if Why and Message are empty
 }
 
-// Error composes the parts into one line: what in region: why: AWS's answer (hint).
+// Error joins the parts to one line: what in region: why: AWS's error (hint).
 func (e *Error) Error() string {
 	what := e.What
 	switch {
@@ -85,7 +85,7 @@ func (e *Error) Error() string {
 	return OneLine(line)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
 func (e *Error) aws() string {
@@ -110,7 +110,7 @@ func (e *Error) cause() string {
 	return e.Cause.Error()
 }
 
-// KindOf is the Kind of err, Internal where err is no Error.
+// KindOf is the Kind of err, or Internal if err is not an Error.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -119,11 +119,11 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// maxListed failures are spelled out in one message; an event is cut at 1,024 bytes.
+// maxListed limits the failures in one message. Kubernetes cuts an event at 1,024 bytes.
 const maxListed = 10
 
-// Join makes one error of all the failures of a mount: nil of none, the error
-// itself of one. Its Kind is the gravest that occurs; equal messages count once.
+// Join joins the failures of a mount to one error. It returns nil for none and the error itself for one. The Kind is
+// the most severe one. Equal messages count once.
 func Join(errs []error) error {
 	var (
 		first    *Error
@@ -168,16 +168,16 @@ func Join(errs []error) error {
 	}
 }
 
-// hidden keeps the joined causes for errors.Is, and shows nothing: What has said it all.
+// hidden keeps the joined causes for errors.Is and prints nothing, because What contains all messages.
 type hidden struct{ error }
 
 func (h hidden) Unwrap() error { return h.error }
 func (h hidden) Error() string { return "" }
 
-// maxQuoted bounds what a message repeats of somebody's input.
+// maxQuoted limits the input that a message repeats, in bytes.
 const maxQuoted = 120
 
-// Quote shows a name or value of the SecretProviderClass in a message: escaped, and cut where it is long.
+// Quote formats a name or value of the SecretProviderClass for a message: escaped, and shortened if it is long.
 func Quote(s string) string {
 	if len(s) > maxQuoted {
 		s = strings.ToValidUTF8(s[:maxQuoted], "") + "…"
@@ -185,5 +185,5 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// OneLine folds line breaks and runs of spaces, so that a message from elsewhere stays one line.
+// OneLine replaces line breaks and repeated spaces with one space.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -35,9 +35,9 @@ func TestError_MessageIsOneLineOfItsParts(t *testing.T) {
 		{"no code", without(func(e *fault.Error) { e.Code = "" }), `cannot read secret "db" in eu-west-1: no access: User: x is not authorized [request id id-1] (allow it)`},
 		{"no request id", without(func(e *fault.Error) { e.RequestID = "" }), `cannot read secret "db" in eu-west-1: no access: AccessDeniedException: User: x is not authorized (allow it)`},
 		{"no hint", without(func(e *fault.Error) { e.Hint = "" }), `cannot read secret "db" in eu-west-1: no access: AccessDeniedException: User: x is not authorized [request id id-1]`},
-		{"the cause where nothing else says why", &fault.Error{What: "cannot start", Cause: errors.New("disk full")}, "cannot start: disk full"},
-		{"what alone", &fault.Error{What: "it failed"}, "it failed"},
-		{"why alone", &fault.Error{Why: "it failed"}, "it failed"},
+		{"the cause if there is no other reason", &fault.Error{What: "cannot start", Cause: errors.New("disk full")}, "cannot start: disk full"},
+		{"only what", &fault.Error{What: "it failed"}, "it failed"},
+		{"only why", &fault.Error{Why: "it failed"}, "it failed"},
 		{"line breaks and tabs", &fault.Error{What: "a\nb", Why: "c\r\n\td", Hint: "e   f"}, "a b: c d (e f)"},
 		{"nothing", &fault.Error{}, ""},
 	} {
@@ -65,7 +65,7 @@ func TestError_KeepsItsCause(t *testing.T) {
 	}
 }
 
-func TestKinds_AreAllNamed(t *testing.T) {
+func TestKinds_HaveNames(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range fault.Kinds() {
 		name := k.String()
@@ -91,7 +91,7 @@ func TestQuote(t *testing.T) {
 		"a\x1b[31m\n\"":                   `"a\x1b[31m\n\""`,
 		strings.Repeat("a", 120):          `"` + strings.Repeat("a", 120) + `"`,
 		strings.Repeat("a", 121):          `"` + strings.Repeat("a", 120) + `…"`,
-		"a" + strings.Repeat("é", 60):     `"a` + strings.Repeat("é", 59) + `…"`, // never half a character
+		"a" + strings.Repeat("é", 60):     `"a` + strings.Repeat("é", 59) + `…"`, // never cuts a character in half
 		"\xff":                            `"\xff"`,
 		strings.Repeat("\xff", 1000):      `"…"`,
 		"\u202eevil\u200b\u2028\u0085end": `"\u202eevil\u200b\u2028\u0085end"`,
@@ -117,7 +117,7 @@ func panics(value any) (err error) {
 	panic(value)
 }
 
-func TestD30_NeverShowsWhatThePanicHeld(t *testing.T) {
+func TestD30_PanicValueIsNeverShown(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	for name, value := range map[string]any{
 		"text": secret, "error": errors.New(secret), "bytes": []byte(secret), "struct": struct{ password string }{secret},
@@ -132,16 +132,16 @@ func TestD30_NeverShowsWhatThePanicHeld(t *testing.T) {
 				t.Errorf("kind %v, want %v", fault.KindOf(err), fault.Internal)
 			}
 			if shown := fmt.Sprintf("%v %+v %s %s", err, err, p.Reason, p.Stack); strings.Contains(shown, secret) {
-				t.Errorf("the value shows: %s", shown)
+				t.Errorf("the value is visible: %s", shown)
 			}
 			if !strings.Contains(string(p.Stack), "fault_test.panics") {
-				t.Errorf("the stack does not name who panicked:\n%s", p.Stack)
+				t.Errorf("the stack does not contain the panicking function:\n%s", p.Stack)
 			}
 		})
 	}
 }
 
-func TestRecover_KeepsTheRuntimesWords(t *testing.T) {
+func TestRecover_KeepsRuntimeErrors(t *testing.T) {
 	var err error
 	func() {
 		defer fault.Recover(&err)
@@ -154,13 +154,13 @@ func TestRecover_KeepsTheRuntimesWords(t *testing.T) {
 	}
 }
 
-func TestRecover_LeavesEverythingElseAlone(t *testing.T) {
+func TestRecover_KeepsOtherErrors(t *testing.T) {
 	mine := errors.New("mine")
 	err := func() (err error) {
 		defer fault.Recover(&err)
 		return mine
 	}()
 	if err != mine {
-		t.Errorf("error %v, want the function's own", err)
+		t.Errorf("error %v, want the function's error", err)
 	}
 }

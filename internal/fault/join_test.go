@@ -14,7 +14,7 @@ import (
 
 func of(kind fault.Kind, what string) error { return &fault.Error{Kind: kind, What: what} }
 
-func TestJoin_NothingIsNil(t *testing.T) {
+func TestJoin_NoErrorIsNil(t *testing.T) {
 	if err := fault.Join(nil); err != nil {
 		t.Errorf("of no list: %v", err)
 	}
@@ -23,7 +23,7 @@ func TestJoin_NothingIsNil(t *testing.T) {
 	}
 }
 
-func TestJoin_OneIsItself(t *testing.T) {
+func TestJoin_OneErrorIsReturnedUnchanged(t *testing.T) {
 	one := of(fault.NotFound, "a")
 	if err := fault.Join([]error{nil, one, nil}); err != one {
 		t.Errorf("%v, want the error itself", err)
@@ -48,7 +48,7 @@ func TestJoin_ListsEachInOrder(t *testing.T) {
 	}
 }
 
-func TestJoin_CapsTheListAndSaysSo(t *testing.T) {
+func TestJoin_LongListIsCutWithACount(t *testing.T) {
 	var errs []error
 	for i := range 10 {
 		errs = append(errs, of(fault.NotFound, fmt.Sprint("e", i)))
@@ -61,18 +61,18 @@ func TestJoin_CapsTheListAndSaysSo(t *testing.T) {
 	}
 	got := fault.Join(errs).Error()
 	if !strings.HasPrefix(got, "17 failures: (1) e0; ") || !strings.HasSuffix(got, "; (10) e9; and 7 more") {
-		t.Errorf("seventeen failures: %q, want ten and a number", got)
+		t.Errorf("seventeen failures: %q, want ten and a count", got)
 	}
 }
 
-// The gravest failure names the whole: what no retry mends goes before what one may.
-func TestD28_KindIsTheGravest(t *testing.T) {
+// Join takes the most severe kind: a failure that no retry can fix comes before a transient one.
+func TestD28_JoinTakesTheMostSevereKind(t *testing.T) {
 	kinds := fault.Kinds()
-	for i, graver := range kinds {
+	for i, severe := range kinds {
 		for _, milder := range kinds[i:] {
-			for _, errs := range [][]error{{of(graver, "g"), of(milder, "m")}, {of(milder, "m"), of(graver, "g")}} {
-				if got := fault.KindOf(fault.Join(errs)); got != graver {
-					t.Errorf("%v and %v: kind %v, want %v", graver, milder, got, graver)
+			for _, errs := range [][]error{{of(severe, "g"), of(milder, "m")}, {of(milder, "m"), of(severe, "g")}} {
+				if got := fault.KindOf(fault.Join(errs)); got != severe {
+					t.Errorf("%v and %v: kind %v, want %v", severe, milder, got, severe)
 				}
 			}
 		}
@@ -108,10 +108,10 @@ func TestJoin_KeepsEveryCause(t *testing.T) {
 	}
 }
 
-func TestJoin_LeavesItsInputAlone(t *testing.T) {
+func TestJoin_DoesNotChangeItsInput(t *testing.T) {
 	errs := []error{of(fault.Denied, "a"), of(fault.Denied, "b")}
 	_ = fault.Join(errs)
 	if errs[0].Error() != "a" || errs[1].Error() != "b" {
-		t.Errorf("the list has become %v", errs)
+		t.Errorf("Join changed the list to %v", errs)
 	}
 }

@@ -7,17 +7,17 @@ import (
 	"runtime/debug"
 )
 
-// Panic is the cause of an Error that was a panic.
+// Panic is the cause of an Error that was made from a panic.
 type Panic struct {
-	Reason string // the runtime's own words, or the type of the value; never the value, which may hold anything
-	Stack  []byte // of the goroutine that panicked; holds addresses, no values
+	Reason string // the text of a runtime error, or the type of the value; never the value, which may be a secret
+	Stack  []byte // of the goroutine that panicked; contains addresses, no values
 }
 
 // Error is the reason.
 func (p *Panic) Error() string { return p.Reason }
 
-// Recover turns a panic into an error: one failed request, never a dead node.
-// It must be deferred itself, in every goroutine that works for a request.
+// Recover converts a panic to an error, so that only one request fails and the process goes on.
+// Every goroutine that works for a request must defer it directly.
 func Recover(err *error) {
 	v := recover()
 	if v == nil {

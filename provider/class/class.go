@@ -1,7 +1,7 @@
-// Package class is the language of a SecretProviderClass of provider aws: it reads the parameters, with the list
-// in `objects`, into a checked Class, or reports every fault with its line.
+// Package class parses a SecretProviderClass of provider aws. It turns the parameters, with the list in `objects`,
+// into a checked Class, or reports every fault with its line.
 //
-// It calls nobody: package server parses requests with it, and the command check parses manifests.
+// It makes no calls. Package server parses mount requests with it, and the command check parses manifests.
 package class
 
 import (
@@ -16,25 +16,25 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Class is what a SecretProviderClass, overlaid by the pod's volumeAttributes, asks for:
-// checked, with defaults filled in. A pod author can set any of it, so none of it is a policy.
+// Class is a parsed SecretProviderClass, with the overrides of the pod's volumeAttributes and with defaults.
+// A pod author can set every field, so do not use any of them to restrict access.
 type Class struct {
-	Region         string   // AWS region to read from; empty where only the node's label can tell
-	FailoverRegion string   // region to read from where Region does not answer, another one; empty for none
+	Region         string   // primary AWS region; empty if only the node's label gives it
+	FailoverRegion string   // region to read from if Region fails, different from Region; empty for none
 	Objects        []Object // at least one
 
-	PodIdentity   bool   // EKS Pod Identity rather than web identity
-	AddressType   string // address of the Pod Identity agent: "ipv4" or "ipv6" alone; empty for whichever answers
+	PodIdentity   bool   // use EKS Pod Identity instead of web identity
+	AddressType   string // address family of the Pod Identity agent: "ipv4" or "ipv6"; empty to try both
 	RoleARN       string // role to assume; empty for the ServiceAccount's annotation, and with PodIdentity
-	AssumeRoleARN string // role to go on to from there; empty for none
+	AssumeRoleARN string // second role, assumed with the credentials of the first; empty for none
 	ExternalID    string // for AssumeRoleARN; empty for none
 
-	// RefreshInterval is how old a value may be at a republish; 0 for the provider's own.
+	// RefreshInterval is the maximum age of a value at a republish; 0 for the provider's --refresh-interval.
 	RefreshInterval time.Duration
-	Warnings        []Warning // what is odd and was overlooked, for the log
+	Warnings        []Warning // likely mistakes that do not stop a mount, for the log
 }
 
-// Regions are those that the class reads from, the primary first: one or two.
+// Regions lists the one or two regions that the class reads from, the primary first.
 func (c Class) Regions() []string {
 	if c.FailoverRegion == "" {
 		return []string{c.Region}
@@ -61,10 +61,9 @@ var knownParams = []string{
 	paramAssumeRoleARN, paramExternalID, paramRefreshInterval,
 }
 
-// Parse reads parameters: a key of spec.parameters or volumeAttributes to its text.
-// defaultRegion is the provider's own region (AWS_REGION), may be empty, and yields to the
-// parameter `region`. Every fault is reported at once: the error is a *fault.Error of kind
-// Class that wraps a *Error.
+// Parse parses the parameters: a map from a key of spec.parameters or volumeAttributes to its value.
+// defaultRegion is the provider's region (AWS_REGION). It may be empty. The parameter `region` overrides it.
+// Parse reports all faults at once: the error is a *fault.Error of kind Class that wraps a *Error.
 func Parse(params map[string]string, defaultRegion string) (Class, error) {
 	r := &report{}
 	class := Class{
@@ -90,7 +89,7 @@ func Parse(params map[string]string, defaultRegion string) (Class, error) {
 	return class, r.err()
 }
 
-// InRegion completes a class whose region was not known when it was parsed.
+// InRegion returns a copy of the class with its primary region set, for a class that was parsed without one.
 func (c Class) InRegion(region string) (Class, error) {
 	r := &report{}
 	c.Region = parseRegion(paramRegion, region, "", r)
@@ -98,7 +97,7 @@ func (c Class) InRegion(region string) (Class, error) {
 	return c, r.err()
 }
 
-// checkRegion holds the class to its primary region, where that is known.
+// checkRegion checks the failover region and the ARNs against the primary region, if that is known.
 func (c Class) checkRegion(r *report) {
 	switch c.Region {
 	case "":
@@ -120,7 +119,7 @@ func parseRegion(param, region, defaultRegion string, r *report) string {
 	return region
 }
 
-// parseIdentity reads who asks AWS.
+// parseIdentity parses the parameters that select the pod's credentials.
 func parseIdentity(params map[string]string, class *Class, r *report) {
 	class.PodIdentity = parsePodIdentity(params[paramPodIdentity], r)
 	class.AddressType = parseAddressType(params[paramAddressType], r)
@@ -139,7 +138,7 @@ func parseIdentity(params map[string]string, class *Class, r *report) {
 	}
 }
 
-// parsePodIdentity takes what AWS's provider takes.
+// parsePodIdentity accepts the same values as AWS's provider.
 func parsePodIdentity(text string, r *report) bool {
 	if text == "" {
 		return false
@@ -151,7 +150,7 @@ func parsePodIdentity(text string, r *report) bool {
 	return on
 }
 
-// parseAddressType takes anything else than the two for no preference, as AWS's provider does.
+// parseAddressType reads any other value as no preference, like AWS's provider.
 func parseAddressType(text string, r *report) string {
 	switch t := strings.ToLower(text); t {
 	case "ipv4", "ipv6":
@@ -171,8 +170,8 @@ func parseRoleARN(param string, params map[string]string, r *report) string {
 	return arn
 }
 
-// Bounds of refreshInterval: the kubelet republishes about once a minute, and a rotated secret should
-// arrive within a day.
+// Limits of refreshInterval. The kubelet republishes about once a minute, and a rotated secret should reach
+// the pod within a day.
 const (
 	minRefreshInterval = time.Second
 	maxRefreshInterval = 24 * time.Hour
@@ -204,7 +203,7 @@ func parseTranslation(text string, r *report) translation {
 	}
 }
 
-// warnUnknownParam skips the keys that the CSI driver and Kubernetes add themselves.
+// warnUnknownParam ignores the keys that the CSI driver and Kubernetes add.
 func warnUnknownParam(key string, r *report) {
 	if slices.Contains(knownParams, key) || key == "secretProviderClass" || strings.Contains(key, "/") {
 		return

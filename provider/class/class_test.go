@@ -48,31 +48,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Region: `region` → AWS_REGION of the provider → the node's label, which only auth can read.
-func TestK9_ParameterBeforeProvidersOwn(t *testing.T) {
+// The parameter region comes first, then the provider's AWS_REGION, then the node's label, which only auth reads.
+func TestK9_ParameterOverridesProviderRegion(t *testing.T) {
 	for _, tt := range []struct{ name, parameter, own, want string }{
 		{"parameter", "eu-west-1", "us-east-1", "eu-west-1"},
-		{"parameter alone", "eu-west-1", "", "eu-west-1"},
-		{"the provider's own", "", "us-east-1", "us-east-1"},
-		{"left to the node's label", "", "", ""},
+		{"parameter only", "eu-west-1", "", "eu-west-1"},
+		{"provider's AWS_REGION", "", "us-east-1", "us-east-1"},
+		{"neither: the node's label decides", "", "", ""},
 		{"China", "cn-north-1", "", "cn-north-1"},
 		{"GovCloud", "us-gov-west-1", "", "us-gov-west-1"},
-		{"isolated", "us-isob-east-1", "", "us-isob-east-1"},
+		{"isolated partition", "us-isob-east-1", "", "us-isob-east-1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			spc, err := class.Parse(params{"objects": secret("a"), "region": tt.parameter}, tt.own)
+			c, err := class.Parse(params{"objects": secret("a"), "region": tt.parameter}, tt.own)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if spc.Region != tt.want {
-				t.Errorf("region %q, want %q", spc.Region, tt.want)
+			if c.Region != tt.want {
+				t.Errorf("region %q, want %q", c.Region, tt.want)
 			}
 		})
 	}
 }
 
-// A region becomes a part of host names: whatever could leave its place there is refused.
-func TestK10_RubbishRegionIsRefused(t *testing.T) {
+// The region becomes part of host names, so Parse refuses every text that could change the host.
+func TestK10_InvalidRegionIsRefused(t *testing.T) {
 	for _, text := range []string{
 		"eu west 1", "EU-WEST-1", "eu-west-1.evil.example", "evil.example/", "eu-west-1#", "eu-west-1@evil", "-eu", "eu-",
 		"eu_west_1", " eu-west-1", "eu-west-1\n", "ü", strings.Repeat("a", 64),
@@ -82,36 +82,36 @@ func TestK10_RubbishRegionIsRefused(t *testing.T) {
 			wantFaults(t, faults(t, secret("a"), params{"region": text}), want)
 		})
 		t.Run("node "+text, func(t *testing.T) {
-			spc, err := class.Parse(params{"objects": secret("a")}, "")
+			c, err := class.Parse(params{"objects": secret("a")}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = spc.InRegion(text)
+			_, err = c.InRegion(text)
 			wantFaults(t, faultsIn(t, err), want)
 		})
 	}
 }
 
-func TestK9_NodesRegionCompletesTheClass(t *testing.T) {
+func TestK9_NodeRegionCompletesTheClass(t *testing.T) {
 	objects := secret("arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf") + secret("b")
-	spc, err := class.Parse(params{"objects": objects}, "")
+	c, err := class.Parse(params{"objects": objects}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	inRegion, err := spc.InRegion("eu-west-1")
+	inRegion, err := c.InRegion("eu-west-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := spc
+	want := c
 	want.Region = "eu-west-1"
 	if diff := cmp.Diff(want, inRegion, plain); diff != "" {
 		t.Errorf("class (-want +got):\n%s", diff)
 	}
-	if spc.Region != "" {
-		t.Errorf("the class that InRegion was called on has changed: region %q", spc.Region)
+	if c.Region != "" {
+		t.Errorf("InRegion changed its receiver: region %q", c.Region)
 	}
 
-	_, err = spc.InRegion("us-east-1")
+	_, err = c.InRegion("us-east-1")
 	wantFaults(t, faultsIn(t, err), class.Fault{
 		Field: "objects[0].objectName", Line: 1, Column: 15,
 		Message: `"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf" is in region eu-west-1, but the volume reads from us-east-1`,
@@ -138,7 +138,7 @@ func TestK11_PathTranslation(t *testing.T) {
 	}
 }
 
-func TestK11_RubbishPathTranslationIsRefused(t *testing.T) {
+func TestK11_InvalidPathTranslationIsRefused(t *testing.T) {
 	for _, text := range []string{"True", "no", "__", "false ", " False", "''", "e\u0301"} {
 		wantFaults(t, faults(t, secret("/a"), params{"pathTranslation": text}), class.Fault{
 			Field: "pathTranslation", Message: fmt.Sprintf("%q is neither False nor exactly one character", text),
@@ -146,7 +146,7 @@ func TestK11_RubbishPathTranslationIsRefused(t *testing.T) {
 	}
 }
 
-// usePodIdentity follows Go's ParseBool.
+// usePodIdentity accepts what Go's ParseBool accepts.
 func TestK12_UsePodIdentity(t *testing.T) {
 	for _, text := range []string{"", "false", "False", "FALSE", "f", "F", "0"} {
 		if parse(t, secret("a"), params{"usePodIdentity": text}).PodIdentity {
@@ -164,8 +164,8 @@ func TestK12_UsePodIdentity(t *testing.T) {
 	}
 }
 
-// The association names the role: a role beside it would be overlooked.
-func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
+// The association sets the role, so roleArn would have no effect.
+func TestParameters_PodIdentityRefusesRoleARN(t *testing.T) {
 	const role = "arn:aws:iam::123456789012:role/payment-role"
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "true", "roleArn": role}), class.Fault{
 		Field: "roleArn", Message: "cannot be combined with usePodIdentity, which takes the role from the association: remove one of the two, or set assumeRoleArn to assume another role",
@@ -173,7 +173,7 @@ func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "false", "roleArn": role}))
 }
 
-// preferredAddressType: ipv4, ipv6 in any case, else auto.
+// preferredAddressType accepts ipv4 and ipv6 in any case. Any other value means auto.
 func TestK13_PreferredAddressTypeOfTheClass(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "auto": "", "AUTO": "", "ipv4": "ipv4", "IPv4": "ipv4", "IPV6": "ipv6", "ipv6": "ipv6", "ipv5": "", "ipv4,ipv6": "", "4": "",
@@ -207,7 +207,7 @@ func TestParameters_AssumeRole(t *testing.T) {
 
 func TestClass_Regions(t *testing.T) {
 	if got := (class.Class{Region: "a"}).Regions(); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("regions %q, want the one", got)
+		t.Errorf("regions %q, want one", got)
 	}
 	if got := (class.Class{Region: "a", FailoverRegion: "b"}).Regions(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("regions %q, want both in order", got)
@@ -219,8 +219,8 @@ func TestK15_RoleARN(t *testing.T) {
 		"", "arn:aws:iam::123456789012:role/payment-role", "arn:aws:iam::123456789012:role/team/a/b",
 		"arn:aws-cn:iam::123456789012:role/r", "arn:aws-us-gov:iam::123456789012:role/r", "arn:aws-iso-b:iam::123456789012:role/r",
 	} {
-		if spc := parse(t, secret("a"), params{"roleArn": arn}); spc.RoleARN != arn {
-			t.Errorf("role %q, want %q", spc.RoleARN, arn)
+		if c := parse(t, secret("a"), params{"roleArn": arn}); c.RoleARN != arn {
+			t.Errorf("role %q, want %q", c.RoleARN, arn)
 		}
 	}
 	for _, arn := range []string{
@@ -230,12 +230,12 @@ func TestK15_RoleARN(t *testing.T) {
 	} {
 		got := faults(t, secret("a"), params{"roleArn": arn})
 		if len(got) != 1 || got[0].Field != "roleArn" || !strings.HasSuffix(got[0].Message, " is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role") {
-			t.Errorf("roleArn %q: faults %v, want one that says it is no role's ARN", arn, got)
+			t.Errorf("roleArn %q: faults %v, want one about the ARN", arn, got)
 		}
 	}
 }
 
-func TestI9_UnknownParametersAreWarnedOf(t *testing.T) {
+func TestI9_UnknownParametersGiveWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		parameter string
 		want      []string
@@ -247,11 +247,11 @@ func TestI9_UnknownParametersAreWarnedOf(t *testing.T) {
 		{"usePodIdentities", []string{`usePodIdentities: is not a known parameter and was ignored (did you mean usePodIdentity?)`}},
 		{"colour", []string{`colour: is not a known parameter and was ignored`}},
 		{"a\nb", []string{`"a\nb": is not a known parameter and was ignored`}},
-		// What Kubernetes and the driver add is nobody's mistake.
+		// Kubernetes and the driver add these.
 		{"csi.storage.k8s.io/pod.name", nil},
 		{"csi.storage.k8s.io/ephemeral", nil},
 		{"secretProviderClass", nil},
-		// Known to AWS's provider and to us.
+		// AWS's provider knows this one too.
 		{"pathTranslation", nil},
 	} {
 		t.Run(tt.parameter, func(t *testing.T) {
@@ -268,11 +268,11 @@ func TestT35_WarningsAreBounded(t *testing.T) {
 	for i := range 1000 {
 		p[fmt.Sprintf("unknown-%d", i)] = "x"
 	}
-	spc, err := class.Parse(p, region)
+	c, err := class.Parse(p, region)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(spc.Warnings); n != 50 {
-		t.Errorf("%d warnings of a thousand oddities, want the first 50", n)
+	if n := len(c.Warnings); n != 50 {
+		t.Errorf("%d warnings for a thousand mistakes, want the first 50", n)
 	}
 }

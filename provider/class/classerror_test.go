@@ -51,7 +51,7 @@ func TestI6_AllFaultsAtOnce(t *testing.T) {
 	)
 }
 
-// jmesPathFault is what Parse says of an expression alone: the words are those of package jmespath.
+// jmesPathFault returns the only fault of an object with this expression. Its text comes from package jmespath.
 func jmesPathFault(t *testing.T, expression string) string {
 	t.Helper()
 	got := faults(t, fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  jmesPath: [{path: %q, objectAlias: x}]\n", expression), nil)
@@ -65,8 +65,8 @@ func TestI11_ExpressionsAreBounded(t *testing.T) {
 	long := strings.Repeat("a", 4096)
 	deep := strings.Repeat("[", 60) + "a" + strings.Repeat("]", 60)
 	for _, expression := range []string{long, deep, "a.b[?c=='d'].e | [0]", `"key.with.dots"`} {
-		spc := parse(t, fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  jmesPath: [{path: %q, objectAlias: x}]\n", expression), nil)
-		wantFiles(t, spc, "s", "x < "+expression)
+		c := parse(t, fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  jmesPath: [{path: %q, objectAlias: x}]\n", expression), nil)
+		wantFiles(t, c, "s", "x < "+expression)
 	}
 	for expression, reason := range map[string]string{
 		long + "a":                   "longer than 4096 bytes",
@@ -105,14 +105,14 @@ func TestClassError_Message(t *testing.T) {
 	}
 	e := list(25)
 	if got := e.Error(); !strings.HasPrefix(got, "25 faults: (1) f0") || !strings.HasSuffix(got, "; (20) f19: is wrong; and 5 more") {
-		t.Errorf("25 faults: %q, want twenty and a number", got)
+		t.Errorf("25 faults: %q, want twenty and a count", got)
 	}
 	if e.Faults[19].Field != "f19" || len(e.Faults) != 25 {
-		t.Error("Error has changed the list")
+		t.Error("Error changed the list")
 	}
 }
 
-func TestClassError_IsTheCauseOfTheWhole(t *testing.T) {
+func TestClassError_IsTheCauseOfParseErrors(t *testing.T) {
 	_, err := class.Parse(params{"objects": secret("a") + secret("a")}, region)
 	const want = `objects[1] (line 3): secret "a" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`
 	if err == nil || err.Error() != want {
@@ -120,12 +120,12 @@ func TestClassError_IsTheCauseOfTheWhole(t *testing.T) {
 	}
 	var list *class.Error
 	if !errors.As(err, &list) || list.Error() != want {
-		t.Errorf("cause %v, want a Error of the same words", list)
+		t.Errorf("cause %v, want an Error with the same text", list)
 	}
 }
 
-// Names are shown escaped, and cut where they are long.
-func TestT35_MessagesQuoteWhatTheyRepeat(t *testing.T) {
+// Messages escape names and shorten long ones.
+func TestT35_MessagesQuoteInput(t *testing.T) {
 	got := faults(t, fmt.Sprintf("- objectName: s\n  objectType: %q\n", "a\x1b[31m\n"+strings.Repeat("é", 1000)), nil)
 	want := `"a\x1b[31m\n` + strings.Repeat("é", 56) + `…" is not one of secretsmanager, ssmparameter`
 	wantFaults(t, got, class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: want})

@@ -12,10 +12,10 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Bounds on one volume, far above any real one: a pod author's text must not keep the node busy.
-// With YAML aliases a short text asks for much, so that what they stand for counts each time.
+// Limits of one volume, far above real use, so that no pod author can overload the node.
+// A short text with YAML aliases can expand to a large one, so each use of an alias counts.
 const (
-	maxText        = 256 << 10 // bytes of the text; a YAML node takes a hundred times what it can be written in
+	maxText        = 256 << 10 // bytes; a parsed YAML node needs up to a hundred times the memory of its text
 	maxObjects     = 500
 	maxJMESPath    = 500       // for each object
 	maxFields      = 50        // of one mapping, unknown ones included
@@ -23,18 +23,18 @@ const (
 	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
 )
 
-// entry is one element of `objects` as it is written.
+// entry is one undecoded element of `objects`.
 type entry struct {
 	name, kind, alias, version, label, permission scalar
 	jmesPath                                      []jmesEntry
-	failover                                      *failoverEntry // nil where there is none
-	misspelt                                      string         // the field that stands for a missing objectName
+	failover                                      *failoverEntry // nil for none
+	misspelled                                    string         // the unknown field that looks like objectName, if that is missing
 
 	field string
 	at    position
 }
 
-// jmesEntry is one element of an entry's `jmesPath` as it is written.
+// jmesEntry is one undecoded element of an entry's `jmesPath`.
 type jmesEntry struct {
 	path, alias, permission scalar
 
@@ -42,15 +42,14 @@ type jmesEntry struct {
 	at    position
 }
 
-// scalar is a YAML scalar as it stands in the text: `y` is the file y, 0600 the mode 0600.
+// scalar is a YAML scalar as written, without YAML's types: `y` is not a boolean, and 0600 is not a number.
 type scalar struct {
 	text string
 	at   position
 }
 
-// parseObjects reads the parameter `objects`: a YAML or JSON list of mappings.
-// It works on YAML nodes, so that nothing is read as a boolean or a number on the way,
-// every fault has its line, and aliases are followed but never copied.
+// parseObjects parses the parameter `objects`: a YAML or JSON list of mappings. It works on YAML nodes, because these
+// keep each scalar as written, know their lines, and share the target of an alias instead of copying it.
 func parseObjects(text string, translate translation, r *report) []Object {
 	list := listOfObjects(text, r)
 	if list == nil {
@@ -123,13 +122,13 @@ func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 		"failoverObject": func(field string, node *yaml.Node) { e.failover = decodeFailover(field, node, r) },
 	}, r)
 	if ok && e.name.text == "" {
-		e.misspelt = likeName(node)
+		e.misspelled = likeName(node)
 	}
 	return e, ok
 }
 
-// likeName is the field that was meant to be objectName, or empty: without the name it is the fault itself,
-// and a warning in the log would come too late.
+// likeName finds a field that looks like a typo of objectName, or returns "". Without a name the mount fails, so
+// the fault must show the typo; the log's warning about an unknown field is not enough.
 func likeName(node *yaml.Node) string {
 	fields := follow(node).Content
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -163,8 +162,8 @@ func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
 	return entries
 }
 
-// decodeMapping fills scalars by field name and hands other known fields to others.
-// Like the JSON reader of AWS's provider it takes a name in any case; it warns of it.
+// decodeMapping sets scalars by field name and passes other known fields to others. It accepts a field name in any
+// case, like the JSON decoder of AWS's provider, but adds a warning.
 func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, others map[string]func(string, *yaml.Node), r *report) bool {
 	node = follow(node)
 	if node.Kind != yaml.MappingNode {

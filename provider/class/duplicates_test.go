@@ -7,7 +7,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// entryOf is an entry with whichever of alias and label is not empty.
+// entryOf builds an entry, with alias and label if they are not empty.
 func entryOf(name, alias, label string) string {
 	text := secret(name)
 	if alias != "" {
@@ -64,7 +64,7 @@ func TestK34_DuplicatesRefused(t *testing.T) {
 			class.Fault{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 37, Message: both(`secret "a"`, `objects[0] (secret "a")`, "a")}},
 		{"a secret and a parameter", entryOf("a", "", "") + object("a", "ssmparameter"), "",
 			class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: both(`parameter "a"`, `objects[0] (secret "a")`, "a")}},
-		{"names that become one by translation", entryOf("app/db", "", "") + entryOf("app_db", "", ""), "",
+		{"names that are equal after translation", entryOf("app/db", "", "") + entryOf("app_db", "", ""), "",
 			class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: both(`secret "app_db"`, `objects[0] (secret "app/db")`, "app_db")}},
 		{"names that differ in their leading slash", entryOf("/app/db", "", "") + entryOf("app/db", "", ""), "False",
 			class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: both(`secret "app/db"`, `objects[0] (secret "/app/db")`, "app/db")}},
@@ -77,7 +77,7 @@ func TestK34_DuplicatesRefused(t *testing.T) {
 	}
 }
 
-// Three of a kind: each later one is a fault, against the first.
+// Of three duplicates, the second and the third each give a fault that names the first.
 func TestK34_EachDuplicateIsReported(t *testing.T) {
 	const message = `secret "a" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`
 	wantFaults(t, faults(t, secret("a")+secret("a")+secret("a"), nil),
@@ -86,7 +86,7 @@ func TestK34_EachDuplicateIsReported(t *testing.T) {
 	)
 }
 
-// The driver fails on these and leaks a directory each time.
+// The driver fails on such files and leaks a directory each time.
 func TestI6_FileWhereADirectoryIsNeeded(t *testing.T) {
 	keep := params{"pathTranslation": "False"}
 	const at0 = `the file "a/b" needs a directory where objects[0] writes the file "a"`
@@ -97,7 +97,7 @@ func TestI6_FileWhereADirectoryIsNeeded(t *testing.T) {
 	wantFaults(t, faults(t, secret("/a")+secret("a/b/c/d"), keep), class.Fault{
 		Field: "objects[1]", Line: 3, Column: 3, Message: `the file "a/b/c/d" needs a directory where objects[0] writes the file "a"`,
 	})
-	// Of several the nearest is named.
+	// The message names the nearest file.
 	wantFaults(t, faults(t, secret("a")+secret("a/b")+secret("a/b/c"), keep),
 		class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: at0},
 		class.Fault{Field: "objects[2]", Line: 5, Column: 3, Message: `the file "a/b/c" needs a directory where objects[1] writes the file "a/b"`},

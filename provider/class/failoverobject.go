@@ -10,19 +10,19 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Failover is what is read in the failover region in place of an object: `failoverObject`, with what it
-// leaves out filled in from the object.
+// Failover is the object to read in the failover region: `failoverObject`, with missing fields taken from the
+// object.
 type Failover struct {
 	Name    string // name or ARN
-	Version string // the object's own
-	Label   string // the object's own, or another
+	Version string // the same as the object's
+	Label   string // may differ from the object's
 
-	named bool     // it has a name of its own
-	field string   // its place, `objects[2].failoverObject`
-	at    position // of its name
+	named bool     // failoverObject has an objectName
+	field string   // path of the field, such as `objects[2].failoverObject`
+	at    position // of the name
 }
 
-// failoverEntry is a `failoverObject` as it is written.
+// failoverEntry is an undecoded `failoverObject`.
 type failoverEntry struct {
 	name, version, label scalar
 
@@ -42,8 +42,8 @@ func decodeFailover(field string, node *yaml.Node, r *report) *failoverEntry {
 	return e
 }
 
-// failover is what e makes of o, whose alias is given. As in AWS's provider one without a name means the
-// object's own, and needs no alias.
+// failover builds the Failover of o, whose objectAlias is alias. As in AWS's provider, a failoverObject without a name
+// uses the object's name and needs no alias.
 func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	if e == nil {
 		return nil
@@ -71,7 +71,7 @@ func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	return f
 }
 
-// checkType holds an ARN to the object's own service.
+// checkType checks that an ARN belongs to the object's service.
 func (e *failoverEntry) checkType(want Type, r *report) {
 	if !strings.HasPrefix(e.name.text, "arn:") {
 		return
@@ -84,8 +84,8 @@ func (e *failoverEntry) checkType(want Type, r *report) {
 	}
 }
 
-// checkFailover holds what is read in the failover region to ARNs of it: those of another region would not
-// be found there, and AWS's provider fails on them at each mount.
+// checkFailover refuses ARNs of another region in the failover region. AWS would not find them there, and
+// AWS's provider fails on them at each mount.
 func checkFailover(objects []Object, region string, r *report) {
 	for _, o := range objects {
 		name := o.Name
@@ -103,8 +103,8 @@ func checkFailover(objects []Object, region string, r *report) {
 	}
 }
 
-// checkNoFailover speaks of what a volume without a failover region has no use for. AWS's provider refuses
-// only the one that names another object.
+// checkNoFailover reports each failoverObject of a volume without a failover region. Like AWS's provider it
+// refuses only those that name another object.
 func checkNoFailover(objects []Object, r *report) {
 	for _, o := range objects {
 		switch {
@@ -112,7 +112,7 @@ func checkNoFailover(objects []Object, r *report) {
 		case o.Failover.named:
 			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: set it to the region of this object")
 		default:
-			r.odd(o.Failover.field, o.Failover.at, "is not used, as there is no failoverRegion")
+			r.odd(o.Failover.field, o.Failover.at, "has no effect without failoverRegion")
 		}
 	}
 }

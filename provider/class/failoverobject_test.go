@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// second is the failover region of the tests.
+// second is the tests' failover region.
 const second = "eu-west-1"
 
 const (
@@ -19,28 +19,28 @@ const (
 
 var withSecond = params{"failoverRegion": second}
 
-func TestK28_FailoverRegionIsAnotherOne(t *testing.T) {
+func TestK28_FailoverRegionMustDiffer(t *testing.T) {
 	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is already the primary region: set another one, or remove it`}
 	t.Run("parameter region", func(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"region": second, "failoverRegion": second}), same)
 	})
-	t.Run("the provider's own region", func(t *testing.T) {
+	t.Run("the provider's region", func(t *testing.T) {
 		_, err := class.Parse(params{"objects": secret("a"), "failoverRegion": second}, second)
 		wantFaults(t, faultsIn(t, err), same)
 	})
 	t.Run("the node's region", func(t *testing.T) {
-		spc, err := class.Parse(params{"objects": secret("a"), "failoverRegion": second}, "")
+		c, err := class.Parse(params{"objects": secret("a"), "failoverRegion": second}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = spc.InRegion(second); err == nil {
+		if _, err = c.InRegion(second); err == nil {
 			t.Fatal("two equal regions are taken")
 		}
 		wantFaults(t, faultsIn(t, err), same)
-		if spc, err = spc.InRegion(region); err != nil {
+		if c, err = c.InRegion(region); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{region, second}, spc.Regions()); diff != "" {
+		if diff := cmp.Diff([]string{region, second}, c.Regions()); diff != "" {
 			t.Errorf("regions (-want +got):\n%s", diff)
 		}
 	})
@@ -49,13 +49,13 @@ func TestK28_FailoverRegionIsAnotherOne(t *testing.T) {
 			t.Errorf("regions (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("rubbish", func(t *testing.T) {
+	t.Run("invalid", func(t *testing.T) {
 		wantFaults(t, faults(t, secret("a")+"  objectAlias: a\n  failoverObject: {objectName: b}\n", params{"failoverRegion": "evil.example/"}),
 			class.Fault{Field: "failoverRegion", Message: `"evil.example/" is not the name of an AWS region, such as eu-west-1`})
 	})
 }
 
-func TestK29_FailoverObjectIsFilledInFromTheObject(t *testing.T) {
+func TestK29_FailoverObjectInheritsFromTheObject(t *testing.T) {
 	db := secret("db") + "  objectAlias: db\n"
 	for _, tt := range []struct {
 		name, text string
@@ -77,8 +77,8 @@ func TestK29_FailoverObjectIsFilledInFromTheObject(t *testing.T) {
 		{"ARNs of both", object(secretARN, "") + "  objectAlias: db\n  failoverObject: {objectName: '" + secretInSecond + "'}\n", &class.Failover{Name: secretInSecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			spc := parse(t, tt.text, withSecond)
-			if diff := cmp.Diff(tt.want, spc.Objects[0].Failover, plain); diff != "" {
+			c := parse(t, tt.text, withSecond)
+			if diff := cmp.Diff(tt.want, c.Objects[0].Failover, plain); diff != "" {
 				t.Errorf("failover (-want +got):\n%s", diff)
 			}
 		})
@@ -94,7 +94,7 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 	}{
 		{"no alias", secret("db") + "  failoverObject: {objectName: db-copy}\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "needs an objectAlias on the object: it names the file for both regions"}},
-		{"a string", db + "  failoverObject: db-copy\n",
+		{"a text", db + "  failoverObject: db-copy\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a string, not a mapping of fields"}},
 		{"a list", db + "  failoverObject: [{objectName: db-copy}]\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a list, not a mapping of fields"}},
@@ -118,7 +118,7 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: `"/level:1" contains a colon: select a version with objectVersion or objectVersionLabel`}},
 		{"a parameter's version and label", level + "  objectVersion: 3\n  failoverObject: {objectName: /copy, objectVersion: 3, objectVersionLabel: L}\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: "a parameter takes objectVersion or objectVersionLabel, not both"}},
-		// AWS's provider takes this one, and fails on it at each mount: the ARN is asked for in the other region.
+		// AWS's provider accepts this class and then fails at each mount, because it requests the ARN in the other region.
 		{"the object's name is an ARN, and there is no failoverObject", object(secretARN, ""),
 			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
 		{"the object's name is an ARN, and failoverObject has none", object(secretARN, "") + "  failoverObject: {objectVersionLabel: L}\n",
@@ -134,7 +134,7 @@ func TestK29_FailoverObjectNeedsARegion(t *testing.T) {
 	})
 }
 
-// What AWS's provider overlooks is a warning.
+// What AWS's provider ignores without a message is a warning here.
 func TestI9_FailoverWarnings(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -142,10 +142,10 @@ func TestI9_FailoverWarnings(t *testing.T) {
 		want       []string
 	}{
 		{"a label and no region", secret("db") + "  failoverObject: {objectVersionLabel: L}\n", nil,
-			[]string{"objects[0].failoverObject (line 3): is not used, as there is no failoverRegion"}},
+			[]string{"objects[0].failoverObject (line 3): has no effect without failoverRegion"}},
 		{"an unknown field", secret("db") + "  objectAlias: db\n  failoverObject: {objectName: copy, objectVersionLable: L}\n", withSecond,
 			[]string{`objects[0].failoverObject (line 4): "objectVersionLable" is not a known field and was ignored (did you mean objectVersionLabel?)`}},
-		{"a misspelt failoverObject", secret("db") + "  failoverObjekt: {objectName: copy}\n", withSecond,
+		{"a misspelled failoverObject", secret("db") + "  failoverObjekt: {objectName: copy}\n", withSecond,
 			[]string{`objects[0] (line 3): "failoverObjekt" is not a known field and was ignored (did you mean failoverObject?)`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

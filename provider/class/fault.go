@@ -11,18 +11,18 @@ import (
 // Error lists every fault of a SecretProviderClass.
 type Error struct{ Faults []Fault }
 
-// Fault is one thing that is wrong in a SecretProviderClass.
+// Fault is one mistake in a SecretProviderClass.
 type Fault struct {
 	Field   string // `region`, `objects[2].filePermission`
-	Line    int    // line inside the text of `objects`, from 1; 0 where the field is not in it
+	Line    int    // line inside the text of `objects`, from 1; 0 if the field is not in that text
 	Column  int    // column there, from 1
-	Message string // what is wrong and what would be right
+	Message string // what is wrong, and how to fix it
 }
 
-// String is the fault as one clause.
+// String formats the fault as "field (line 3): message".
 func (f Fault) String() string {
 	field := f.Field
-	if !fieldRE.MatchString(field) { // the name of a parameter that is not known can be any text
+	if !fieldRE.MatchString(field) { // an unknown parameter can have any name
 		field = fault.Quote(field)
 	}
 	if f.Line > 0 {
@@ -33,7 +33,7 @@ func (f Fault) String() string {
 
 var fieldRE = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,120}$`)
 
-// Parameter is the parameter that the fault is in: `objects` of `objects[2].filePermission`.
+// Parameter names the parameter that contains the fault, such as `objects` for `objects[2].filePermission`.
 func (f Fault) Parameter() string {
 	if rest, ok := strings.CutPrefix(f.Field, paramObjects); ok && strings.HasPrefix(rest, "[") {
 		return paramObjects
@@ -41,13 +41,13 @@ func (f Fault) Parameter() string {
 	return f.Field
 }
 
-// Warning is one thing that is odd in a SecretProviderClass and was overlooked.
+// Warning is a likely mistake in a SecretProviderClass that does not stop a mount.
 type Warning struct {
 	Fault
-	Harmless bool // it was read as it was meant; otherwise it has no effect, or AWS will refuse it
+	Harmless bool // the provider read it as intended; otherwise it has no effect, or AWS will refuse it
 }
 
-// Error lists the faults in the order in which they stand.
+// Error lists the faults in their order.
 func (e *Error) Error() string {
 	texts := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
@@ -68,10 +68,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%d faults: %s%s", len(e.Faults), strings.Join(texts, "; "), more)
 }
 
-// position is a place inside the text of `objects`; zero is none.
+// position is a position inside the text of `objects`; the zero value means none.
 type position struct{ line, column int }
 
-// report collects what is wrong and what is odd.
+// report collects faults and warnings.
 type report struct {
 	faults   []Fault
 	warnings []Warning
@@ -81,7 +81,7 @@ func (r *report) fault(field string, at position, format string, args ...any) {
 	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
 }
 
-// maxWarnings keeps a pod author's text from flooding the log.
+// maxWarnings keeps one class from flooding the log.
 const maxWarnings = 50
 
 func (r *report) warn(w Warning) {
@@ -90,7 +90,7 @@ func (r *report) warn(w Warning) {
 	}
 }
 
-// odd warns of what has no effect, or what AWS will refuse.
+// odd adds a warning about something that has no effect or that AWS will refuse.
 func (r *report) odd(field string, at position, format string, args ...any) {
 	r.warn(Warning{Fault: Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)}})
 }

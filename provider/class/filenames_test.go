@@ -8,12 +8,12 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// aliased is an entry for secret s with an alias, quoted as YAML takes it with escapes.
+// aliased is an entry for secret s with this alias, as a double-quoted YAML string.
 func aliased(alias string) string {
 	return fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  objectAlias: %q\n", alias)
 }
 
-func TestK30_AliasElseName(t *testing.T) {
+func TestK30_FileNameIsAliasOrName(t *testing.T) {
 	wantFiles(t, parse(t, secret("db")+aliased("database"), nil), "db", "database")
 }
 
@@ -35,7 +35,7 @@ func TestK31_ARNKeepsItsColons(t *testing.T) {
 		"arn:aws:ssm:ap-south-1:123456789012:parameter/prod/level")
 }
 
-func TestK32_JMESPathFilesStandBesideTheWhole(t *testing.T) {
+func TestK32_JMESPathFilesAreAddedToTheWholeValue(t *testing.T) {
 	text := secret("db") + lines(
 		"  filePermission: '0400'",
 		"  jmesPath:",
@@ -48,7 +48,7 @@ func TestK32_JMESPathFilesStandBesideTheWhole(t *testing.T) {
 		"whole", "db/user < user", "db/password 0440 < password", `db/c < "a-b".c[0]`)
 }
 
-// Any byte that Linux takes is taken, as long as the driver takes it too.
+// Parse accepts every byte that Linux and the driver accept in a file name.
 func TestK33_UnusualFileNames(t *testing.T) {
 	for _, name := range []string{
 		"a b", "tls.crt", ".hidden", "a..b", "a..", "-rf", "schlüssel", "鍵", "a\\b", "a:b", "$HOME", "a\tb", "a\nb", "CON", "*", "~", "y", "null", "1e3",
@@ -58,7 +58,7 @@ func TestK33_UnusualFileNames(t *testing.T) {
 	}
 }
 
-// What the driver would refuse, and what it would take and should not (rule D25).
+// Parse refuses what the driver refuses, and what the driver should refuse but does not (rule D25).
 func TestI6_BadFileNamesAreRefused(t *testing.T) {
 	const (
 		keep  = "False"
@@ -90,7 +90,7 @@ func TestI6_BadFileNamesAreRefused(t *testing.T) {
 		{"/", keep, "", "is empty: set objectAlias"},
 		{"///", keep, "", "is empty: set objectAlias"},
 		{"/a", "/", "/a", "is absolute: set objectAlias or pathTranslation"},
-		{"a/b", ".", "a.b", ""}, // a dot is as good a character as any
+		{"a/b", ".", "a.b", ""}, // a dot is a valid replacement
 		{"/./", ".", "...", dots},
 		{"a\x00b", "", "a\x00b", "contains a NUL byte"},
 		{"a/b", "\x00", "a\x00b", "contains a NUL byte"},
@@ -109,7 +109,7 @@ func TestI6_BadFileNamesAreRefused(t *testing.T) {
 			message := fmt.Sprintf("gives the file name %s, which %s", quote(tt.path), tt.why)
 			wantFaults(t, faults(t, aliased(tt.alias), p), class.Fault{Field: "objects[0].objectAlias", Line: 3, Column: 16, Message: message})
 
-			// The same as the alias of a jmesPath entry, and as the name of an object without alias.
+			// The same path as the alias of a jmesPath entry, and as the name of an object without alias.
 			jmes := fmt.Sprintf("- objectName: s\n  objectType: secretsmanager\n  jmesPath: [{path: x, objectAlias: %q}]\n", tt.alias)
 			wantFaults(t, faults(t, jmes, p), class.Fault{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 37, Message: message})
 			named := fmt.Sprintf("- objectName: %q\n  objectType: secretsmanager\n", tt.alias)
@@ -118,8 +118,8 @@ func TestI6_BadFileNamesAreRefused(t *testing.T) {
 	}
 }
 
-// Of a bad file name nothing else is said: neither that it stands twice, nor what it stands in the way of.
-func TestI6_BadFileNamesTakeNoPart(t *testing.T) {
+// A bad file name gives one fault only. It takes no part in the search for duplicates and collisions.
+func TestI6_BadFileNameGivesOneFault(t *testing.T) {
 	at := func(entry int, name, why string) class.Fault {
 		return class.Fault{
 			Field: fmt.Sprintf("objects[%d].objectAlias", entry), Line: 3*entry + 3, Column: 16, Message: fmt.Sprintf("gives the file name %q, which %s", name, why),
@@ -130,13 +130,13 @@ func TestI6_BadFileNamesTakeNoPart(t *testing.T) {
 		at(0, "a/./b", dirty), at(1, "a/./b", dirty), at(2, "a/./b/c", dirty))
 }
 
-// A path of 4096 bytes is the longest.
+// The longest valid path has 4096 bytes.
 func TestD25_LongestPath(t *testing.T) {
 	longest := strings.Repeat("a/", 2047) + "aa"
 	wantFiles(t, parse(t, aliased(longest), params{"pathTranslation": "False"}), longest)
 }
 
-// quote is how messages show a name: escaped, and cut where it is long.
+// quote formats a name as messages do: escaped, and shortened if it is long.
 func quote(s string) string {
 	if len(s) > 120 {
 		return fmt.Sprintf("%q", s[:120]+"…")

@@ -6,15 +6,15 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil" //nolint:depguard // a test: the driver's own code is the judge of file names
-	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1" //nolint:depguard // what fileutil takes
+	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil" //nolint:depguard // a test: the driver's own code validates file names
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1" //nolint:depguard // the type that fileutil validates
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
 )
 
-// classTexts are `objects` as people write them: the shapes of the AWS documentation, of the
-// provider's README and of charts that use it.
+// classTexts are realistic `objects`, as in the AWS documentation, in the README of AWS's provider and in charts that
+// use it.
 var classTexts = []string{
 	"- objectName: \"MySecret\"\n  objectType: \"secretsmanager\"\n",
 	"    - objectName: \"MySecret\"\n      objectType: \"secretsmanager\"\n    - objectName: \"MyParameter\"\n      objectType: \"ssmparameter\"\n",
@@ -39,23 +39,23 @@ var classTexts = []string{
 	"---\n- null\n- []\n- {}\n...\n",
 }
 
-// FuzzParse holds that any text is either refused in one line, or gives files that the driver
-// can write, each at a path of its own.
+// FuzzParse checks that Parse either refuses a text in one line, or returns files with different paths that the
+// driver can write.
 func FuzzParse(f *testing.F) {
 	for i, text := range classTexts {
 		f.Add(text, []string{"", "False", "-", "é"}[i%4])
 	}
 	f.Fuzz(func(t *testing.T, objects, translation string) {
-		spc, err := class.Parse(params{"objects": objects, "pathTranslation": translation}, "us-east-2")
+		c, err := class.Parse(params{"objects": objects, "pathTranslation": translation}, "us-east-2")
 		if err != nil {
 			checkClassError(t, err)
 			return
 		}
-		if len(spc.Objects) == 0 {
-			t.Error("accepted, and there is no object")
+		if len(c.Objects) == 0 {
+			t.Error("accepted without an object")
 		}
-		checkPaths(t, spc)
-		for _, o := range spc.Objects {
+		checkPaths(t, c)
+		for _, o := range c.Objects {
 			if o.Name == "" || o.Type != class.SecretsManager && o.Type != class.SSMParameter {
 				t.Errorf("accepted an object %q of type %q", o.Name, o.Type)
 			}
@@ -84,12 +84,12 @@ func checkClassError(t *testing.T, err error) {
 	}
 }
 
-// checkPaths lets the driver's own code judge the paths, and looks for what that does not see.
-func checkPaths(t *testing.T, spc class.Class) {
+// checkPaths validates the paths with the driver's own code, and checks what that code misses.
+func checkPaths(t *testing.T, c class.Class) {
 	t.Helper()
 	var payload []*v1alpha1.File
 	taken := map[string]bool{}
-	for _, o := range spc.Objects {
+	for _, o := range c.Objects {
 		for _, f := range o.Files {
 			payload = append(payload, &v1alpha1.File{Path: f.Path})
 			if taken[f.Path] {
@@ -102,18 +102,18 @@ func checkPaths(t *testing.T, spc class.Class) {
 		}
 	}
 	if err := fileutil.Validate(payload); err != nil {
-		t.Errorf("the driver refuses what was accepted: %v", err)
+		t.Errorf("the driver refuses an accepted path: %v", err)
 	}
 	for path := range taken {
 		for i, c := range path {
 			if c == '/' && taken[path[:i]] {
-				t.Errorf("%q is a file, and a directory in %q", path[:i], path)
+				t.Errorf("%q is a file, but a directory in %q", path[:i], path)
 			}
 		}
 	}
 }
 
-// The seeds are worth their place if most of them get past the parser.
+// Most seeds must be valid, or the fuzzer exercises only the first check.
 func TestFuzzSeedsGetPastTheFirstCheck(t *testing.T) {
 	accepted := 0
 	for _, text := range classTexts {

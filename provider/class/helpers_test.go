@@ -16,51 +16,51 @@ import (
 // params are the parameters of a SecretProviderClass.
 type params = map[string]string
 
-// region is where the tests read from.
+// region is the tests' primary region.
 const region = "ap-south-1"
 
-// plain ignores what Class keeps for itself: places in the text, compiled expressions.
+// plain ignores the unexported fields of Class, which hold positions and compiled expressions.
 var plain = cmp.Options{
 	cmpopts.IgnoreUnexported(class.Object{}, class.FileSpec{}, class.Failover{}),
 	cmpopts.IgnoreFields(class.FileSpec{}, "Selector"),
 }
 
-// lines is the text of `objects` of some lines.
+// lines joins lines to the text of `objects`.
 func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
 
-// parse parses objects, with further parameters, that must be right.
+// parse parses valid objects with more parameters.
 func parse(t testing.TB, objects string, more params) class.Class {
 	t.Helper()
-	spc, err := class.Parse(withObjects(objects, more), region)
+	c, err := class.Parse(withObjects(objects, more), region)
 	if err != nil {
 		t.Fatalf("Parse: %v", err)
 	}
-	return spc
+	return c
 }
 
 // warnings are the texts of a class's warnings.
-func warnings(spc class.Class) []string {
+func warnings(c class.Class) []string {
 	var texts []string
-	for _, w := range spc.Warnings {
+	for _, w := range c.Warnings {
 		texts = append(texts, w.String())
 	}
 	return texts
 }
 
-// faults parses objects, with further parameters, and lists what is wrong with them.
+// faults parses objects with more parameters and lists their faults.
 func faults(t testing.TB, objects string, more params) []class.Fault {
 	t.Helper()
 	return faultsOf(t, withObjects(objects, more))
 }
 
-// faultsOf lists what is wrong with parameters: nil where nothing is.
+// faultsOf lists the faults of parameters, nil if they are valid.
 func faultsOf(t testing.TB, p params) []class.Fault {
 	t.Helper()
 	_, err := class.Parse(p, region)
 	return faultsIn(t, err)
 }
 
-// faultsIn takes the list out of an error, which must be of kind Class and one line.
+// faultsIn returns the faults in an error, which must be of kind Class and one line.
 func faultsIn(t testing.TB, err error) []class.Fault {
 	t.Helper()
 	if err == nil {
@@ -68,7 +68,7 @@ func faultsIn(t testing.TB, err error) []class.Fault {
 	}
 	var list *class.Error
 	if !errors.As(err, &list) {
-		t.Fatalf("error %v is a %T and holds no *Error", err, err)
+		t.Fatalf("error %v is a %T without an *Error", err, err)
 	}
 	if kind := fault.KindOf(err); kind != fault.Class {
 		t.Errorf("kind %v, want %v", kind, fault.Class)
@@ -87,10 +87,10 @@ func wantFaults(t testing.TB, got []class.Fault, want ...class.Fault) {
 	}
 }
 
-// fileList shows the files of a class in short: `path`, `path mode` or `path mode < expression`.
-func fileList(spc class.Class) []string {
+// fileList formats the files of a class as `path`, `path mode` or `path mode < expression`.
+func fileList(c class.Class) []string {
 	var list []string
-	for _, o := range spc.Objects {
+	for _, o := range c.Objects {
 		for _, f := range o.Files {
 			s := f.Path
 			if f.Mode != nil {
@@ -106,14 +106,14 @@ func fileList(spc class.Class) []string {
 }
 
 // wantFiles fails the test unless the class makes exactly these files.
-func wantFiles(t testing.TB, spc class.Class, want ...string) {
+func wantFiles(t testing.TB, c class.Class, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, fileList(spc)); diff != "" {
+	if diff := cmp.Diff(want, fileList(c)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
 
-// withObjects are parameters with objects among them.
+// withObjects adds objects to parameters.
 func withObjects(objects string, more params) params {
 	p := params{"objects": objects}
 	for k, v := range more {
@@ -122,7 +122,7 @@ func withObjects(objects string, more params) params {
 	return p
 }
 
-// secret is an entry of `objects` for a secret of this name.
+// secret is an entry of `objects` for a secret with this name.
 func secret(name string) string {
 	return fmt.Sprintf("- objectName: %s\n  objectType: secretsmanager\n", name)
 }

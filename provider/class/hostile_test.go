@@ -9,9 +9,9 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// With aliases a short text stands for much. What Parse allocates tells what it has done of it:
-// these took up to a minute and gigabytes.
-func TestT31_AliasesBuyNothing(t *testing.T) {
+// A short text with YAML aliases can expand to gigabytes and a minute of work. The memory that Parse allocates
+// shows how much of that it did.
+func TestT31_AliasesAreBounded(t *testing.T) {
 	costly := "[" + strings.Repeat("a,", 2000) + "a]"
 	tooMuch := " exceeds one volume, which takes at most 1000 files and 256 KiB of jmesPath expressions"
 	for _, tt := range []struct{ name, text, want string }{
@@ -28,7 +28,7 @@ func TestT31_AliasesBuyNothing(t *testing.T) {
 			"objects[1] (line 504):" + tooMuch,
 		},
 		{
-			"more entries than an object takes",
+			"more entries than an object can have",
 			secret("s0") + "  jmesPath:\n  - &one {path: a, objectAlias: a}\n" + strings.Repeat("  - *one\n", 500),
 			"objects[0].jmesPath (line 4): lists 501 entries; one object takes at most 500",
 		},
@@ -52,14 +52,14 @@ func TestT31_AliasesBuyNothing(t *testing.T) {
 				t.Errorf("error %.300v, want %q in it", err, tt.want)
 			}
 			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 64<<20 {
-				t.Errorf("took %d MiB of memory", allocated>>20)
+				t.Errorf("allocated %d MiB", allocated>>20)
 			}
 		})
 	}
 }
 
-// A path that is refused takes no part in the search for collisions, which looks at each directory of it.
-func TestT31_EndlessPath(t *testing.T) {
+// Parse does not search for collisions of a path that it refuses: that search looks at each directory of the path.
+func TestT31_VeryDeepPath(t *testing.T) {
 	deep := strings.Repeat("a/", 100_000) + "a"
 	wantFaults(t, faults(t, aliased(deep), params{"pathTranslation": "False"}), class.Fault{
 		Field: "objects[0].objectAlias", Line: 3, Column: 16,
@@ -67,7 +67,7 @@ func TestT31_EndlessPath(t *testing.T) {
 	})
 }
 
-// each formats the numbers from … to-1.
+// each formats the numbers from … to-1 and joins them.
 func each(from, to int, format string) string {
 	var b strings.Builder
 	for i := from; i < to; i++ {

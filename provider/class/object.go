@@ -13,7 +13,7 @@ import (
 	"secrets-provider-aws/provider/jmespath"
 )
 
-// Type is the AWS service that an object is kept in, written as in `objectType`.
+// Type is the AWS service that stores an object, as written in `objectType`.
 type Type string
 
 // The object types. They are case-sensitive, as in AWS's provider.
@@ -22,7 +22,7 @@ const (
 	SSMParameter   Type = "ssmparameter"
 )
 
-// Noun is what the service calls such an object.
+// Noun is the service's word for such an object.
 func (t Type) Noun() string {
 	if t == SSMParameter {
 		return "parameter"
@@ -30,7 +30,7 @@ func (t Type) Noun() string {
 	return "secret"
 }
 
-// Action is the one IAM permission that reading such an object takes.
+// Action is the IAM permission to read such an object.
 func (t Type) Action() string {
 	if t == SSMParameter {
 		return "ssm:GetParameters"
@@ -38,32 +38,32 @@ func (t Type) Action() string {
 	return "secretsmanager:GetSecretValue"
 }
 
-// Object is one entry of `objects`: a secret or parameter to read, and the files made of it.
+// Object is one entry of `objects`: a secret or parameter to read, and the files to write.
 type Object struct {
 	Name    string     // name or ARN
 	Type    Type       // never empty
 	Version string     // VersionId of a secret or version number of a parameter; empty for the current one
 	Label   string     // staging label of a secret or label of a parameter; empty for the current one
 	Files   []FileSpec // the whole value first, then one for each jmesPath entry
-	// Failover is what to read in the failover region; nil for the same there.
+	// Failover is the object to read in the failover region; nil for the same object.
 	Failover *Failover
 
-	field string   // its place, `objects[2]`
-	at    position // of its name
+	field string   // path of the field, such as `objects[2]`
+	at    position // of the name
 }
 
-// FileSpec is a file to be made of an object's value.
+// FileSpec is a file to write from an object's value.
 type FileSpec struct {
 	Path       string               // relative, clean, with slashes; safe to write below the volume
 	Mode       *fs.FileMode         // permission bits, at most 0777; nil for the volume's default
-	Expression string               // jmesPath that selects the content; empty for the whole value
+	Expression string               // JMESPath expression that selects the content; empty for the whole value
 	Selector   *jmespath.Expression // Expression, compiled; nil for the whole value
 
 	field string
 	at    position
 }
 
-// object turns a decoded entry into an Object and reports every fault of it.
+// object converts an entry to an Object and reports all its faults.
 func (e *entry) object(translate translation, r *report) Object {
 	o := Object{Name: e.name.text, Version: e.version.text, Label: e.label.text, field: e.field, at: e.name.at}
 	o.Type = e.objectType(r)
@@ -87,7 +87,7 @@ func (e *entry) object(translate translation, r *report) Object {
 	return o
 }
 
-// objectType follows rule K23: it may be left out for an ARN of either service, and must agree with it.
+// objectType follows rule K23: it is optional for an ARN, and must match the ARN's service.
 func (e *entry) objectType(r *report) Type {
 	named := Type(e.kind.text)
 	switch named {
@@ -98,8 +98,8 @@ func (e *entry) objectType(r *report) Type {
 		return named
 	}
 	switch {
-	case e.name.text == "" && e.misspelt != "":
-		r.fault(e.field, e.at, "has no objectName (is %s a typo for it?)", fault.Quote(e.misspelt))
+	case e.name.text == "" && e.misspelled != "":
+		r.fault(e.field, e.at, "has no objectName (is %s a typo for it?)", fault.Quote(e.misspelled))
 		return named
 	case e.name.text == "":
 		r.fault(e.field, e.at, "has no objectName")
@@ -137,18 +137,18 @@ func typeOfARN(name string) (Type, bool) {
 	}
 }
 
-// checkParameter holds an entry for a parameter to one way of naming a version; both is whether it has two.
+// checkParameter checks that an entry for a parameter selects its version only once. both reports a version and a label.
 func checkParameter(field string, at position, name scalar, both bool, r *report) {
 	if both {
 		r.fault(field, at, "a parameter takes objectVersion or objectVersionLabel, not both")
 	}
-	// A colon would select a version behind our back, and the answer could not be told from the parameter's own.
+	// A colon in the name would also select a version, and the response would look like that of the plain name.
 	if strings.Contains(BareName(name.text), ":") {
 		r.fault(field+".objectName", name.at, "%s contains a colon: select a version with objectVersion or objectVersionLabel", fault.Quote(name.text))
 	}
 }
 
-// BareName is the part that a parameter's name and its ARN have in common: the path without its leading slash.
+// BareName returns the part that a parameter's name and ARN share: the path without its leading slash.
 func BareName(name string) string {
 	if strings.HasPrefix(name, "arn:") {
 		_, name, _ = strings.Cut(name, ":parameter/")
@@ -177,7 +177,7 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 
 var modeRE = regexp.MustCompile(`^[0-7]{4}$`)
 
-// parseMode reads exactly four octal digits. Modes above 0777 are not valid in a CSI volume.
+// parseMode accepts exactly four octal digits. Modes above 0777 are not valid in a CSI volume.
 func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.FileMode {
 	if s.text == "" {
 		return inherited
@@ -191,7 +191,7 @@ func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.Fi
 	return &mode
 }
 
-// missingZero says of 644 that 0644 is meant.
+// missingZero suggests 0644 for 644.
 func missingZero(text string) string {
 	if modeRE.MatchString("0" + text) {
 		return ": write 0" + text
@@ -199,7 +199,7 @@ func missingZero(text string) string {
 	return ""
 }
 
-// checkARNRegions holds each ARN to the region that is read from: a secret of another region would not be found there.
+// checkARNRegions refuses ARNs of another region than the one to read from, where AWS would not find them.
 func checkARNRegions(objects []Object, region string, r *report) {
 	for _, o := range objects {
 		a, err := arn.Parse(o.Name)

@@ -32,18 +32,18 @@ func TestK16_YAMLAndJSON(t *testing.T) {
 				{Name: "a", Type: class.SecretsManager, Files: []class.FileSpec{{Path: "a"}}},
 				{Name: "b", Type: class.SSMParameter, Files: []class.FileSpec{{Path: "b"}}},
 			}
-			spc := parse(t, tt.text, nil)
-			if diff := cmp.Diff(want, spc.Objects, plain); diff != "" {
+			c := parse(t, tt.text, nil)
+			if diff := cmp.Diff(want, c.Objects, plain); diff != "" {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
-			if len(spc.Warnings) != 0 {
-				t.Errorf("warnings %q, want none", spc.Warnings)
+			if len(c.Warnings) != 0 {
+				t.Errorf("warnings %q, want none", c.Warnings)
 			}
 		})
 	}
 }
 
-func TestI5_EmptyObjectsAreRefusedInWords(t *testing.T) {
+func TestI5_EmptyObjectsAreRefusedWithAMessage(t *testing.T) {
 	missing := class.Fault{Field: "objects", Message: "is missing or empty: list at least one object with objectName and objectType"}
 	empty := func(line, column int) class.Fault {
 		return class.Fault{Field: "objects", Line: line, Column: column, Message: "is empty: list at least one object with objectName and objectType"}
@@ -65,7 +65,7 @@ func TestK16_ObjectsMustBeAList(t *testing.T) {
 		"prod/db":                                     "a string",
 		"42":                                          "a string",
 		"true":                                        "a string",
-		"|\n  - objectName: a\n":                      "a string", // a block scalar too many: the commonest slip of all
+		"|\n  - objectName: a\n":                      "a string", // one block scalar too many, the most common mistake
 	} {
 		t.Run(text, func(t *testing.T) {
 			wantFaults(t, faults(t, text, nil), class.Fault{
@@ -85,7 +85,7 @@ func TestK17_EntriesMustBeMappings(t *testing.T) {
 	)
 }
 
-func TestK17_FieldsMustBeTexts(t *testing.T) {
+func TestK17_FieldsMustBeStrings(t *testing.T) {
 	wantFaults(t, faults(t, lines(
 		"- objectName: [a]",
 		"  objectType: {b: c}",
@@ -147,7 +147,7 @@ func TestK18_NamesAreRequired(t *testing.T) {
 func TestK16_BrokenYAMLNamesTheLine(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
-		line       int // 0 where the YAML parser names none
+		line       int // 0 if the YAML parser reports none
 		want       string
 	}{
 		{"tab as indent", "- objectName: a\n\tobjectType: secretsmanager\n", 2, "found a tab character that violates indentation"},
@@ -175,14 +175,14 @@ func TestK16_OneDocument(t *testing.T) {
 	}
 }
 
-func TestK19_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
-	spc := parse(t, lines(
+func TestK19_FieldNamesInAnyCaseGiveWarnings(t *testing.T) {
+	c := parse(t, lines(
 		"- ObjectName: a",
 		"  objecttype: secretsmanager",
 		"  OBJECTALIAS: b",
 		"  JmesPath: [{Path: x, objectalias: c}]",
 	), nil)
-	wantFiles(t, spc, "b", "c < x")
+	wantFiles(t, c, "b", "c < x")
 	want := []string{
 		`objects[0] (line 1): "ObjectName" was read as objectName`,
 		`objects[0] (line 2): "objecttype" was read as objectType`,
@@ -191,13 +191,13 @@ func TestK19_FieldNamesInAnyCaseAreWarnedOf(t *testing.T) {
 		`objects[0].jmesPath[0] (line 4): "Path" was read as path`,
 		`objects[0].jmesPath[0] (line 4): "objectalias" was read as objectAlias`,
 	}
-	if diff := cmp.Diff(want, warnings(spc)); diff != "" {
+	if diff := cmp.Diff(want, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
-func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
-	spc := parse(t, lines(
+func TestI9_UnknownFieldsGiveWarnings(t *testing.T) {
+	c := parse(t, lines(
 		"- objectName: a",
 		"  objectType: secretsmanager",
 		"  objectAlas: b",
@@ -206,7 +206,7 @@ func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
 		"  ? [complex, key]",
 		"  : 1",
 	), nil)
-	wantFiles(t, spc, "a", "c < x")
+	wantFiles(t, c, "a", "c < x")
 	want := []string{
 		`objects[0] (line 3): "objectAlas" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0] (line 4): "colour" is not a known field and was ignored`,
@@ -214,7 +214,7 @@ func TestI9_UnknownFieldsAreWarnedOf(t *testing.T) {
 		`objects[0].jmesPath[0] (line 5): "object_alias" is not a known field and was ignored (did you mean objectAlias?)`,
 		`objects[0] (line 6): "" is not a known field and was ignored`,
 	}
-	if diff := cmp.Diff(want, warnings(spc)); diff != "" {
+	if diff := cmp.Diff(want, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
@@ -242,14 +242,14 @@ func TestK20_MergeKeysAreRefused(t *testing.T) {
 	got := faults(t, lines("- &base {objectName: a, objectType: secretsmanager}", "- <<: *base", "  objectName: b", "  objectType: secretsmanager"), nil)
 	wantFaults(t, got, class.Fault{Field: "objects[1]", Line: 2, Column: 3, Message: "uses a YAML merge key (<<): write its fields out"})
 
-	spc := parse(t, secret("a")+"  '<<': x\n", nil) // quoted it is an ordinary, unknown field
-	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(spc)); diff != "" {
+	c := parse(t, secret("a")+"  '<<': x\n", nil) // in quotes it is an unknown field
+	if diff := cmp.Diff([]string{`objects[0] (line 3): "<<" is not a known field and was ignored`}, warnings(c)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
 func TestK21_AliasesAreFollowed(t *testing.T) {
-	spc := parse(t, lines(
+	c := parse(t, lines(
 		"- objectName: &name prod/db",
 		"  objectType: &type secretsmanager",
 		"  objectAlias: one",
@@ -259,16 +259,16 @@ func TestK21_AliasesAreFollowed(t *testing.T) {
 		"  objectAlias: two",
 		"  jmesPath: [{path: *expr, objectAlias: two-user}]",
 	), nil)
-	wantFiles(t, spc, "one", "one-user < user", "two", "two-user < user")
+	wantFiles(t, c, "one", "one-user < user", "two", "two-user < user")
 
-	// A fault in what an alias stands for is at the place of the alias where that is an entry.
+	// If an alias is an entry, the position of a fault in it is the position of the alias.
 	wantFaults(t, faults(t, lines("- &a {objectName: x, objectType: secretsmanager}", "- *a"), nil), class.Fault{
 		Field: "objects[1]", Line: 2, Column: 3,
 		Message: `secret "x" and objects[0] (secret "x") both write the file "x": give each its own objectAlias`,
 	})
 }
 
-func TestK21_AnchorsThatHoldThemselves(t *testing.T) {
+func TestK21_AnchorsThatContainThemselves(t *testing.T) {
 	wantFaults(t, faults(t, "&a [*a]\n", nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 1, Message: "is a list, not a mapping of fields"})
 	wantFaults(t, faults(t, "- &a {objectName: x, objectType: secretsmanager, jmesPath: [*a]}\n", nil),
@@ -285,8 +285,8 @@ func TestT31_ObjectsAreBounded(t *testing.T) {
 		}
 		return b.String()
 	}
-	if spc := parse(t, many(500), nil); len(spc.Objects) != 500 {
-		t.Errorf("%d objects, want 500", len(spc.Objects))
+	if c := parse(t, many(500), nil); len(c.Objects) != 500 {
+		t.Errorf("%d objects, want 500", len(c.Objects))
 	}
 	wantFaults(t, faults(t, many(501), nil), class.Fault{Field: "objects", Message: "lists 501 objects; one volume takes at most 500"})
 }

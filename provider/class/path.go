@@ -8,8 +8,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// translation is what a slash in a name becomes in the file's path: text to put in its place,
-// or keepSlashes.
+// translation is the text that replaces a slash of a name in the file's path, or keepSlashes.
 type translation string
 
 // keepSlashes (pathTranslation "False") trims leading slashes and keeps inner ones as directories.
@@ -28,9 +27,9 @@ const (
 	maxPathPart = 255  // bytes
 )
 
-// checkPath reports a path that the driver would refuse, or worse, accept:
-// "." wipes the volume, and a NUL byte fails only after the directory was made.
-// Such a path is taken away, so that nothing else is said of it.
+// checkPath reports a path that the driver refuses, and also paths that it should refuse but does not: "."
+// deletes the volume's content, and a NUL byte fails only after the driver has made the directory.
+// checkPath clears such a path, so that no later check reports it again.
 func checkPath(f *FileSpec, r *report) {
 	p := f.Path
 	report := func(why string) {
@@ -62,12 +61,12 @@ func checkPath(f *FileSpec, r *report) {
 	}
 }
 
-// checkCollisions refuses two files at one path (the driver would keep the last, silently), and a
-// file where another needs a directory (the driver would fail and leak a directory each time).
-// It covers the duplicates that rule K34 refuses: each of them ends in one path.
+// checkCollisions refuses two files with the same path, where the driver would keep only the last. It
+// also refuses a file where another needs a directory, where the driver would fail and leak a directory each time.
+// This covers the duplicates of rule K34, because each of them has the same path.
 func checkCollisions(objects []Object, r *report) {
 	owner := map[string]FileSpec{}
-	names := map[string]string{} // field → what it is
+	names := map[string]string{} // field → object, for messages
 	var files []FileSpec
 	for _, o := range objects {
 		for _, f := range o.Files {

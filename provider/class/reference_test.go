@@ -15,21 +15,21 @@ import (
 	"secrets-provider-aws/docs"
 )
 
-// docs/reference.md has a line for each parameter that is read, and for no other.
+// docs/reference.md documents exactly the parameters that Parse reads.
 func TestReference_Parameters(t *testing.T) {
 	if diff := cmp.Diff(slices.Sorted(slices.Values(knownParams)), inFirstColumn(t, "Parameters")); diff != "" {
 		t.Errorf("parameters (-code +docs/reference.md):\n%s", diff)
 	}
 }
 
-// docs/reference.md has a line for each field that is read, and for no other.
+// docs/reference.md documents exactly the fields that Parse reads.
 func TestReference_Fields(t *testing.T) {
 	places := map[string]string{"decodeEntry": "", "decodeJMESPath": "jmesPath[].", "decodeFailover": "failoverObject."}
 	var read []string
 	for function, names := range fieldNames(t) {
 		prefix, ok := places[function]
 		if !ok {
-			t.Errorf("%s reads fields, and this test does not know whose", function)
+			t.Errorf("%s reads fields, but this test does not know of which entry", function)
 		}
 		for _, name := range names {
 			read = append(read, prefix+name)
@@ -55,8 +55,8 @@ func inFirstColumn(t *testing.T, heading string) []string {
 	return names
 }
 
-// fieldNames gives the keys of the maps that decodeMapping is called with, by the function that makes them: the one
-// place where the names of fields stand.
+// fieldNames returns the names of the fields, by the function that reads them. It takes them from the maps that the
+// functions pass to decodeMapping, the only place that lists them.
 func fieldNames(t *testing.T) map[string][]string {
 	t.Helper()
 	paths, err := filepath.Glob("*.go")
@@ -90,7 +90,7 @@ func fieldNames(t *testing.T) map[string][]string {
 	return names
 }
 
-// ofFields tells map[string]*scalar and map[string]func(string, *yaml.Node).
+// ofFields reports whether a type is map[string]*scalar or map[string]func(string, *yaml.Node).
 func ofFields(of ast.Expr) bool {
 	m, ok := of.(*ast.MapType)
 	if !ok {
@@ -111,11 +111,11 @@ func keyOf(t *testing.T, element ast.Expr) string {
 	t.Helper()
 	pair, ok := element.(*ast.KeyValueExpr)
 	if !ok {
-		t.Fatalf("%T is no pair of a map", element)
+		t.Fatalf("%T is not a key and value of a map", element)
 	}
 	literal, ok := pair.Key.(*ast.BasicLit)
 	if !ok {
-		t.Fatalf("%T is no name of a field", pair.Key)
+		t.Fatalf("%T is not the name of a field", pair.Key)
 	}
 	name, err := strconv.Unquote(literal.Value)
 	if err != nil {

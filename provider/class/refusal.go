@@ -14,7 +14,7 @@ var (
 	parameterNameRE = regexp.MustCompile(`^[A-Za-z0-9_.:/-]+$`)
 )
 
-// maxSecretName is the length of a secret's name at most. As a bound in the expression it would take 300 KiB.
+// maxSecretName is the maximum length of a secret's name. As a limit in secretNameRE it would need 300 KiB.
 const maxSecretName = 512
 
 // The length of a VersionId (Secrets Manager API reference, GetSecretValue).
@@ -23,8 +23,8 @@ const (
 	maxVersionID = 64
 )
 
-// warnOfRefusal says of an object what AWS will not take. That is only a warning, as AWS has the last word on what its
-// names look like.
+// warnOfRefusal warns about names and versions that AWS will refuse. It does not refuse them itself, because AWS may
+// change its rules.
 func (e *entry) warnOfRefusal(kind Type, r *report) {
 	name := e.name.text
 	odd := func(format string, args ...any) {
@@ -32,15 +32,15 @@ func (e *entry) warnOfRefusal(kind Type, r *report) {
 	}
 	version := e.version.text
 	if kind == SecretsManager && version != "" && (len(version) < minVersionID || len(version) > maxVersionID) {
-		r.odd(e.field+".objectVersion", e.version.at, "%s is not the VersionId of a secret, of %d to %d characters: describe-secret shows them", fault.Quote(version), minVersionID, maxVersionID)
+		r.odd(e.field+".objectVersion", e.version.at, "%s is not the VersionId of a secret, which has %d to %d characters: list them with aws secretsmanager describe-secret", fault.Quote(version), minVersionID, maxVersionID)
 	}
 	switch {
 	case name == "" || strings.HasPrefix(name, "arn:"):
 	case kind == SecretsManager && (len(name) > maxSecretName || !secretNameRE.MatchString(name)):
-		odd("cannot be the name of a secret: it takes at most %d letters, digits and /_+=.@!-", maxSecretName)
+		odd("is not a valid secret name: use at most %d letters, digits and /_+=.@!-", maxSecretName)
 	case kind == SSMParameter && !parameterNameRE.MatchString(name):
-		odd("cannot be the name of a parameter: it takes letters, digits and _.-/")
+		odd("is not a valid parameter name: use letters, digits and _.-/")
 	case kind == SSMParameter && strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
-		odd("cannot be the name of a parameter: one with slashes begins with one, /%s", name)
+		odd("is not a valid parameter name: a name with slashes starts with a slash, write /%s", name)
 	}
 }

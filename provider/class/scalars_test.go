@@ -7,18 +7,18 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-func TestI8_ScalarsAreTakenAsWritten(t *testing.T) {
+func TestI8_ScalarsAreReadAsWritten(t *testing.T) {
 	for _, text := range []string{
 		"y", "n", "yes", "No", "on", "off", "true", "False", "1", "007", "0o17", "0x1F", "1_000", "1e3", "1.50", ".5", "+1",
 		".inf", ".NaN", "2024-01-01", "2024-01-01T00:00:00Z", "12:30:45", "null-ish", "NULLS", "=",
 	} {
 		t.Run(text, func(t *testing.T) {
-			spc := parse(t, lines("- objectName: "+text, "  objectType: secretsmanager", "  objectVersion: "+text, "  objectVersionLabel: "+text), nil)
-			o := spc.Objects[0]
+			c := parse(t, lines("- objectName: "+text, "  objectType: secretsmanager", "  objectVersion: "+text, "  objectVersionLabel: "+text), nil)
+			o := c.Objects[0]
 			if o.Name != text || o.Version != text || o.Label != text {
 				t.Errorf("name %q, version %q, label %q, want %q each", o.Name, o.Version, o.Label, text)
 			}
-			wantFiles(t, spc, text)
+			wantFiles(t, c, text)
 			wantFiles(t, parse(t, lines("- objectName: s", "  objectType: secretsmanager", "  objectAlias: "+text), nil), text)
 		})
 	}
@@ -49,13 +49,13 @@ func TestI8_QuotedScalars(t *testing.T) {
 
 func TestK25_UnquotedObjectVersion(t *testing.T) {
 	for _, text := range []string{"3", "'3'", `"3"`} {
-		spc := parse(t, object("/prod/level", "ssmparameter")+"  objectVersion: "+text+"\n", nil)
-		if got := spc.Objects[0].Version; got != "3" {
+		c := parse(t, object("/prod/level", "ssmparameter")+"  objectVersion: "+text+"\n", nil)
+		if got := c.Objects[0].Version; got != "3" {
 			t.Errorf("objectVersion: %s is version %q, want 3", text, got)
 		}
 	}
-	spc := parse(t, `[{"objectName":"/prod/level","objectType":"ssmparameter","objectVersion":3}]`, nil)
-	if got := spc.Objects[0].Version; got != "3" {
+	c := parse(t, `[{"objectName":"/prod/level","objectType":"ssmparameter","objectVersion":3}]`, nil)
+	if got := c.Objects[0].Version; got != "3" {
 		t.Errorf("version %q in JSON, want 3", got)
 	}
 }
@@ -64,7 +64,7 @@ func TestK26_FourOctalDigits(t *testing.T) {
 	for written, want := range map[string]string{
 		"'0600'": "s 0600",
 		`"0644"`: "s 0644",
-		"0600":   "s 0600", // C8: in YAML 1.1 that is the number 384
+		"0600":   "s 0600", // in YAML 1.1 this is the number 384
 		"0000":   "s 0000",
 		"0777":   "s 0777",
 		"0004":   "s 0004",

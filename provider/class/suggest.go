@@ -2,10 +2,10 @@ package class
 
 import "strings"
 
-// DidYouMean names the known word nearest to a mistyped one, as the end of a message,
-// or nothing where none is near.
+// DidYouMean returns " (did you mean X?)" with the known word nearest to word, for the end of a message. It returns ""
+// if none is near.
 func DidYouMean(word string, known []string) string {
-	best, distance := "", 4 // more than three edits apart is another word
+	best, distance := "", 4 // with more than three edits it is another word
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(k), distance); d < distance {
 			best, distance = k, d
@@ -17,7 +17,7 @@ func DidYouMean(word string, known []string) string {
 	return " (did you mean " + best + "?)"
 }
 
-// editDistance is Levenshtein's, given up as limit where the lengths alone tell.
+// editDistance is the Levenshtein distance. It returns limit at once if the lengths differ by at least limit.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit

@@ -13,7 +13,7 @@ const (
 	parameterARN = "arn:aws:ssm:ap-south-1:123456789012:parameter/prod/level"
 )
 
-// object parses one entry of a name and, where not empty, a type.
+// object is an entry with a name and, if kind is not empty, a type.
 func object(name, kind string) string {
 	text := "- objectName: " + name + "\n"
 	if kind != "" {
@@ -33,13 +33,13 @@ func TestK22_ObjectType(t *testing.T) {
 		{secretARN, "secretsmanager", class.SecretsManager},
 		{parameterARN, "", class.SSMParameter},
 		{parameterARN, "ssmparameter", class.SSMParameter},
-		{"arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db", "", class.SecretsManager}, // partial: AWS takes it
+		{"arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db", "", class.SecretsManager}, // a partial ARN, which AWS accepts
 	} {
-		spc := parse(t, object(tt.name, tt.kind), nil)
-		if got := spc.Objects[0].Type; got != tt.want {
+		c := parse(t, object(tt.name, tt.kind), nil)
+		if got := c.Objects[0].Type; got != tt.want {
 			t.Errorf("%s of type %q: type %q, want %q", tt.name, tt.kind, got, tt.want)
 		}
-		if got := spc.Objects[0].Name; got != tt.name {
+		if got := c.Objects[0].Name; got != tt.name {
 			t.Errorf("name %q, want %q", got, tt.name)
 		}
 	}
@@ -76,7 +76,7 @@ func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 	}
 }
 
-func TestK23_ARNMustAgreeWithObjectType(t *testing.T) {
+func TestK23_ARNMustMatchObjectType(t *testing.T) {
 	wantFaults(t, faults(t, object(secretARN, "ssmparameter"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
 		Message: `ssmparameter does not match the ARN "` + secretARN + `", which is a secret`,
@@ -118,14 +118,14 @@ func TestK23_ARNOfAnyPartition(t *testing.T) {
 		"us-isob-east-1": "arn:aws-iso-b:secretsmanager:us-isob-east-1:123456789012:secret:db-AbCdEf",
 		"eusc-de-east-1": "arn:aws-eusc:ssm:eusc-de-east-1:123456789012:parameter/db",
 	} {
-		spc := parse(t, object(arn, ""), params{"region": region})
-		if got := spc.Objects[0].Name; got != arn {
+		c := parse(t, object(arn, ""), params{"region": region})
+		if got := c.Objects[0].Name; got != arn {
 			t.Errorf("name %q, want %q", got, arn)
 		}
 	}
 }
 
-func TestK24_ARNMustBeOfTheRegion(t *testing.T) {
+func TestK24_ARNMustBeInTheRegion(t *testing.T) {
 	wantFaults(t, faults(t, secret("a")+object(secretARN, "")+object(parameterARN, "ssmparameter"), params{"region": "eu-west-1"}),
 		class.Fault{
 			Field: "objects[1].objectName", Line: 3, Column: 15,
@@ -146,20 +146,20 @@ func TestK27_VersionAndLabelOfAParameterAreRefused(t *testing.T) {
 	}
 }
 
-func TestK27_VersionAndLabelOfASecretAreTaken(t *testing.T) {
-	spc := parse(t, secret("db")+"  objectVersion: v\n  objectVersionLabel: l\n", nil)
-	if o := spc.Objects[0]; o.Version != "v" || o.Label != "l" {
+func TestK27_VersionAndLabelOfASecretAreAccepted(t *testing.T) {
+	c := parse(t, secret("db")+"  objectVersion: v\n  objectVersionLabel: l\n", nil)
+	if o := c.Objects[0]; o.Version != "v" || o.Label != "l" {
 		t.Errorf("version %q and label %q, want v and l", o.Version, o.Label)
 	}
 }
 
-// A colon in a name would select a version behind the back of objectVersion.
-func TestI4_ColonInAParametersNameIsRefused(t *testing.T) {
+// A colon in a name would select a version in spite of objectVersion.
+func TestI4_ColonInAParameterNameIsRefused(t *testing.T) {
 	for _, name := range []string{"level:3", "/prod/level:prod", "level:", parameterARN + ":3"} {
 		wantFaults(t, faults(t, object("'"+name+"'", "ssmparameter"), nil), class.Fault{
 			Field: "objects[0].objectName", Line: 1, Column: 15,
 			Message: fmt.Sprintf("%q contains a colon: select a version with objectVersion or objectVersionLabel", name),
 		})
 	}
-	wantFiles(t, parse(t, object("'a:b'", "secretsmanager"), nil), "a:b") // AWS says what it thinks of it
+	wantFiles(t, parse(t, object("'a:b'", "secretsmanager"), nil), "a:b") // AWS itself refuses it
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// complianceCount is the size of the suite, so that a suite read wrongly does not pass as empty.
+// complianceCount is the number of cases in the suite. The test fails if it reads fewer.
 const complianceCount = 862
 
-// TestK42_JMESPathCompliance runs the suite of jmespath/go-jmespath v0.4.0, the library of AWS's
+// TestK42_JMESPathCompliance runs the compliance suite of jmespath/go-jmespath v0.4.0, the library of AWS's
 // own provider, from the module cache.
 func TestK42_JMESPathCompliance(t *testing.T) {
 	count := 0
@@ -60,7 +60,7 @@ func TestK42_JMESPathCompliance(t *testing.T) {
 	}
 }
 
-// evaluate gives the result as a value with numbers as float64, null included.
+// evaluate returns the result as a Go value with numbers as float64. The result may be null.
 func evaluate(text string, d *Document) (any, error) {
 	e, err := Compile(text)
 	if err != nil {

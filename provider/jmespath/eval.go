@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// evaluation is one run of an expression. Values are shared between its input and its results and
-// never changed; that lets `[@,@] | [@,@] | …` build a value of exponential size in linear memory,
-// so whoever walks a whole value (equal, writer) has a bound of its own.
+// evaluation is one run of an expression. Input and results share values, and nothing changes them. So
+// `[@,@] | [@,@] | …` builds a value of exponential size in linear memory, and each function that walks a whole
+// value (equal, writer) needs its own limit.
 type evaluation struct {
 	budget    int
-	swallowed error // the first error that go-jmespath would have turned into null
+	swallowed error // the first error that go-jmespath converts to null
 }
 
-// charge pays units for work about to be done.
+// charge takes the units of the next work from the budget.
 func (e *evaluation) charge(units int) error {
 	if e.budget -= units; e.budget < 0 {
 		return errTooCostly
@@ -23,10 +23,10 @@ func (e *evaluation) charge(units int) error {
 	return nil
 }
 
-// bytes16 is what it costs to make n bytes, or to look at them.
+// bytes16 is the cost of creating or reading n bytes.
 func bytes16(n int) int { return 1 + n/16 }
 
-// Makings of an object: an empty one takes some 300 bytes, a further entry some 60.
+// Costs of an object: an empty one needs about 300 bytes, and each entry about 60.
 const (
 	objectCost = 16
 	entryCost  = 4
@@ -66,7 +66,7 @@ func (e *evaluation) eval(n *node, v any) (any, error) {
 
 	left, err := e.eval(n.kids[0], v)
 	if err != nil {
-		// go-jmespath takes an error on the left of these for null, so `sum(x)[] || 'none'` works.
+		// go-jmespath converts an error on the left of these to null, so `sum(x)[] || 'none'` works.
 		lenient := n.op == opFilter || n.op == opFlatten || n.op == opProjectMap
 		if !lenient || !errors.Is(err, ErrEvaluation) || errors.Is(err, errTooCostly) {
 			return nil, err
@@ -113,7 +113,7 @@ func (e *evaluation) eval(n *node, v any) (any, error) {
 	}
 }
 
-// truthy: false, null and what is empty are false; any number is true.
+// truthy is false for false, null and empty values. Every number is true.
 func truthy(v any) bool {
 	switch v := v.(type) {
 	case nil:
@@ -130,7 +130,7 @@ func truthy(v any) bool {
 	return true
 }
 
-// project evaluates n's right side on the elements of list that pass its filter, and leaves out null.
+// project evaluates n's right side on the elements of list that pass its filter, and drops null results.
 func (e *evaluation) project(n *node, list []any) (any, error) {
 	result := make([]any, 0, len(list))
 	for _, element := range list {
@@ -181,7 +181,7 @@ func (e *evaluation) flatten(v any) (any, error) {
 	return result, nil
 }
 
-// slice is Python's.
+// slice works like a slice in Python.
 func (e *evaluation) slice(parts [3]*int, v any) (any, error) {
 	list, ok := v.([]any)
 	if !ok {
@@ -189,10 +189,10 @@ func (e *evaluation) slice(parts [3]*int, v any) (any, error) {
 	}
 	step := 1
 	if parts[2] != nil {
-		// A step longer than the list takes one element; cut short, it cannot overflow.
+		// A step longer than the list selects one element. Limiting it prevents an overflow.
 		step = min(max(*parts[2], -len(list)-1), len(list)+1)
 	}
-	first, last := 0, len(list) // where an index is cut off
+	first, last := 0, len(list) // limits of the indexes
 	if step < 0 {
 		first, last = -1, len(list)-1
 	}
@@ -220,7 +220,7 @@ func (e *evaluation) slice(parts [3]*int, v any) (any, error) {
 	return result, nil
 }
 
-// build makes the list or object of a multi-select; of null it makes null.
+// build evaluates a multi-select to its list or object. On null the result is null.
 func (e *evaluation) build(n *node, v any) (any, error) {
 	if v == nil {
 		return nil, nil
@@ -247,7 +247,7 @@ func (e *evaluation) build(n *node, v any) (any, error) {
 	return object, nil
 }
 
-// compare: what is not two numbers has no order, which is null.
+// compare evaluates a comparison. An order exists only between numbers. For other values the result is null.
 func (e *evaluation) compare(operator string, left, right any) (any, error) {
 	if operator == "==" || operator == "!=" {
 		same, err := e.equal(left, right)
@@ -308,7 +308,7 @@ func (e *evaluation) equal(left, right any) (bool, error) {
 		if !ok || len(a) != len(b) {
 			return false, nil
 		}
-		// In the order of keys, so that the same comparison always costs the same.
+		// In the order of keys, so that the cost of a comparison does not vary.
 		keys, err := e.keys(a)
 		if err != nil {
 			return false, err
@@ -324,7 +324,7 @@ func (e *evaluation) equal(left, right any) (bool, error) {
 		}
 		return true, nil
 	}
-	// null and booleans; the other side may still be a list, which == must not see.
+	// null and booleans. The other side may be a list, on which == would panic.
 	switch right.(type) {
 	case nil, bool:
 		return left == right, nil
@@ -332,7 +332,7 @@ func (e *evaluation) equal(left, right any) (bool, error) {
 	return false, nil
 }
 
-// keys are in byte order: a document has none that could be kept, and a file must not change with every run.
+// keys are in byte order, because a Go map has no order and the file must not change with every run.
 func (e *evaluation) keys(object map[string]any) ([]string, error) {
 	if err := e.charge(1 + entryCost*len(object)); err != nil {
 		return nil, err
@@ -340,7 +340,7 @@ func (e *evaluation) keys(object map[string]any) ([]string, error) {
 	return slices.Sorted(maps.Keys(object)), nil
 }
 
-// values are in the order of their keys.
+// values are in the order of the keys.
 func (e *evaluation) values(object map[string]any) ([]any, error) {
 	keys, err := e.keys(object)
 	values := make([]any, 0, len(keys))

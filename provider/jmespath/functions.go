@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// kinds is a set of the types that an argument can have.
+// kinds is a set of argument types.
 type kinds int
 
 const (
@@ -19,21 +19,21 @@ const (
 	isObject
 	isNumbers   // an array of numbers only
 	isStrings   // an array of strings only
-	isReference // &expression; never one of several
+	isReference // &expression; never combined with other kinds
 	isAny
 )
 
-// names are used in messages, in the order of the constants.
+// names for messages, in the order of the constants.
 var kindNames = []string{"a number", "a string", "an array", "an object", "an array of numbers", "an array of strings"}
 
-// function is one of the functions of JMESPath.
+// function is a JMESPath function.
 type function struct {
 	arguments []kinds
-	variadic  bool // the last argument may be repeated
+	variadic  bool // the last argument can repeat
 	call      func(e *evaluation, args []any) (any, error)
 }
 
-// takes tells what the argument i can be.
+// takes returns the types that argument i can have.
 func (f *function) takes(i int) kinds {
 	if i >= len(f.arguments) {
 		if !f.variadic {
@@ -44,7 +44,7 @@ func (f *function) takes(i int) kinds {
 	return f.arguments[i]
 }
 
-// functions are the 26 of the specification of 2015; AWS's provider knows no others.
+// functions are the 26 functions of the 2015 specification. AWS's provider has no others.
 var functions = map[string]*function{
 	"abs":         {call: abs, arguments: []kinds{isNumber}},
 	"avg":         {call: avg, arguments: []kinds{isNumbers}},
@@ -74,7 +74,7 @@ var functions = map[string]*function{
 	"values":      {call: values, arguments: []kinds{isObject}},
 }
 
-// call evaluates the arguments, holds them against what the function takes, and calls it.
+// call evaluates the arguments, checks their types and calls the function.
 func (e *evaluation) call(n *node, v any) (any, error) {
 	args := make([]any, len(n.kids))
 	for i, kid := range n.kids {
@@ -95,7 +95,7 @@ func (e *evaluation) call(n *node, v any) (any, error) {
 	return n.function.call(e, args)
 }
 
-// kindsOf tells all that v is, looking into an array only if wanted.
+// kindsOf returns all kinds of v. It inspects the elements of an array only if wanted needs that.
 func (e *evaluation) kindsOf(v any, want kinds) (kinds, error) {
 	switch v := v.(type) {
 	case json.Number:
@@ -125,7 +125,7 @@ func (e *evaluation) kindsOf(v any, want kinds) (kinds, error) {
 	return isAny, nil
 }
 
-// as is v as the T that it is known to be: call has looked at every argument.
+// as converts v to T. call has checked the type of every argument.
 func as[T any](v any) T {
 	t, _ := v.(T)
 	return t
@@ -141,7 +141,7 @@ func (k kinds) String() string {
 	return strings.Join(names, " or ")
 }
 
-// describe names the type of v for a message, and nothing more of it.
+// describe names the type of v for a message, never its value.
 func describe(v any, want kinds) string {
 	switch v.(type) {
 	case nil:
@@ -243,7 +243,7 @@ func mapList(e *evaluation, args []any) (any, error) {
 	return e.each(as[*node](args[0]), as[[]any](args[1]))
 }
 
-// each evaluates n on every element; unlike a projection it keeps null.
+// each evaluates n on every element. Unlike a projection it keeps null.
 func (e *evaluation) each(n *node, list []any) ([]any, error) {
 	results := make([]any, len(list))
 	for i, element := range list {

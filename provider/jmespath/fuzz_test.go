@@ -13,7 +13,7 @@ import (
 	oracle "github.com/jmespath/go-jmespath"
 )
 
-// realExpressions are of the kind that SecretProviderClasses hold.
+// realExpressions are typical for SecretProviderClasses.
 var realExpressions = []string{
 	"username", "dbInstance.host", `"dash-ed"`, "nested.a[1].b", "users[0].name", "users[?name=='bob'].id | [0]", "users[*].name | join(',', @)",
 	"to_string(port)", "to_string(@)", "not_null(missing, username)", "missing || username", "on && username", "keys(@)", "length(users)",
@@ -23,13 +23,14 @@ var realExpressions = []string{
 	"to_number('5')", "to_array(port)", "contains(username, 'd')", "ceil(ratio)", "floor(ratio)", "abs(ratio)", "sort(costs)", "min(costs)",
 }
 
-// brokenExpressions bring other libraries down.
+// brokenExpressions crash other libraries.
 var brokenExpressions = []string{
 	"a\u0080", "@(a)", "'length'(@)", "merge('x')", "[1:2:9223372036854775807]", "contains(@, [`1`])", "[-]", "[:::]", "`", "'\\", `"\`, "[?", "&a", "{a:",
 	"sum(x)[] || 'y'", "foo.*.type(@)", "$", "let $a = b in c", "a - b", "a * b", "f(a", "not_null(", "a[0", "*.*.*", "@.*|[*]", "!!!a", "`1e400`", "-", "=",
 }
 
-// FuzzCompileExpression: whatever compiles, go-jmespath compiles too, and extracts without a panic and within bounds.
+// FuzzCompileExpression checks that go-jmespath also compiles what Compile accepts, and that Extract then works without
+// a panic and within its limits.
 func FuzzCompileExpression(f *testing.F) {
 	for _, texts := range [][]string{realExpressions, brokenExpressions} {
 		for _, text := range texts {
@@ -37,7 +38,7 @@ func FuzzCompileExpression(f *testing.F) {
 		}
 	}
 	for _, text := range hostileExpressions {
-		if len(text) < 200 { // a longer one is slow to vary, and has its own test
+		if len(text) < 200 { // longer ones are slow to mutate and have their own test
 			f.Add(text)
 		}
 	}
@@ -63,7 +64,7 @@ func FuzzCompileExpression(f *testing.F) {
 	})
 }
 
-// FuzzExtract: a result is the result of go-jmespath, where that has one and float64 can hold it.
+// FuzzExtract compares results with go-jmespath, if that has one and float64 can represent it.
 func FuzzExtract(f *testing.F) {
 	documents := []string{
 		`{"username":"admin","port":5432,"on":true,"none":null,"ratio":1.5,"costs":[3,1,2],"nested":{"z":1,"a":[1,{"b":"<&>"}]},` +
@@ -98,7 +99,7 @@ func FuzzExtract(f *testing.F) {
 			return
 		}
 		if err != nil {
-			t.Fatalf("%v, but go-jmespath yields %v", err, want)
+			t.Fatalf("%v, but go-jmespath returns %v", err, want)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("-go-jmespath +ours:\n%s", diff)
@@ -106,12 +107,12 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
-// exotic are numbers that float64 may not hold.
+// exotic matches numbers that float64 may not represent.
 var exotic = regexp.MustCompile(`\d{15}|\.\d{12}|[eE][+-]?\d{2}`)
 
-// different is what go-jmespath is known to do otherwise: it yields the values of an object in random order,
-// behind as many nulls, and keys in random order; it sorts the document itself; it computes with float64
-// and converts any string to it.
+// different matches expressions for which go-jmespath gives other results. It returns the values of an object in random
+// order after as many nulls, and keys in random order. It sorts the document in place. It computes with float64 and
+// converts every string to it.
 func different(n *node) bool {
 	functions := []string{"keys", "values", "sort_by", "sum", "avg", "ceil", "floor", "to_number"}
 	return n.op == opProjectMap || n.op == opCall && slices.Contains(functions, n.name)
@@ -121,7 +122,7 @@ func uses(n *node, is func(*node) bool) bool {
 	return is(n) || slices.ContainsFunc(n.kids, func(kid *node) bool { return uses(kid, is) })
 }
 
-// classic is go-jmespath, without its panics.
+// classic runs go-jmespath and recovers its panics.
 func classic(text string, value []byte) (result any, err error) {
 	defer func() {
 		if recover() != nil {
@@ -142,7 +143,7 @@ func classic(text string, value []byte) (result any, err error) {
 	if f, ok := result.(float64); ok && math.IsNaN(f) {
 		return nil, errors.New("not a number")
 	}
-	encoded, err := json.Marshal(result) // as ours: -0 and the like
+	encoded, err := json.Marshal(result) // normalises -0 and the like
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func classic(text string, value []byte) (result any, err error) {
 	return result, err
 }
 
-// checkExtract holds a result against what is always true of one.
+// checkExtract checks the properties of every result.
 func checkExtract(t *testing.T, e *Expression, d *Document) {
 	t.Helper()
 	content, err := e.Extract(d)
@@ -164,7 +165,7 @@ func checkExtract(t *testing.T, e *Expression, d *Document) {
 		t.Errorf("%d bytes", len(content))
 	}
 	if again, err := e.Extract(d); err != nil || string(again) != string(content) {
-		t.Errorf("once %q, then %q and error %v", content, again, err)
+		t.Errorf("first %q, then %q and error %v", content, again, err)
 	}
 	run := evaluation{budget: maxCost}
 	v, _ := run.eval(e.root, d.value)
@@ -180,6 +181,6 @@ func checkExtract(t *testing.T, e *Expression, d *Document) {
 	}
 	same, err := (&evaluation{budget: math.MaxInt}).equal(v, back.value)
 	if !errors.Is(err, errTooLong) && (!same || err != nil) {
-		t.Errorf("%q reads back as another value (error %v)", content, err)
+		t.Errorf("%q parses to another value (error %v)", content, err)
 	}
 }

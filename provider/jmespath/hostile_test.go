@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// mostAllocated is what one extraction from 64 KiB may allocate in all, garbage included.
+// mostAllocated limits the total allocation of one extraction from 64 KiB, with garbage.
 const mostAllocated = 64 << 20
 
 // fill repeats parts until they are n bytes.
@@ -16,7 +16,7 @@ func fill(n int, open, part, end string) string {
 	return open + strings.Repeat(part+",", (n-len(open+part+end))/(len(part)+1)) + part + end
 }
 
-// numbered is like fill, with a number in place of %d in each part.
+// numbered is like fill, with a number for %d in each part.
 func numbered(n int, open, part, end string) string {
 	var b strings.Builder
 	b.WriteString(open)
@@ -27,7 +27,7 @@ func numbered(n int, open, part, end string) string {
 	return b.String()
 }
 
-// worstDocuments are 64 KiB, as large as Secrets Manager takes.
+// worstDocuments have 64 KiB, the limit of Secrets Manager.
 var worstDocuments = map[string]string{
 	"short numbers":  fill(1<<16, "[", "0", "]"),
 	"long number":    fill(1<<16, "[", "1"+strings.Repeat("0", 60_000), "]"),
@@ -39,12 +39,12 @@ var worstDocuments = map[string]string{
 	"deep lists":     strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000),
 }
 
-// worst repeats part, joined by glue, up to nearly 4 KiB.
+// worst repeats part, joined by glue, to nearly 4 KiB.
 func worst(part, glue string) string {
 	return strings.Repeat(part+glue, (MaxExpression-50-len(part))/len(part+glue)) + part
 }
 
-// hostileExpressions compile; each is as bad as 4 KiB allow.
+// hostileExpressions compile. Each costs as much as 4 KiB allow.
 var hostileExpressions = map[string]string{
 	"lists in pipes":          worst("[@,@]", "|"),
 	"wide lists in pipes":     worst("[@,@,@,@,@,@,@,@,@,@]", "|"),
@@ -94,8 +94,8 @@ var hostileExpressions = map[string]string{
 	"names as long as can be": "[" + strings.Repeat("a", 4000) + "," + strings.Repeat("a", 90) + "]",
 }
 
-// TestI11_HostileExpressionIsBounded runs every hostile expression on every worst document:
-// it ends, in bounded memory, with a result of bounded size or an error that says so.
+// TestI11_HostileExpressionIsBounded runs every hostile expression on every worst document. Each run ends with limited
+// memory and with a result of limited size, or with an error.
 func TestI11_HostileExpressionIsBounded(t *testing.T) {
 	for name, value := range worstDocuments {
 		if len(value) > 1<<16+10 {
@@ -119,7 +119,7 @@ func TestI11_HostileExpressionIsBounded(t *testing.T) {
 	}
 }
 
-// TestI11_HostileTextIsBounded: what is refused, or only parsed, is so in bounded memory too.
+// TestI11_HostileTextIsBounded checks the memory to refuse an expression or to parse it.
 func TestI11_HostileTextIsBounded(t *testing.T) {
 	for _, part := range []string{"!", "(", "[", "{a:", "[?", "&", "a.", "a|", "a||", "[*]", "[]", "[0]", "*.", "@", "'", `"`, "`", "`[", `\`, "to_array(", "-", "\u0080", "\x00", "\xff"} {
 		text := strings.Repeat(part, MaxExpression/len(part))
@@ -132,7 +132,7 @@ func TestI11_HostileTextIsBounded(t *testing.T) {
 	}
 }
 
-// TestT32_BoundsLeaveRoom: what a user may want of the largest secret stays far below the bounds.
+// TestT32_BoundsLeaveRoom checks that realistic expressions on the largest secret cost far less than the limits.
 func TestT32_BoundsLeaveRoom(t *testing.T) {
 	users := numbered(1<<16, "[", `{"name":"user%[1]d","id":%[1]d,"on":true}`, "]")
 	for expression, value := range map[string]string{
@@ -159,7 +159,7 @@ func TestT32_BoundsLeaveRoom(t *testing.T) {
 	}
 }
 
-// known tells the errors that an extraction may end with, or its success.
+// known reports whether err is nil or an error of an extraction.
 func known(err error) bool {
 	return err == nil || errors.Is(err, ErrNoResult) || errors.Is(err, ErrResultTooLarge) || errors.Is(err, ErrEvaluation)
 }
@@ -172,7 +172,7 @@ func allocation(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// BenchmarkHostile is the time that one extraction can cost a node.
+// BenchmarkHostile measures the worst time of one extraction.
 func BenchmarkHostile(b *testing.B) {
 	for docName, value := range worstDocuments {
 		d := parsed(b, value)
@@ -188,7 +188,7 @@ func BenchmarkHostile(b *testing.B) {
 	}
 }
 
-// One volume may hold hundreds of expressions: what they cost together is bounded too.
+// One volume can have hundreds of expressions. Their total cost has a limit too.
 func TestT32_BudgetBoundsAVolume(t *testing.T) {
 	d := parsed(t, `{"a":"`+strings.Repeat("x", 60<<10)+`"}`)
 	e := compiled(t, "a")

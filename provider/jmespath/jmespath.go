@@ -1,25 +1,24 @@
-// Package jmespath extracts a part of a JSON secret by a JMESPath expression, whoever wrote the two.
+// Package jmespath extracts a part of a JSON secret with a JMESPath expression, safely for untrusted input.
 //
-// The language is that of https://jmespath.org/specification.html as jmespath/go-jmespath v0.4.0
-// understands it, the library of AWS's own provider: its compliance suite passes here, and generated
-// expressions are held against it side by side. It has a parser and evaluator of its own because
-// expressions come from pod authors, one process serves a whole node, and no library stands that:
+// The language is that of https://jmespath.org/specification.html as jmespath/go-jmespath v0.4.0 implements it, the
+// library of AWS's own provider. Its compliance suite passes here, and a test compares the results of generated
+// expressions. The package has its own parser and evaluator because expressions come from pod authors, one process
+// serves a whole node, and no library is safe for that:
 //
 //   - jmespath/go-jmespath panics on a\u0080, merge('x'), @(a), [1:2:9223372036854775807] and
-//     contains([[`1`]], [`1`]), overflows the stack on 500,000 × "!", and hides its syntax tree, so
-//     nothing can be bounded before it runs.
-//   - jmespath-community/go-jmespath shows the tree, but panics on the first and the last two as well,
-//     reads raw strings and literals otherwise, and adds a language (let, $, arithmetic).
-//   - Both compute with float64, which turns 12345678901234567890 into another number, and both
-//     print argument values, that is secrets, in their errors.
+//     contains([[`1`]], [`1`]). It overflows the stack on 500,000 × "!". It does not export its syntax tree, so
+//     a caller cannot limit an expression before it runs.
+//   - jmespath-community/go-jmespath exports the tree, but panics on the first and the last two as well. It reads
+//     raw strings and literals differently, and extends the language (let, $, arithmetic).
+//   - Both compute with float64, which changes 12345678901234567890, and both print argument values, and so secrets,
+//     in their errors.
 //
-// So here the cost is counted while an expression runs, not guessed from its text. A number is its
-// spelling (json.Number), compared and added up as a decimal. No error holds a value.
+// This package counts the cost while an expression runs. It keeps numbers as text (json.Number) and compares and adds
+// them as decimals. No error contains a value.
 //
-// What go-jmespath does otherwise: it gives keys, values and `*` in random order, evaluates the right
-// side of `*` on null once for each value too many, sorts the document itself in sort_by, yields NaN
-// for avg of an empty list, and finds a wrong function, argument count, `&` or slice step only
-// when it comes to it.
+// Differences of go-jmespath: it returns keys, values and `*` in random order. It evaluates the right side of `*` on
+// null once for each value too many. sort_by changes the document. avg of an empty list is NaN. It reports a wrong
+// function, argument count, `&` or slice step only when it evaluates it.
 package jmespath
 
 import (
@@ -32,40 +31,40 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what a pod author can ask for.
+// Limits for expressions of pod authors.
 const (
 	MaxExpression = 4096    // bytes of an expression
-	MaxNesting    = 64      // brackets, parentheses, projections and operators' right sides within each other
-	MaxResult     = 1 << 20 // bytes of a result; a Kubernetes Secret holds no more
+	MaxNesting    = 64      // nested brackets, parentheses, projections and right sides of operators
+	MaxResult     = 1 << 20 // bytes of a result; the limit of a Kubernetes Secret
 
-	// maxCost is what one extraction may spend: a unit is a step, 16 bytes made or 16 bytes looked at.
-	// The worst that BenchmarkHostile knows takes 130 ms and makes 50 MB, garbage included. What makes
-	// sense stays below half of it, even on 64 KiB, the largest secret there is.
+	// maxCost limits one extraction. A unit is one step, or 16 bytes created or read. The worst expression of
+	// BenchmarkHostile takes 130 ms and allocates 50 MB, with garbage. Realistic expressions cost less than half,
+	// even on 64 KiB, the largest secret.
 	maxCost = 1 << 19
 )
 
-// What can go wrong with an extraction. None of them, and nothing that wraps them, holds a value.
+// Errors of an extraction. Neither they nor the errors that wrap them contain a value.
 var (
-	// ErrNotJSON: the value is not exactly one JSON value in UTF-8, or nests deeper than the
+	// ErrNotJSON: the value is not exactly one JSON value in UTF-8, or is nested deeper than the
 	// 10,000 levels of encoding/json.
 	ErrNotJSON = errors.New("the value is not JSON")
-	// ErrNoResult: the expression yields null.
-	ErrNoResult = errors.New("the expression selects nothing: what it names is missing or null")
-	// ErrResultTooLarge: the result, or a text made by to_string, exceeds MaxResult.
-	ErrResultTooLarge = errors.New("the expression yields more than 1 MiB")
-	// ErrEvaluation: a function was given what it does not take, or the expression asks for too much work.
+	// ErrNoResult: the result is null.
+	ErrNoResult = errors.New("the expression selects nothing: the key is missing or its value is null")
+	// ErrResultTooLarge: the result, or the result of a to_string in it, exceeds MaxResult.
+	ErrResultTooLarge = errors.New("the result of the expression is larger than 1 MiB")
+	// ErrEvaluation: an argument has the wrong type, or the expression needs too much work.
 	ErrEvaluation = errors.New("the expression fails on this value")
 
-	errTooCostly = fmt.Errorf("%w: it takes more work than is allowed for one expression", ErrEvaluation)
+	errTooCostly = fmt.Errorf("%w: it needs more work than one expression may use", ErrEvaluation)
 )
 
 // Expression is a compiled expression. It is safe for concurrent use.
 type Expression struct{ root *node }
 
-// Compile parses text. Function names, the number of their arguments and the place of `&` are
-// checked here, so that only values can make an expression fail later.
+// Compile parses text. It also checks function names, argument counts and the position of `&`, so that a compiled
+// expression can fail only because of a value.
 //
-// Errors are one line and tell of the expression only; positions count characters from 1.
+// Errors are one line and contain only parts of the expression. Positions count characters from 1.
 func Compile(text string) (*Expression, error) {
 	if len(text) > MaxExpression {
 		return nil, fmt.Errorf("the expression is longer than %d bytes", MaxExpression)
@@ -80,14 +79,14 @@ func Compile(text string) (*Expression, error) {
 	return &Expression{root}, nil
 }
 
-// Document is a JSON value, parsed once for all expressions. It is never changed, hence safe for
-// concurrent use. However it is printed, logged or marshalled to JSON, it shows as [redacted].
+// Document is a JSON value, parsed once for all expressions. It never changes, so it is safe for concurrent use.
+// Printing, logging and JSON marshalling give [redacted].
 type Document struct{ value any }
 
-// Parse reads exactly one JSON value. Of equal keys in one object the last wins, as in encoding/json.
-// The error is always ErrNotJSON, without the reason: encoding/json quotes what it stumbles over.
+// Parse parses exactly one JSON value. If a key repeats in an object, the last value wins, as in encoding/json.
+// The error is always ErrNotJSON without a reason, because errors of encoding/json quote the value.
 func Parse(value []byte) (*Document, error) {
-	if !utf8.Valid(value) { // encoding/json would silently put U+FFFD into the secret
+	if !utf8.Valid(value) { // encoding/json would write U+FFFD into the secret without an error
 		return nil, ErrNotJSON
 	}
 	v, err := decode(value)
@@ -103,21 +102,20 @@ func (Document) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[redacte
 // LogValue logs [redacted].
 func (Document) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// Extract returns what e selects in d, as the content of a file: a string as its bytes, anything else
-// as compact JSON with the keys of objects in byte order, nothing escaped that need not be,
-// and numbers as they stand in d. Equal documents give equal bytes.
+// Extract returns the content of a file: the bytes of a string, and any other value as compact JSON, with the keys
+// of objects in byte order, only the necessary escapes, and numbers as written in d. Equal documents give equal bytes.
 func (e *Expression) Extract(d *Document) ([]byte, error) {
 	return e.extract(d, &evaluation{budget: maxCost})
 }
 
-// Budget bounds what the extractions for one volume may cost together, their results included: four times
-// what one may. It is not safe for concurrent use.
+// Budget limits the total cost of the extractions of one volume, with their results, to four times the limit of one.
+// It is not safe for concurrent use.
 type Budget struct{ left int }
 
-// NewBudget is a Budget of which nothing is spent.
+// NewBudget returns a full Budget.
 func NewBudget() *Budget { return &Budget{left: 4 * maxCost} }
 
-// Extract is e.Extract(d), paid from b.
+// Extract is e.Extract(d) at the cost of b.
 func (b *Budget) Extract(e *Expression, d *Document) ([]byte, error) {
 	run := &evaluation{budget: min(maxCost, b.left)}
 	granted := run.budget
@@ -147,11 +145,11 @@ func (e *Expression) extract(d *Document, run *evaluation) ([]byte, error) {
 	return w.Bytes(), nil
 }
 
-// MarshalText marshals to [redacted].
+// MarshalText returns [redacted].
 func (Document) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// decode parses one JSON value into nil, bool, json.Number, string, []any and map[string]any:
-// all the values an evaluation knows.
+// decode parses one JSON value into nil, bool, json.Number, string, []any and map[string]any, the types that an
+// evaluation supports.
 func decode(text []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

@@ -21,7 +21,7 @@ const secret = `{
 	"nested": {"z": 1.50, "a": [1, {"y": null, "b": "<&>"}]}, "one": [7], "list": [], "object": {}
 }`
 
-// results maps an expression on secret to the file it makes.
+// results maps an expression on secret to the content of its file.
 var results = []struct{ expression, want string }{
 	{`username`, "admin"},
 	{`password`, "p&<>\"ä\u2028"},
@@ -39,7 +39,7 @@ var results = []struct{ expression, want string }{
 	{`{z: username, a: port}`, `{"a":5432,"z":"admin"}`},
 	{`[password]`, `["p&<>\"ä\u2028"]`},
 
-	// Numbers as they stand.
+	// Numbers as written.
 	{`port`, "5432"},
 	{`ratio`, "1.0"},
 	{`big`, "12345678901234567890"},
@@ -76,7 +76,7 @@ var results = []struct{ expression, want string }{
 	{`to_number('1e400')`, "1e400"},
 	{`to_number('05')`, "5"},
 
-	// to_string as in AWS's provider, unless that made another number of it.
+	// to_string as in AWS's provider, unless that changes the number.
 	{`to_string(port)`, "5432"},
 	{`to_string(ratio)`, "1"},
 	{`to_string(big)`, "12345678901234567890"},
@@ -85,21 +85,21 @@ var results = []struct{ expression, want string }{
 	{`to_string(username)`, "admin"},
 	{`to_string(none)`, "null"},
 
-	// Order is that of the keys, always.
+	// Always in the order of the keys.
 	{`keys(nested)`, `["a","z"]`},
 	{`values(nested)`, `[[1,{"b":"<&>","y":null}],1.50]`},
 	{`nested.*`, `[[1,{"b":"<&>","y":null}],1.50]`},
 
-	// Where go-jmespath takes an error for null, so do we.
+	// An error counts as null if it does in go-jmespath.
 	{`sum(username)[] || 'none'`, "none"},
 	{`keys(missing)[?@] || 'none'`, "none"},
 
-	// Raw strings of 2015: only the delimiter is escaped.
+	// Raw strings of 2015: only the delimiter can be escaped.
 	{`'a\\b'`, `a\\b`},
 	{`'it\'s'`, `it's`},
 	{`'\\''`, `\'`},
 
-	// Commas that go-jmespath does without.
+	// Commas that go-jmespath does not require.
 	{`join('-' users[].name,)`, "zoe-bob"},
 	{`{a: username b: port}`, `{"a":"admin","b":5432}`},
 }
@@ -131,7 +131,7 @@ func TestK44_NullOrMissingResultIsAnError(t *testing.T) {
 	}
 }
 
-func TestI1_EvaluationErrorTellsTheCause(t *testing.T) {
+func TestI1_EvaluationErrorNamesTheCause(t *testing.T) {
 	d := parsed(t, secret)
 	for _, c := range []struct{ expression, want string }{
 		{`sum(username)`, "the expression fails on this value: argument 1 of sum must be an array of numbers, not a string"},
@@ -141,7 +141,7 @@ func TestI1_EvaluationErrorTellsTheCause(t *testing.T) {
 		{`length(none)`, "the expression fails on this value: argument 1 of length must be a string or an array or an object, not null"},
 		{`merge(object, on)`, "the expression fails on this value: argument 2 of merge must be an object, not a boolean"},
 		{`keys(missing)[]`, "the expression fails on this value: argument 1 of keys must be an object, not null"},
-		{`sort_by(users, &missing)`, "the expression fails on this value: what max_by, min_by and sort_by compare must be all numbers or all strings"},
+		{`sort_by(users, &missing)`, "the expression fails on this value: the keys for max_by, min_by and sort_by must be all numbers or all strings"},
 		{"sum([huge, `1e-1001`])", "the expression fails on this value: a number has too many digits to compute with"},
 		{"`1e9999999999999999999` > port", "the expression fails on this value: a number has too many digits to compute with"},
 	} {
@@ -154,7 +154,7 @@ func TestI1_EvaluationErrorTellsTheCause(t *testing.T) {
 	}
 }
 
-func TestI1_SyntaxErrorTellsThePlace(t *testing.T) {
+func TestI1_SyntaxErrorNamesThePosition(t *testing.T) {
 	for _, c := range []struct{ expression, want string }{
 		{"", `syntax error at character 1: unexpected end of the expression`},
 		{"a.", `syntax error at character 3: unexpected end of the expression`},
@@ -163,8 +163,8 @@ func TestI1_SyntaxErrorTellsThePlace(t *testing.T) {
 		{"a[?b", `syntax error at character 5: expected "]", found end of the expression`},
 		{"foo-bar", `syntax error at character 4: unexpected "-"; put a name with a dash in "double-quotes"`},
 		{`"foo`, `syntax error at character 1: "\"" is not closed`},
-		{`"\x"`, `syntax error at character 1: a name in double quotes is written as a JSON string`},
-		{"a == `b`", "syntax error at character 6: what stands in backticks must be JSON; a string is written 'like this'"},
+		{`"\x"`, `syntax error at character 1: a name in double quotes must be a JSON string`},
+		{"a == `b`", "syntax error at character 6: the text in backticks must be JSON; write a string 'like this'"},
 		{"a = b", `syntax error at character 3: unexpected "="`},
 		{"a\u0080", `syntax error at character 2: unexpected "\u0080"`},
 		{"a\nb", `syntax error at character 3: unexpected "b"`},
@@ -172,7 +172,7 @@ func TestI1_SyntaxErrorTellsThePlace(t *testing.T) {
 		{"a * b", `syntax error at character 3: unexpected "*"`},
 		{"upper(a)", `syntax error at character 1: there is no function "upper"`},
 		{"a | pad_left(a, `9`)", `syntax error at character 5: there is no function "pad_left"`},
-		{`"length"(a)`, `syntax error at character 1: a function name takes no quotes`},
+		{`"length"(a)`, `syntax error at character 1: write a function name without quotes`},
 		{"@(a)", `syntax error at character 2: unexpected "("`},
 		{"join(a)", `syntax error at character 1: join takes 2 argument(s), not 1`},
 		{"not_null()", `syntax error at character 1: not_null takes at least 1 argument(s), not 0`},
@@ -200,7 +200,7 @@ func TestI11_LongOrDeepExpressionIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		expression func(n int) string
-		fits       int // the greatest n that does
+		fits       int // the greatest valid n
 		want       string
 	}{
 		{"not", func(n int) string { return nested("!", "a", "", n) }, 63, tooDeep},
@@ -254,7 +254,7 @@ func TestK43_OnlyJSONIsParsed(t *testing.T) {
 	}
 }
 
-// TestD18_NoValueIsShown plants a value and looks for it in every error and every way to print a document.
+// TestD18_NoValueIsShown searches for a secret value in every error and in every output of a document.
 func TestD18_NoValueIsShown(t *testing.T) {
 	const canary = "c4n4ry"
 	d := parsed(t, fmt.Sprintf(`{"s":%q,"n":1234512345,"l":[%q,1],"o":{%q:%q},"x":1e99999999999999999999}`, canary, canary, canary, canary))
@@ -273,7 +273,7 @@ func TestD18_NoValueIsShown(t *testing.T) {
 		}
 	}
 	if len(shown) < 2*len(functions) {
-		t.Errorf("only %d errors of %d functions: the test has lost its aim", len(shown), len(functions))
+		t.Errorf("only %d errors of %d functions: the test no longer covers the errors", len(shown), len(functions))
 	}
 	_, notJSON := Parse([]byte(`{"password": ` + canary + `}`))
 	logged := new(bytes.Buffer)
@@ -283,7 +283,7 @@ func TestD18_NoValueIsShown(t *testing.T) {
 		fmt.Sprint(d), fmt.Sprintf("%v %+v %#v %s %d", d, d, d, d, d), fmt.Sprintf("%+v", struct{ D *Document }{d}), fmt.Sprintf("%+v", *d))
 	for _, text := range shown {
 		if strings.Contains(text, canary) || strings.Contains(text, "1234512345") {
-			t.Errorf("a value is shown: %s", text)
+			t.Errorf("a value is visible: %s", text)
 		}
 		if strings.Contains(strings.TrimSpace(text), "\n") {
 			t.Errorf("not one line: %q", text)
@@ -291,7 +291,7 @@ func TestD18_NoValueIsShown(t *testing.T) {
 	}
 }
 
-// TestDocumentIsNeverChanged: expressions of one secret run at once, and sort what they share.
+// TestDocumentIsNeverChanged runs expressions that sort the same document concurrently.
 func TestDocumentIsNeverChanged(t *testing.T) {
 	d := parsed(t, secret)
 	before := extract(t, "@", d)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a token is: a piece of punctuation is its own kind.
+// kind is the kind of a token. Each piece of punctuation is its own kind.
 type kind string
 
 const (
@@ -21,7 +21,7 @@ const (
 type token struct {
 	kind  kind
 	text  string // as written
-	value any    // of a literal; the decoded name of a quoted name
+	value any    // of a literal; for a quoted name, the decoded name
 	at    int    // byte offset
 }
 
@@ -31,7 +31,7 @@ var punctuation = []kind{
 	".", "*", ",", ":", "{", "}", "[", "]", "(", ")", "@", "|", "<", ">", "!", "&",
 }
 
-// lex splits text into tokens, the last of which is kindEnd.
+// lex splits text into tokens. The last one is kindEnd.
 func lex(text string) ([]token, error) {
 	var tokens []token
 	for at := 0; at < len(text); {
@@ -61,14 +61,14 @@ func lexToken(text string, at int) (token, error) {
 	case c == '"':
 		t.kind = kindQuoted
 		if t.text, err = quoted(text, at); err == nil && json.Unmarshal([]byte(t.text), &t.value) != nil {
-			err = syntaxError(text, at, "a name in double quotes is written as a JSON string")
+			err = syntaxError(text, at, "a name in double quotes must be a JSON string")
 		}
 	case c == '`':
 		t.kind = kindLiteral
 		if t.text, err = quoted(text, at); err == nil {
 			body := strings.ReplaceAll(t.text[1:len(t.text)-1], "\\`", "`")
 			if t.value, err = decode([]byte(body)); err != nil {
-				err = syntaxError(text, at, "what stands in backticks must be JSON; a string is written 'like this'")
+				err = syntaxError(text, at, "the text in backticks must be JSON; write a string 'like this'")
 			}
 		}
 	case c == '\'':
@@ -91,8 +91,8 @@ func lexToken(text string, at int) (token, error) {
 	return t, err
 }
 
-// quoted returns the text between two equal delimiters, both included. A backslash escapes the
-// character behind it; in a raw string ('…') it escapes the delimiter only, so '\\' does not end.
+// quoted returns the text from a delimiter to the next equal one, with both. A backslash escapes the next character.
+// In a raw string ('…') it escapes only the delimiter, so '\\' does not end.
 func quoted(text string, at int) (string, error) {
 	delimiter := text[at]
 	for i := at + 1; i < len(text); i++ {
@@ -118,7 +118,7 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isNameStart(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '_' }
 
-// syntaxError names the place at, a byte offset, as a reader counts it.
+// syntaxError reports the byte offset at as a character count from 1.
 func syntaxError(text string, at int, format string, args ...any) error {
 	return fmt.Errorf("syntax error at character %d: %s", utf8.RuneCountInString(text[:at])+1, fmt.Sprintf(format, args...))
 }

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// maxDigits bounds the places between the first and the last digit that arithmetic works on.
+// maxDigits limits the distance between the first and the last digit in arithmetic.
 // float64 spans 632.
 const maxDigits = 1000
 
 var errTooLong = fmt.Errorf("%w: a number has too many digits to compute with", ErrEvaluation)
 
-// decimal is a JSON number as a value: 0.digits × 10^exponent, digits without zeros at either end.
-// Zero has no digits. So 1, 1.0 and 10e-1 are one value, and digits compare as text.
+// decimal is the value of a JSON number: 0.digits × 10^exponent, with no zeros at either end of digits.
+// Zero has no digits. So 1, 1.0 and 10e-1 are equal, and digits compare as text.
 type decimal struct {
 	negative bool
 	digits   string
 	exponent int
 }
 
-// parseDecimal reads a number of any size; only an exponent of 19 digits is beyond it.
+// parseDecimal parses a number of any size. It refuses only an exponent of 19 or more digits.
 func parseDecimal(n json.Number) (decimal, error) {
 	text, negative := strings.CutPrefix(string(n), "-")
 	exponent := 0
@@ -66,8 +66,7 @@ func (d decimal) compare(other decimal) int {
 	return sign * cmp.Or(cmp.Compare(d.exponent, other.exponent), strings.Compare(d.digits, other.digits))
 }
 
-// compareNumbers compares by value: 1 equals 1.0, and no two numbers are equal just because a float64
-// cannot tell them apart.
+// compareNumbers compares exact values: 1 equals 1.0, but two numbers with the same float64 can differ.
 func (e *evaluation) compareNumbers(a, b json.Number) (int, error) {
 	if err := e.charge(bytes16(len(a) + len(b))); err != nil {
 		return 0, err
@@ -80,10 +79,10 @@ func (e *evaluation) compareNumbers(a, b json.Number) (int, error) {
 	return x.compare(y), err
 }
 
-// total adds numbers up, exactly.
+// total adds numbers exactly.
 func (e *evaluation) total(numbers []any) (*big.Rat, error) {
 	var terms []decimal
-	low, high := 0, 0 // exponents of the last and before the first digit of all
+	low, high := 0, 0 // exponents after the last and before the first digit of all numbers
 	for _, n := range numbers {
 		text := as[json.Number](n)
 		if err := e.charge(bytes16(len(text))); err != nil {
@@ -116,7 +115,7 @@ func (e *evaluation) total(numbers []any) (*big.Rat, error) {
 	return new(big.Rat).SetFrac(sum, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-low)), nil)), nil
 }
 
-// spell writes r in full, or as the nearest float64 if that has no end, like a third.
+// spell writes r exactly, or as the nearest float64 if its decimals do not end, like 1/3.
 func spell(r *big.Rat) (json.Number, error) {
 	if places, exact := r.FloatPrec(); exact {
 		return json.Number(r.FloatString(places)), nil
@@ -125,7 +124,7 @@ func spell(r *big.Rat) (json.Number, error) {
 	return spellFloat(f)
 }
 
-// spellFloat is the shortest text that reads back as f, as encoding/json writes it.
+// spellFloat is the shortest text that parses to f, as encoding/json writes it.
 func spellFloat(f float64) (json.Number, error) {
 	text, err := json.Marshal(f)
 	if err != nil { // infinite
@@ -159,7 +158,7 @@ func floor(e *evaluation, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Div is Euclidean and a denominator is positive, so this rounds down.
+	// Div is Euclidean and the denominator is positive, so this rounds down.
 	return json.Number(new(big.Int).Div(n.Num(), n.Denom()).String()), nil
 }
 
@@ -176,8 +175,8 @@ func abs(_ *evaluation, args []any) (any, error) {
 	return json.Number(strings.TrimPrefix(string(as[json.Number](args[0])), "-")), nil
 }
 
-// toNumber keeps the spelling of what JSON calls a number. What only Go calls one (05, +5, .5) is
-// converted as go-jmespath does, if it is so short that a float64 cannot falsify it.
+// toNumber keeps the text of a JSON number. A text that only Go accepts as a number (05, +5, .5) is converted as in
+// go-jmespath, if it is so short that a float64 represents it exactly.
 func toNumber(e *evaluation, args []any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// op is what a node does with the current value.
+// op is the operation of a node on the current value.
 type op int
 
 const (
@@ -17,7 +17,7 @@ const (
 	opThen       // kids[1] on the result of kids[0]: a.b, a[0] and a | b alike
 	opProject    // kids[1] on each element of the list that kids[0] yields
 	opProjectMap // kids[1] on each value of the object that kids[0] yields
-	opFilter     // as opProject, on the elements for which kids[2] holds
+	opFilter     // like opProject, on the elements for which kids[2] is true
 	opFlatten
 	opList
 	opObject // kids[i] under keys[i]
@@ -26,16 +26,16 @@ const (
 	opNot
 	opCompare
 	opCall
-	opReference // &kids[0], an argument of map and its like
+	opReference // &kids[0], an argument of map and similar functions
 )
 
-// node is a piece of a compiled expression.
+// node is a node of a compiled expression.
 type node struct {
 	op       op
 	name     string // of a field or a comparator
 	value    any    // of a literal
 	index    int
-	slice    [3]*int // start, stop, step; nil where left out
+	slice    [3]*int // start, stop, step; nil if omitted
 	keys     []string
 	function *function
 	kids     []*node
@@ -43,8 +43,8 @@ type node struct {
 
 var current = &node{op: opCurrent}
 
-// powers are the binding powers of go-jmespath. What cannot follow an expression and yet has a power
-// (`!`, `{`, `*`, `(`) ends it with an error, even where an omitted comma would let it through.
+// powers are the binding powers of go-jmespath. Some tokens have a power although they cannot follow an expression
+// (`!`, `{`, `*`, `(`). They give an error, even where go-jmespath allows an omitted comma.
 var powers = map[kind]int{
 	"|": 1, "||": 2, "&&": 3,
 	"==": 5, "!=": 5, "<": 5, "<=": 5, ">": 5, ">=": 5,
@@ -83,7 +83,7 @@ func (p *parser) expression(power int) (*node, error) {
 	return left, err
 }
 
-// first parses what begins with t.
+// first parses an expression that begins with t.
 func (p *parser) first(t token) (*node, error) {
 	switch t.kind {
 	case kindLiteral:
@@ -95,7 +95,7 @@ func (p *parser) first(t token) (*node, error) {
 		return &node{op: opField, name: t.text}, nil
 	case kindQuoted:
 		if p.peek() == "(" {
-			return nil, p.fail(t, "a function name takes no quotes")
+			return nil, p.fail(t, "write a function name without quotes")
 		}
 		return &node{op: opField, name: as[string](t.value)}, nil
 	case "@":
@@ -133,7 +133,7 @@ func (p *parser) first(t token) (*node, error) {
 	return nil, p.unexpected(t)
 }
 
-// following parses what continues left with t.
+// following parses the continuation of left that begins with t.
 func (p *parser) following(t token, left *node) (*node, error) {
 	switch t.kind {
 	case ".":
@@ -179,7 +179,7 @@ func (p *parser) binary(op op, power int, kids ...*node) (*node, error) {
 	return &node{op: op, kids: append(kids, last)}, err
 }
 
-// project parses what a projection of left does with each element.
+// project parses the right side of a projection of left.
 func (p *parser) project(op op, left *node, power int) (*node, error) {
 	right, err := p.projected(power)
 	return &node{op: op, kids: []*node{left, right}}, err
@@ -274,7 +274,7 @@ func (p *parser) list() (*node, error) {
 	}
 }
 
-// object parses `key: expression, …}`. Like go-jmespath, it does without a comma between two pairs.
+// object parses `key: expression, …}`. Like go-jmespath, it does not require a comma between two pairs.
 func (p *parser) object() (*node, error) {
 	n := &node{op: opObject}
 	for {
@@ -302,7 +302,7 @@ func (p *parser) object() (*node, error) {
 	}
 }
 
-// call parses the arguments of a function up to `)`. Like go-jmespath, it does without commas.
+// call parses the arguments of a function up to `)`. Like go-jmespath, it does not require commas.
 func (p *parser) call(name token) (*node, error) {
 	f, ok := functions[name.text]
 	if !ok {
@@ -340,7 +340,7 @@ func (p *parser) call(name token) (*node, error) {
 
 func (p *parser) peek() kind { return p.tokens[0].kind }
 
-// take returns the next token and steps over it; the end is never passed.
+// take consumes and returns the next token. It never consumes the end.
 func (p *parser) take() token {
 	t := p.tokens[0]
 	if t.kind != kindEnd {
@@ -370,7 +370,7 @@ func (p *parser) fail(t token, format string, args ...any) error {
 	return syntaxError(p.text, t.at, format, args...)
 }
 
-// String is a token for a message.
+// String formats a token for a message.
 func (t token) String() string {
 	if t.kind == kindEnd {
 		return "end of the expression"

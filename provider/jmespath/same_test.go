@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestK42_SameAsGoJMESPath makes expressions by the grammar, which a fuzzer of bytes hardly does, and holds
-// the results against those of the library of AWS's own provider.
+// TestK42_SameAsGoJMESPath generates expressions from the grammar, which a fuzzer of bytes rarely does. It compares the
+// results with those of the library of AWS's own provider.
 func TestK42_SameAsGoJMESPath(t *testing.T) {
 	const value = `{"a":{"a":1,"b":"x","c":[1,2,3],"d":null},"b":[{"a":2,"b":"y","c":[]},{"a":1,"b":"x","c":["z"]},{"b":true}],` +
 		`"c":["p","q","","p"],"d":[[1,[2]],[3],4,null],"e":2.5,"f":"text","g":false}`
@@ -25,7 +25,7 @@ func TestK42_SameAsGoJMESPath(t *testing.T) {
 		}
 		e, err := Compile(text)
 		if err != nil {
-			t.Fatalf("%s: %v, but go-jmespath yields %v", text, err, want)
+			t.Fatalf("%s: %v, but go-jmespath returns %v", text, err, want)
 		}
 		if uses(e.root, different) {
 			continue
@@ -33,7 +33,7 @@ func TestK42_SameAsGoJMESPath(t *testing.T) {
 		compared++
 		got, err := evaluate(text, d)
 		if err != nil {
-			t.Fatalf("%s: %v, but go-jmespath yields %v", text, err, want)
+			t.Fatalf("%s: %v, but go-jmespath returns %v", text, err, want)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("%s: -go-jmespath +ours:\n%s", text, diff)
@@ -44,7 +44,7 @@ func TestK42_SameAsGoJMESPath(t *testing.T) {
 	}
 }
 
-// generator writes expressions that parse, most of them.
+// generator generates expressions. Most of them are valid.
 type generator struct{ *rand.Rand }
 
 func (g generator) of(texts ...string) string { return texts[g.IntN(len(texts))] }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// sortKeys are what list is sorted by: itself, or the results of the &expression behind it.
+// sortKeys are the keys to sort list by: its elements, or the results of the &expression argument on them.
 func (e *evaluation) sortKeys(args []any) ([]any, error) {
 	list := as[[]any](args[0])
 	if len(args) == 1 {
@@ -17,7 +17,7 @@ func (e *evaluation) sortKeys(args []any) ([]any, error) {
 	return e.each(as[*node](args[1]), list)
 }
 
-// sortList is sort and sort_by. Both are stable; sort_by does not look at a single element.
+// sortList implements sort and sort_by. Both are stable. sort_by does not evaluate the key of a single element.
 func sortList(e *evaluation, args []any) (any, error) {
 	list := as[[]any](args[0])
 	if len(list) < 2 {
@@ -43,7 +43,8 @@ func sortList(e *evaluation, args []any) (any, error) {
 	return sorted, nil
 }
 
-// extreme is max and max_by (sign 1) or min and min_by (sign -1): the first of the best, or null.
+// extreme implements max and max_by (sign 1), and min and min_by (sign -1). The result is the first of equal elements,
+// or null for an empty list.
 func extreme(sign int) func(*evaluation, []any) (any, error) {
 	return func(e *evaluation, args []any) (any, error) {
 		list := as[[]any](args[0])
@@ -71,9 +72,9 @@ func extreme(sign int) func(*evaluation, []any) (any, error) {
 	}
 }
 
-var errKeys = fmt.Errorf("%w: what max_by, min_by and sort_by compare must be all numbers or all strings", ErrEvaluation)
+var errKeys = fmt.Errorf("%w: the keys for max_by, min_by and sort_by must be all numbers or all strings", ErrEvaluation)
 
-// orderOf gives the order of two keys by their places, and charges for sorting them.
+// orderOf returns a function that compares two keys by index, and charges for the sort.
 func (e *evaluation) orderOf(sortKeys []any) (func(i, j int) int, error) {
 	rounds := bits.Len(uint(len(sortKeys)))
 	var numbers []decimal

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// writer writes values as compact JSON, keys in byte order, and gives up beyond MaxResult:
-// the size of a value is no bound, as one list may stand in it many times.
+// writer writes values as compact JSON with keys in byte order, and stops with an error after MaxResult bytes. A small
+// value can have a large text, because it can contain the same list many times.
 type writer struct {
 	bytes.Buffer
-	strings   *json.Encoder // onto the buffer
-	forString bool          // write as go-jmespath's to_string does
+	strings   *json.Encoder // into the buffer
+	forString bool          // write like to_string of go-jmespath
 }
 
 func newWriter(forString bool) *writer {
@@ -85,16 +85,16 @@ func (w *writer) text(s string) error {
 		return ErrResultTooLarge
 	}
 	if err := w.strings.Encode(s); err != nil {
-		return ErrEvaluation // cannot happen: a string has a JSON form
+		return ErrEvaluation // cannot happen: every string has a JSON form
 	}
 	w.Truncate(w.Len() - 1) // Encode ends with a newline
 	return nil
 }
 
-// number writes n as it stands in the secret. to_string was the only way to have a number from
-// AWS's provider, which writes 1.0 as 1 and 1e3 as 1000: that stays, unless it would be another number.
+// number writes n as in the secret. With AWS's provider only to_string can write a number, and it writes 1.0 as 1 and
+// 1e3 as 1000. to_string keeps that here, unless it would change the number.
 func (w *writer) number(n json.Number) {
-	plain := len(n) <= 15 && !strings.ContainsAny(string(n), ".eE") // float64 holds it, and writes it alike
+	plain := len(n) <= 15 && !strings.ContainsAny(string(n), ".eE") // float64 represents it exactly and writes the same text
 	if w.forString && !plain {
 		n = asFloat(n)
 	}
@@ -126,7 +126,7 @@ func toString(e *evaluation, args []any) (any, error) {
 	}
 	w := newWriter(true)
 	err := w.value(args[0])
-	// Paid afterwards: what is written is bounded, and four times the price of a string covers the digits of numbers.
+	// Charged afterwards: the output has a limit, and four times the cost of a string covers the digits of numbers.
 	if costly := e.charge(4 * bytes16(w.Len())); costly != nil {
 		return nil, costly
 	}

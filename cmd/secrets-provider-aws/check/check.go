@@ -1,5 +1,5 @@
-// Package check judges SecretProviderClasses before they are applied, offline: what is wrong, at which line, which
-// files will appear, and which IAM policies they take. It judges by class.Parse, as the server does.
+// Package check validates SecretProviderClasses offline, before they are applied. It reports what is wrong and on which
+// line, which files a pod gets, and which IAM policies its role needs. Like the server it uses class.Parse.
 package check
 
 import (
@@ -13,12 +13,12 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// Options are what the manifests do not say.
+// Options are facts that the manifests do not contain.
 type Options struct {
-	Region     string // read from where a class names none; empty where only the node's label can tell
-	Account    string // AWS account, for policies; empty where it is not known
-	OIDCIssuer string // the cluster's, with or without https://; empty where it is not known
-	Strict     bool   // a class that is not there is an error whatever else is
+	Region     string // default region of a class; empty if only the node's label gives it
+	Account    string // AWS account, for policies; empty if unknown
+	OIDCIssuer string // the cluster's OIDC issuer, with or without https://; empty if unknown
+	Strict     bool   // a class that is not among the manifests is an error
 }
 
 var (
@@ -40,20 +40,20 @@ func (o Options) check() error {
 	return errors.Join(errs...)
 }
 
-// issuer is the OIDC issuer as IAM names it.
+// issuer is the OIDC issuer in IAM's form, without https://.
 func (o Options) issuer() string {
 	return strings.TrimSuffix(strings.TrimPrefix(o.OIDCIssuer, "https://"), "/")
 }
 
-// Manifests judges files, directories and standard input (Stdin). The error is of what cannot be read, or of options;
-// whatever is wrong in the manifests is in the Report.
+// Manifests checks files, directories and standard input (Stdin). The Report holds every fault of the manifests.
+// The error is about wrong options or input that cannot be read.
 func Manifests(paths []string, stdin io.Reader, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	j := &judge{options: o, findings: findings{seen: map[Finding]bool{}}, work: maxWork}
+	ck := &checker{options: o, findings: findings{seen: map[Finding]bool{}}, work: maxWork}
 	r := &reader{left: maxInput, broken: func(at place, format string, args ...any) {
-		j.add(Error, at, object{}, "", format, args...)
+		ck.add(Error, at, object{}, "", format, args...)
 	}}
 	for _, path := range paths {
 		if err := r.read(path, stdin); err != nil {
@@ -61,17 +61,17 @@ func Manifests(paths []string, stdin io.Reader, o Options) (*Report, error) {
 		}
 	}
 	for _, d := range r.documents {
-		j.collect(d, d.root, 0, &j.findings)
+		ck.collect(d, d.root, 0, &ck.findings)
 	}
-	j.all()
-	if len(j.classes) == 0 && len(j.workloads) == 0 && len(j.list) == 0 {
-		j.add(Warning, place{}, object{}, "", "there is no SecretProviderClass of provider aws in it, and no volume of the CSI driver")
+	ck.all()
+	if len(ck.classes) == 0 && len(ck.workloads) == 0 && len(ck.list) == 0 {
+		ck.add(Warning, place{}, object{}, "", "found no SecretProviderClass of provider aws and no volume of the CSI driver")
 	}
-	return j.report(r.files), nil
+	return ck.report(r.files), nil
 }
 
-// Report is what there is to say of the manifests. Its JSON is what -o json prints: fields may be added to it, and
-// keep their meaning.
+// Report is the result of a check. -o json prints it as JSON: later versions may add fields, but never change the
+// meaning of one.
 type Report struct {
 	Findings  []Finding  `json:"findings"` // in the order of the manifests
 	Classes   []Class    `json:"classes"`
@@ -87,16 +87,16 @@ type Summary struct {
 	Notes    int `json:"notes"`
 }
 
-// Class is a SecretProviderClass and the files that a volume of it will have.
+// Class is a SecretProviderClass with the files of its volumes.
 type Class struct {
 	Namespace      string `json:"namespace,omitempty"`
 	Name           string `json:"name"`
 	Origin         string `json:"file"`
 	Line           int    `json:"line"`
 	Valid          bool   `json:"valid"`                    // whether it can be mounted
-	Region         string `json:"region,omitempty"`         // empty where the node decides
+	Region         string `json:"region,omitempty"`         // empty if the node's label decides
 	FailoverRegion string `json:"failoverRegion,omitempty"` // empty for none
-	Files          []File `json:"files"`                    // none of a class that is not valid
+	Files          []File `json:"files"`                    // empty if the class is not valid
 }
 
 // File is a file of a volume.
@@ -107,11 +107,11 @@ type File struct {
 	Type    string `json:"type"` // secretsmanager or ssmparameter
 	Version string `json:"version,omitempty"`
 	Label   string `json:"label,omitempty"`
-	// JMESPath is the part of the object's value that the file is; empty for the whole.
+	// JMESPath selects the part of the object's value that becomes the file; empty for the whole value.
 	JMESPath string `json:"jmesPath,omitempty"`
 }
 
-// Workload is a pod, or what makes pods, with volumes of the CSI driver.
+// Workload is a pod or an object with a pod template that has volumes of the CSI driver.
 type Workload struct {
 	Kind           string   `json:"kind"`
 	Namespace      string   `json:"namespace,omitempty"`
@@ -127,24 +127,24 @@ type Volume struct {
 	Name   string  `json:"name"`
 	Class  string  `json:"class"`
 	Mounts []Mount `json:"mounts"`
-	Files  []File  `json:"files"` // none where the class is not among the manifests, or not valid
+	Files  []File  `json:"files"` // empty if the class is not among the manifests or not valid
 }
 
-// Mount is where a container has a volume.
+// Mount is a container's mount of a volume.
 type Mount struct {
 	Container string `json:"container"`
 	Path      string `json:"path"`
 	SubPath   string `json:"subPath,omitempty"`
 }
 
-// defaultMode is what files have that say none: the CSI driver asks for it.
+// defaultMode is the mode of files without filePermission: the CSI driver's default.
 const defaultMode = "0644"
 
-// maxPreview bounds the files that are listed for workloads.
+// maxPreview limits the number of files that the report lists for workloads.
 const maxPreview = 200_000
 
-func (j *judge) report(files []string) *Report {
-	r := &Report{Findings: append([]Finding{}, j.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: j.roles()}
+func (ck *checker) report(files []string) *Report {
+	r := &Report{Findings: append([]Finding{}, ck.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: ck.roles()}
 	for _, f := range r.Findings {
 		switch f.Severity {
 		case Error:
@@ -155,19 +155,19 @@ func (j *judge) report(files []string) *Report {
 			r.Summary.Notes++
 		}
 	}
-	for _, c := range j.classes {
+	for _, c := range ck.classes {
 		at := c.place()
-		spc := Class{
+		out := Class{
 			Namespace: c.namespace, Name: c.name, Origin: at.file, Line: at.line, Valid: c.valid,
 			Region: c.parsed.Region, FailoverRegion: c.parsed.FailoverRegion, Files: []File{},
 		}
 		if c.valid {
-			spc.Files = filesOf(c.parsed)
+			out.Files = filesOf(c.parsed)
 		}
-		r.Classes = append(r.Classes, spc)
+		r.Classes = append(r.Classes, out)
 	}
 	listed := 0
-	for _, w := range j.workloads {
+	for _, w := range ck.workloads {
 		at := w.place()
 		workload := Workload{Kind: w.kind, Namespace: w.namespace, Name: w.name, Origin: at.file, Line: at.line, ServiceAccount: w.account}
 		for _, v := range w.volumes {
@@ -198,7 +198,7 @@ func filesOf(c class.Class) []File {
 	return files
 }
 
-// Failed reports whether the manifests do not pass: by an error, or in strict judgment by a warning.
+// Failed reports whether the check fails: with any error or, if strict, with any warning.
 func (r *Report) Failed(strict bool) bool {
 	return r.Summary.Errors > 0 || strict && r.Summary.Warnings > 0
 }

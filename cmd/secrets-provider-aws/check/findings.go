@@ -10,34 +10,34 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Severity says how bad a finding is.
+// Severity is the severity of a finding.
 type Severity string
 
-// The severities. An Error keeps pods from starting, or makes what is written have no effect; a Warning is likely
-// to be a mistake; a Note is worth knowing.
+// The severities. An Error stops pods from starting, or is a setting without effect. A Warning is probably a mistake.
+// A Note is information.
 const (
 	Error   Severity = "error"
 	Warning Severity = "warning"
 	Note    Severity = "note"
 )
 
-// Finding is one thing to say of the manifests.
+// Finding is one fault, warning or note about the manifests.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	File     string   `json:"file"` // as it was named, or <stdin>
+	File     string   `json:"file"` // as given on the command line, or <stdin>
 	Line     int      `json:"line"` // from 1
 	Column   int      `json:"column"`
 	Object   string   `json:"object"`          // kind namespace/name
-	Field    string   `json:"field,omitempty"` // of the object, or of its objects
+	Field    string   `json:"field,omitempty"` // of the manifest, or of an entry of its objects
 	Message  string   `json:"message"`
 
-	name string // of the object alone
+	name string // of the object, without kind and namespace
 }
 
-// maxFindings are kept: who has more has one cause.
+// maxFindings limits the list. More findings usually have one cause.
 const maxFindings = 1000
 
-// findings collects, each finding once.
+// findings collects findings without repetition.
 type findings struct {
 	list    []Finding
 	dropped int
@@ -59,7 +59,7 @@ func (f *findings) add(severity Severity, at place, o object, field, format stri
 	}
 }
 
-// sorted puts the findings in the order of the manifests: files as they were read, then lines.
+// sorted sorts the findings by file, in the order of reading, then by line and column.
 func (f *findings) sorted(files []string) []Finding {
 	order := map[string]int{}
 	for i, file := range files {
@@ -83,7 +83,7 @@ func (f *findings) sorted(files []string) []Finding {
 	return list
 }
 
-// String is the finding as compilers write theirs, so that editors jump to it.
+// String formats the finding like a compiler message, so that editors can jump to its position.
 func (f Finding) String() string {
 	var b strings.Builder
 	if f.File != "" {
@@ -99,10 +99,10 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// quote shows a piece of the manifests in a message.
+// quote quotes a piece of the manifests for a message.
 func quote(s string) string { return fault.Quote(s) }
 
-// plain shows a name or path as it is where that is one readable word, and quoted where it is not.
+// plain returns a name or path unchanged if it is one readable word, and quoted otherwise.
 func plain(s string) string {
 	odd := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar }
 	if strings.ContainsFunc(s, odd) {

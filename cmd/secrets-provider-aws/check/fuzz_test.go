@@ -9,9 +9,9 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-// FuzzManifests holds that any text gets a report, whose findings stand in the text, and whose policies are JSON.
+// FuzzManifests checks that every text gives a report, with findings inside the text and policies that are JSON.
 func FuzzManifests(f *testing.F) {
-	// Short, since every new input is minimised, which takes long where it is long.
+	// The head is short because the fuzzer minimises every new input, which is slow for long ones.
 	const head = "{apiVersion: secrets-store.csi.x-k8s.io/v1, kind: SecretProviderClass, metadata: {name: c}, spec: {provider: aws, parameters: {objects: "
 	for _, text := range []string{
 		"", head + "\"[{objectName: a, objectType: ssm}]\"}}}",
@@ -32,7 +32,7 @@ func FuzzManifests(f *testing.F) {
 		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") + strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 1
 		for _, finding := range report.Findings {
 			if finding.File != "" && (finding.Line < 1 || finding.Line > lines+1 || finding.Column < 1) {
-				t.Errorf("a place outside of the text: %s", finding)
+				t.Errorf("a position outside the text: %s", finding)
 			}
 			if strings.ContainsAny(finding.String(), "\n\r\x1b") {
 				t.Errorf("not one line: %q", finding.String())
@@ -40,7 +40,7 @@ func FuzzManifests(f *testing.F) {
 		}
 		for _, role := range report.Roles {
 			if !json.Valid([]byte(role.PermissionPolicy.String())) || !json.Valid([]byte(role.TrustPolicy.String())) {
-				t.Errorf("a policy is no JSON: %s %s", role.PermissionPolicy, role.TrustPolicy)
+				t.Errorf("a policy is not JSON: %s %s", role.PermissionPolicy, role.TrustPolicy)
 			}
 		}
 		if err := report.WriteText(io.Discard); err != nil {

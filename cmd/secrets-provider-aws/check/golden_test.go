@@ -13,15 +13,15 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files of testdata with what is printed now")
+var update = flag.Bool("update", false, "rewrite the golden files in testdata with the current output")
 
-// What helm template prints, through standard input, as people and programs get it.
+// The text and JSON output for the manifests of a chart, as helm template prints them.
 func TestGoldenOutput(t *testing.T) {
 	input, err := os.ReadFile(filepath.Join("testdata", "payments.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := judged(t, check.Options{}, string(input))
+	report := reportOn(t, check.Options{}, string(input))
 	var text, json bytes.Buffer
 	if err := report.WriteText(&text); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestGoldenOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-			t.Errorf("%s (-want +got; if it is better: go test ./cmd/secrets-provider-aws/check -run Golden -update):\n%s", name, diff)
+			t.Errorf("%s (-want +got; to accept it: go test ./cmd/secrets-provider-aws/check -run Golden -update):\n%s", name, diff)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-// judged is the report on one text.
-func judged(t testing.TB, o check.Options, text string) *check.Report {
+// reportOn is the report on one text.
+func reportOn(t testing.TB, o check.Options, text string) *check.Report {
 	t.Helper()
 	report, err := check.Manifests([]string{check.Stdin}, strings.NewReader(text), o)
 	if err != nil {
@@ -18,8 +18,8 @@ func judged(t testing.TB, o check.Options, text string) *check.Report {
 	return report
 }
 
-// said are the findings as they are printed, without the file's name.
-func said(r *check.Report) []string {
+// printed lists the findings as printed, without the file's name.
+func printed(r *check.Report) []string {
 	var list []string
 	for _, f := range r.Findings {
 		list = append(list, strings.TrimPrefix(f.String(), "<stdin>:"))
@@ -36,12 +36,12 @@ spec:
   provider: aws
 `
 
-// withSpec is a SecretProviderClass with more in its spec.
+// withSpec is a SecretProviderClass with more lines in its spec.
 func withSpec(lines ...string) string {
 	return classHead + "  " + strings.Join(lines, "\n  ") + "\n"
 }
 
-// oneObject is a class that is right, of one secret.
+// oneObject are the parameters of a valid class with one secret.
 const oneObject = `parameters:
     region: ap-south-1
     objects: |
@@ -58,7 +58,7 @@ metadata:
     eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/payment-role
 `
 
-// aPod is a pod with one volume, of some csi lines.
+// aPod is a pod with one volume with these csi lines.
 func aPod(csi ...string) string {
 	return fmt.Sprintf(`---
 apiVersion: v1
@@ -83,7 +83,7 @@ var rightVolume = []string{
 	"driver: secrets-store.csi.k8s.io", "readOnly: true", "volumeAttributes:", "  secretProviderClass: db",
 }
 
-// lineOf is the number of the line that holds a text.
+// lineOf is the line and column of part in text.
 func lineOf(t testing.TB, text, part string) (line, column int) {
 	t.Helper()
 	before, _, ok := strings.Cut(text, part)

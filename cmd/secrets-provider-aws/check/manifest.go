@@ -10,7 +10,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// Names of the Kubernetes world that manifests must match.
+// Kubernetes names in the manifests.
 const (
 	classKind      = "SecretProviderClass"
 	classGroup     = "secrets-store.csi.x-k8s.io"
@@ -27,7 +27,7 @@ type object struct {
 	kind, namespace, name string
 }
 
-// ref names the object in messages: namespace/name, without the namespace where the manifest has none.
+// ref is namespace/name for messages, or name if the manifest has no namespace.
 func (o *object) ref() string { return qualified(o.namespace, o.name) }
 
 func qualified(namespace, name string) string {
@@ -37,7 +37,7 @@ func qualified(namespace, name string) string {
 	return plain(namespace) + "/" + plain(name)
 }
 
-// place is where the object is named, or begins.
+// place is the position of the object's name, or of its beginning.
 func (o *object) place() place {
 	if f := get(o.node, "metadata", "name"); f.value != nil {
 		return o.at(f.value)
@@ -49,7 +49,7 @@ func (o *object) place() place {
 type providerClass struct {
 	object
 	parameters []parameter
-	untyped    map[string]bool // parameters that are no text, of which that has been said
+	untyped    map[string]bool // parameters that are not strings, already reported
 
 	parsed class.Class
 	faults []class.Fault
@@ -67,16 +67,16 @@ func (p parameter) name() string { return p.key.Value }
 // account is a ServiceAccount.
 type account struct {
 	object
-	role field // the annotation, zero where there is none
+	role field // the role annotation; zero for none
 }
 
 // workload is a pod or anything with a pod template.
 type workload struct {
 	object
 	account      string
-	accountNode  *yaml.Node // nil where the pod names none
+	accountNode  *yaml.Node // nil if the pod names none
 	volumes      []volume
-	accountFound *account // the ServiceAccount among the manifests
+	accountFound *account // the ServiceAccount, if it is among the manifests
 }
 
 // volume is a volume of the Secrets Store CSI driver.
@@ -84,25 +84,25 @@ type volume struct {
 	name, className string
 	csi             field
 	attributes      field
-	overrides       []parameter // what volumeAttributes has beside the class's name
+	overrides       []parameter // the other volumeAttributes, without the class's name
 	mounts          []Mount
 
-	class  *providerClass // among the manifests
-	parsed class.Class    // the class, overlaid
+	class  *providerClass // nil if not among the manifests
+	parsed class.Class    // the class with the overrides
 	valid  bool
 }
 
-// manifests is what the documents hold.
+// manifests are the objects of the documents.
 type manifests struct {
 	classes   []*providerClass
 	accounts  []*account
 	workloads []*workload
 }
 
-// maxNesting is how deep Lists may stand in Lists.
+// maxNesting limits Lists inside Lists.
 const maxNesting = 3
 
-// collect takes the objects of a document.
+// collect collects the objects of a document.
 func (m *manifests) collect(d *document, node *yaml.Node, nesting int, f *findings) {
 	o := object{
 		document: d, node: follow(node), kind: textAt(node, "kind"),
@@ -142,7 +142,7 @@ func (m *manifests) collectClass(o object, version string, f *findings) {
 	case name == "":
 		f.add(Error, o.place(), o, "spec.provider", "is missing: write provider: aws")
 	case strings.EqualFold(strings.TrimSpace(name), providerName):
-		f.add(Error, o.at(at.value), o, "spec.provider", "is %s: the provider is found by its exact name, aws", quote(name))
+		f.add(Error, o.at(at.value), o, "spec.provider", "is %s: the name must be exactly aws", quote(name))
 	default:
 		f.add(Note, o.at(at.value), o, "spec.provider", "is %s, which is another provider: skipped", quote(name))
 		return
@@ -154,7 +154,7 @@ func (m *manifests) collectClass(o object, version string, f *findings) {
 	m.classes = append(m.classes, c)
 }
 
-// podSpec is the specification of the object's pods, nil where it has none.
+// podSpec is the pod spec of the object, nil for none.
 func podSpec(o object) *yaml.Node {
 	for _, path := range [][]string{{"spec", "jobTemplate", "spec", "template", "spec"}, {"spec", "template", "spec"}, {"spec"}} {
 		if len(path) == 1 && o.kind != "Pod" {
@@ -194,7 +194,7 @@ func (m *manifests) collectWorkload(o object, spec *yaml.Node, f *findings) {
 	}
 }
 
-// volume reads a volume if it is of the Secrets Store CSI driver, or was meant to be.
+// volume reads a volume of the Secrets Store CSI driver, or one that looks like a typo of it.
 func (w *workload) volume(node *yaml.Node, f *findings) (volume, bool) {
 	v := volume{name: textAt(node, "name"), csi: get(node, "csi")}
 	v.attributes = get(v.csi.value, "volumeAttributes")

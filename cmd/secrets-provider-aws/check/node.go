@@ -9,13 +9,13 @@ import (
 // field is one entry of a mapping.
 type field struct{ key, value *yaml.Node }
 
-// fields are the entries of a mapping, aliases followed and merge keys (<<) resolved; nil of anything else.
+// fields are the entries of a mapping, with aliases and merge keys (<<) resolved. They are nil for other nodes.
 func fields(node *yaml.Node) []field {
 	left := maxMerged
 	return mergedFields(node, &left)
 }
 
-// maxMerged bounds the mappings behind one mapping's merge keys, which can name each other.
+// maxMerged limits the mappings that one mapping merges, since merge keys can refer to each other in a loop.
 const maxMerged = 100
 
 func mergedFields(node *yaml.Node, left *int) []field {
@@ -61,7 +61,7 @@ func follow(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// get is the field at a path of names below node, zero where there is none.
+// get is the field at a path of names below node, zero for none.
 func get(node *yaml.Node, path ...string) field {
 	f := field{value: node}
 	for _, name := range path {
@@ -76,7 +76,7 @@ func get(node *yaml.Node, path ...string) field {
 	return f
 }
 
-// items are the elements of a list, nil of anything else.
+// items are the elements of a list, nil for other nodes.
 func items(node *yaml.Node) []*yaml.Node {
 	node = follow(node)
 	if node == nil || node.Kind != yaml.SequenceNode {
@@ -89,7 +89,7 @@ func items(node *yaml.Node) []*yaml.Node {
 	return list
 }
 
-// text is a scalar's text, empty of anything else.
+// text is a scalar's text, empty for other nodes.
 func text(node *yaml.Node) string {
 	if node == nil || node.Kind != yaml.ScalarNode || node.Tag == "!!null" {
 		return ""
@@ -100,9 +100,9 @@ func text(node *yaml.Node) string {
 // textAt is the text at a path below node.
 func textAt(node *yaml.Node, path ...string) string { return text(get(node, path...).value) }
 
-// notText says what the API server takes a node for where it wants a text; empty where it is one. kubectl reads
-// YAML 1.1, in which yes and on are booleans too.
-func notText(node *yaml.Node) string {
+// notString names the type of a node that the API server does not accept as a string, and is empty for a string.
+// kubectl reads YAML 1.1, in which yes and on are booleans too.
+func notString(node *yaml.Node) string {
 	switch {
 	case node.Kind == yaml.SequenceNode:
 		return "a list"

@@ -8,7 +8,7 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-// A fault stands where the wrong word stands, in every style of YAML scalar. The wrong word is OOPS.
+// The position of a fault is the position of the wrong word, OOPS, in every style of YAML scalar.
 func TestPlaceOfFaults(t *testing.T) {
 	for name, parameters := range map[string]string{
 		"literal":                  "    objects: |\n      - objectName: a\n        objectType: OOPS\n",
@@ -40,15 +40,15 @@ func TestPlaceOfFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, before := range []string{"", "# a comment\n---\nkind: ConfigMap\ndata: {x\n---\n", "---\n# Source: chart/x.yaml\n", "\ufeff", "%YAML 1.1\n---\n"} {
 				manifest := before + classHead + "  parameters:\n" + parameters + "---\nkind: Other\n"
-				report := judged(t, check.Options{}, manifest)
+				report := reportOn(t, check.Options{}, manifest)
 				visible := strings.TrimPrefix(manifest, "\ufeff")
 				line, column := lineOf(t, visible, "OOPS")
-				if strings.Contains(visible, `"OOPS`) { // where the quote is
+				if strings.Contains(visible, `"OOPS`) { // the position is that of the quote
 					column--
 				}
 				want := fmt.Sprintf(`%d:%d: error: db: objects[0].objectType: "OOPS" is not one of secretsmanager, ssmparameter`, line, column)
-				got := said(report)
-				if strings.Contains(before, "data:") { // that document is broken, which hides no other
+				got := printed(report)
+				if strings.Contains(before, "data:") { // the broken document gives its own finding
 					got = got[1:]
 				}
 				if len(got) != 1 || got[0] != want {

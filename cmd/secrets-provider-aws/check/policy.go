@@ -15,27 +15,27 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// Role is an IAM role that pods need, with the least that it takes.
+// Role is an IAM role that pods need, with its minimal policies.
 type Role struct {
-	ARN             string   `json:"arn,omitempty"`   // empty where nothing names it
-	Mode            Mode     `json:"mode"`            // how it is come by
-	ServiceAccounts []string `json:"serviceAccounts"` // namespace/name, of the pods that have it
+	ARN             string   `json:"arn,omitempty"`   // empty if no manifest names it
+	Mode            Mode     `json:"mode"`            // how pods get it
+	ServiceAccounts []string `json:"serviceAccounts"` // namespace/name, of the pods with this role
 	Classes         []string `json:"classes"`         // namespace/name
-	// PermissionPolicy allows what is read, or the step to the role that reads.
+	// PermissionPolicy allows reading the objects, or assuming the role that reads them.
 	PermissionPolicy Policy `json:"permissionPolicy"`
 	TrustPolicy      Policy `json:"trustPolicy"`
-	// Placeholders stand in the policies for what is not known: REGION, ACCOUNT, ...
+	// Placeholders are the placeholders in the policies for unknown values: REGION, ACCOUNT, ...
 	Placeholders []string `json:"placeholders"`
 }
 
-// Mode says how a pod comes by a role.
+// Mode says how a pod gets a role.
 type Mode string
 
 // The modes.
 const (
-	WebIdentity Mode = "webIdentity" // by the token of its ServiceAccount (IRSA)
-	PodIdentity Mode = "podIdentity" // by the association of its ServiceAccount
-	Assumed     Mode = "assumed"     // from another role, by assumeRoleArn
+	WebIdentity Mode = "webIdentity" // with the token of its ServiceAccount (IRSA)
+	PodIdentity Mode = "podIdentity" // from the Pod Identity association of its ServiceAccount
+	Assumed     Mode = "assumed"     // from another role, with assumeRoleArn
 )
 
 // Policy is an IAM policy document.
@@ -44,7 +44,7 @@ type Policy struct {
 	Statement []Statement `json:"Statement"`
 }
 
-// Statement is one of a policy. A trust policy has Principal, a permission policy Resource.
+// Statement is one statement of a policy. A trust policy has Principal, a permission policy has Resource.
 type Statement struct {
 	Effect    string                          `json:"Effect"`
 	Principal *Principal                      `json:"Principal,omitempty"`
@@ -53,17 +53,17 @@ type Statement struct {
 	Condition map[string]map[string]oneOrMore `json:"Condition,omitempty"`
 }
 
-// Principal is who is trusted: one of its fields is set.
+// Principal is the trusted principal. Exactly one field is set.
 type Principal struct {
 	Federated string    `json:"Federated,omitempty"`
 	Service   string    `json:"Service,omitempty"`
 	AWS       oneOrMore `json:"AWS,omitempty"`
 }
 
-// oneOrMore is a text where it is one, as IAM shows it.
+// oneOrMore is a list of strings. Like IAM, it marshals a single element as a string.
 type oneOrMore []string
 
-// MarshalJSON makes a text or a list.
+// MarshalJSON marshals one element as a string and any other number as a list.
 func (o oneOrMore) MarshalJSON() ([]byte, error) {
 	if len(o) == 1 {
 		return json.Marshal(o[0])
@@ -71,13 +71,13 @@ func (o oneOrMore) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(o))
 }
 
-// String is the document to paste.
+// String is the policy document as indented JSON.
 func (p Policy) String() string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(p) // of texts, into memory
+	_ = encoder.Encode(p) // strings, into memory
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
@@ -91,30 +91,30 @@ const (
 	unknownServiceAccount = "SERVICE_ACCOUNT"
 )
 
-// role gathers what one role needs.
+// role collects the needs of one role.
 type role struct {
-	arn                string // empty where it is not known
+	arn                string // empty if unknown
 	partition, account string // account may be empty
 	mode               Mode
 	pods               unique[subject]
 	classes            unique[string]
 	secrets            unique[string] // resources
 	parameters         unique[string]
-	steps              unique[step] // to other roles
+	steps              unique[step] // roles that this role assumes
 	trusts             unique[trust]
 	placeholders       unique[string]
 }
 
 type subject struct{ namespace, account string }
 
-// step is a role to go on to; tags are those of EKS Pod Identity, which go along (EKS User Guide, "Grant Pods access
-// to AWS resources based on tags": they are transitive).
+// step is a role to assume from another one. tags reports whether the session has the tags of EKS Pod Identity, which
+// are transitive (EKS User Guide, "Grant Pods access to AWS resources based on tags").
 type step struct {
 	to   string
 	tags bool
 }
 
-// trust is of another role, whose ARN may not be known.
+// trust is a role that another role trusts.
 type trust struct {
 	of, externalID string
 	tags           bool
@@ -125,18 +125,18 @@ type use struct {
 	class class.Class
 	ref   string
 	by    subject
-	arn   string // of the annotation; empty for none
+	arn   string // of the role annotation; empty for none
 }
 
-// roles lists the roles of all classes that can be mounted, each with what it takes.
-func (j *judge) roles() []Role {
+// roles lists the roles of all valid classes, with their policies.
+func (ck *checker) roles() []Role {
 	known := map[string]*role{}
 	var order []*role
 	named := func(key, roleARN string, mode Mode, region string) *role {
 		if r := known[key]; r != nil {
 			return r
 		}
-		r := &role{arn: roleARN, mode: mode, partition: partitionOf(region), account: j.options.Account}
+		r := &role{arn: roleARN, mode: mode, partition: partitionOf(region), account: ck.options.Account}
 		if parsed, err := arn.Parse(roleARN); err == nil {
 			r.partition, r.account = parsed.Partition, parsed.AccountID
 		}
@@ -144,7 +144,7 @@ func (j *judge) roles() []Role {
 		order = append(order, r)
 		return r
 	}
-	for _, u := range j.uses() {
+	for _, u := range ck.uses() {
 		mode, roleARN := WebIdentity, u.class.RoleARN
 		switch {
 		case u.class.PodIdentity:
@@ -169,7 +169,7 @@ func (j *judge) roles() []Role {
 	}
 	list := []Role{}
 	for _, r := range order {
-		list = append(list, r.role(j.options))
+		list = append(list, r.role(ck.options))
 	}
 	return list
 }
@@ -190,12 +190,12 @@ func (u *unique[T]) add(v T) {
 	}
 }
 
-// uses lists who mounts what. A class that no workload mounts is taken for the one ServiceAccount of its namespace
-// that it can be for, if there is one alone.
-func (j *judge) uses() []use {
+// uses lists which pods mount which classes. For a class that no workload mounts it assumes the ServiceAccount of its
+// namespace, if exactly one fits.
+func (ck *checker) uses() []use {
 	var list []use
 	mounted := map[*providerClass]bool{}
-	for _, w := range j.workloads {
+	for _, w := range ck.workloads {
 		for _, v := range w.volumes {
 			if v.class != nil {
 				mounted[v.class] = true
@@ -207,10 +207,10 @@ func (j *judge) uses() []use {
 		}
 	}
 	candidates := map[string][]*account{}
-	for _, a := range j.accounts {
+	for _, a := range ck.accounts {
 		candidates[a.namespace] = append(candidates[a.namespace], a)
 	}
-	for _, c := range j.classes {
+	for _, c := range ck.classes {
 		if !c.valid || mounted[c] || len(list) >= maxUses {
 			continue
 		}
@@ -230,10 +230,10 @@ func (j *judge) uses() []use {
 	return list
 }
 
-// maxUses bounds what policies are made of.
+// maxUses limits the uses that the policies cover.
 const maxUses = 5000
 
-// roleARN is the annotated role, empty where there is none that can be one.
+// roleARN is the role in the annotation, empty if there is none or if it is not an ARN.
 func (a *account) roleARN() string {
 	if a == nil || !awsclient.ValidRoleARN(text(a.role.value)) {
 		return ""
@@ -246,8 +246,9 @@ func (r *role) serve(u use) {
 	r.classes.add(u.ref)
 }
 
-// stepTo lets r go on to another role. The step takes a permission only into another account: in its own, a trust
-// policy that names the role is enough (IAM User Guide, "Policy evaluation for requests within a single account").
+// stepTo lets r assume another role and returns that role. Only a role in another account needs a permission for that.
+// In the same account, a trust policy that names r is enough (IAM User Guide, "Policy evaluation for requests within a
+// single account").
 func (r *role) stepTo(to *role, externalID string) *role {
 	tags := r.mode == PodIdentity
 	if r.account == "" || r.account != to.account {
@@ -257,7 +258,7 @@ func (r *role) stepTo(to *role, externalID string) *role {
 	return to
 }
 
-// name is r's ARN, for a policy of another role.
+// name is r's ARN, or one with placeholders, for a policy of another role.
 func (r *role) name(in *role) string {
 	if r.arn != "" {
 		return r.arn
@@ -265,7 +266,7 @@ func (r *role) name(in *role) string {
 	return "arn:" + r.partition + ":iam::" + in.or(r.account, unknownAccount) + ":role/" + in.or("", unknownRole)
 }
 
-// or is the value, or its placeholder.
+// or returns the value, or its placeholder if the value is empty.
 func (r *role) or(value, placeholder string) string {
 	if value != "" {
 		return value
@@ -274,7 +275,7 @@ func (r *role) or(value, placeholder string) string {
 	return placeholder
 }
 
-// read adds what a class reads, in both of its regions.
+// read adds the objects that a class reads, in both of its regions.
 func (r *role) read(c class.Class) {
 	for _, o := range c.Objects {
 		r.readIn(c.Region, o.Type, o.Name)
@@ -291,10 +292,10 @@ func (r *role) read(c class.Class) {
 	}
 }
 
-// completeRE is how the ARN of a secret ends; Secrets Manager takes every such ARN for complete.
+// completeRE matches the end of a secret's complete ARN. Secrets Manager treats every such ARN as complete.
 var completeRE = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 
-// suffix stands for the six characters that Secrets Manager appends to a secret's name.
+// suffix matches the hyphen and six characters that Secrets Manager appends to a secret's name.
 const suffix = "-??????"
 
 func (r *role) readIn(region string, kind class.Type, name string) {
@@ -321,12 +322,12 @@ func (r *role) readIn(region string, kind class.Type, name string) {
 	}
 }
 
-// literal keeps IAM from taking a character of a name for a wildcard or a variable.
+// literal escapes the characters that IAM would read as a wildcard or a variable.
 func literal(name string) string {
 	return strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace(name)
 }
 
-// withoutCovered leaves out complete ARNs that a name's pattern covers.
+// withoutCovered removes complete ARNs that the pattern of a name covers.
 func withoutCovered(resources []string) []string {
 	patterns := map[string]bool{}
 	for _, r := range resources {
@@ -399,10 +400,10 @@ func (r *role) trustPolicy(o Options) Policy {
 	return policy
 }
 
-// trustOfRoles has a statement for each external id, apart for roles whose sessions bring tags.
+// trustOfRoles makes one statement for each external id, and separate ones for sessions with tags.
 func (r *role) trustOfRoles() []Statement {
 	var list []Statement
-	at := map[trust]int{} // without the role → its statement
+	at := map[trust]int{} // trust without its role → index of its statement
 	for _, t := range r.trusts.list {
 		of := t.of
 		t.of = ""
@@ -421,7 +422,7 @@ func (r *role) trustOfRoles() []Statement {
 	return list
 }
 
-// partitions are those of regions by how these begin; every other region is of aws.
+// partitions maps prefixes of regions to partitions. Other regions belong to aws.
 var partitions = []struct{ prefix, name string }{
 	{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"},
 	{"us-isof-", "aws-iso-f"}, {"eu-isoe-", "aws-iso-e"}, {"eusc-", "aws-eusc"},

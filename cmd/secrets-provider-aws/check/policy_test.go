@@ -19,11 +19,11 @@ import (
 const (
 	account  = "123456789012"
 	abroad   = "eu-west-1"
-	otherARN = "arn:aws:iam::210987654321:role/cluster/app" // in another account than the secrets
+	otherARN = "arn:aws:iam::210987654321:role/cluster/app" // not in the account of the secrets
 	vaultARN = "arn:aws:iam::" + account + ":role/vault"
 )
 
-// worldOfPolicies is what AWS holds; its neighbours would be read by policies that allow too much.
+// worldOfPolicies is the state of AWS. A policy that allows too much could also read the objects with similar names.
 func worldOfPolicies() awssim.State {
 	var s awssim.State
 	for _, region := range []string{rig.Region, abroad} {
@@ -39,8 +39,8 @@ func worldOfPolicies() awssim.State {
 type policyCase struct {
 	objects    string
 	parameters map[string]string
-	role       string            // annotated; the rig's where empty
-	statements int               // of all permission policies together
+	role       string            // in the annotation; if empty, the rig's
+	statements int               // in all permission policies
 	files      map[string]string // path → content
 }
 
@@ -79,8 +79,8 @@ func policyCases() map[string]policyCase {
 	}
 }
 
-// The policies are enough to mount with, and each statement, action and resource of them is needed, by the strict
-// simulator's judgment.
+// The policies are sufficient for the mount, and each of their statements, actions and resources is necessary. The
+// strict simulator decides.
 func TestPolicies(t *testing.T) {
 	for name, tc := range policyCases() {
 		t.Run(name, func(t *testing.T) {
@@ -100,9 +100,9 @@ func TestPolicies(t *testing.T) {
 			}
 			parameters := map[string]string{"region": rig.Region, "objects": tc.objects}
 			maps.Copy(parameters, tc.parameters)
-			report := judged(t, check.Options{Account: account, OIDCIssuer: strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")}, manifestsFor(parameters, tc.role))
+			report := reportOn(t, check.Options{Account: account, OIDCIssuer: strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")}, manifestsFor(parameters, tc.role))
 			if len(report.Findings) > 0 {
-				t.Fatalf("findings %q", said(report))
+				t.Fatalf("findings %q", printed(report))
 			}
 			mount := func() (map[string]string, error) {
 				response, err := r.Mount(rig.Mount{Class: "db", Parameters: parameters})
@@ -120,7 +120,7 @@ func TestPolicies(t *testing.T) {
 			}
 			files, err := mount()
 			if err != nil {
-				t.Fatalf("the policies are not enough: %v", err)
+				t.Fatalf("the policies are not sufficient: %v", err)
 			}
 			if diff := cmp.Diff(tc.files, files); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
@@ -131,7 +131,7 @@ func TestPolicies(t *testing.T) {
 				for what, less := range lessOf(t, role) {
 					setRole(t, r, less)
 					if _, err := mount(); err == nil {
-						t.Errorf("%s: mounted without %s, which is too much", role.Mode, what)
+						t.Errorf("%s: mounted without %s, which is therefore not necessary", role.Mode, what)
 					}
 				}
 				setRole(t, r, role)
@@ -140,17 +140,17 @@ func TestPolicies(t *testing.T) {
 				t.Errorf("%d statements, want %d", statements, tc.statements)
 			}
 			if _, err := mount(); err != nil {
-				t.Errorf("the whole is not enough any more: %v", err)
+				t.Errorf("the complete policies are not sufficient any more: %v", err)
 			}
 		})
 	}
 }
 
-// The pattern of a name covers its six characters and no other secret.
+// The pattern of a secret's name matches its six-character suffix and no other secret.
 func TestPolicyCoversNoNeighbour(t *testing.T) {
 	r := rig.New(t, rig.Options{State: worldOfPolicies(), AWS: awsclient.Options{MaxAttempts: 1}})
 	parameters := map[string]string{"region": rig.Region, "objects": "- {objectName: prod/db, objectType: secretsmanager}"}
-	report := judged(t, check.Options{OIDCIssuer: strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")}, manifestsFor(parameters, ""))
+	report := reportOn(t, check.Options{OIDCIssuer: strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")}, manifestsFor(parameters, ""))
 	setRole(t, r, report.Roles[0])
 	if _, err := r.Mount(rig.Mount{Parameters: parameters}); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestPolicyCoversNoNeighbour(t *testing.T) {
 	}
 }
 
-// manifestsFor is a class with parameters, its ServiceAccount and its pod.
+// manifestsFor is a class with these parameters, its ServiceAccount and its pod.
 func manifestsFor(parameters map[string]string, role string) string {
 	lines := []string{"parameters:"}
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
@@ -178,7 +178,7 @@ func manifestsFor(parameters map[string]string, role string) string {
 	return text
 }
 
-// setRole makes the role as its policies are pasted. One without a name is ROLE.
+// setRole creates the role with its policies. A role without an ARN is named ROLE.
 func setRole(t *testing.T, r *rig.Rig, role check.Role) {
 	t.Helper()
 	arn := role.ARN
@@ -197,7 +197,7 @@ func setRole(t *testing.T, r *rig.Rig, role check.Role) {
 	}
 }
 
-// lessOf are the roles that lack one thing, by what that is.
+// lessOf lists copies of the role with one part removed, by the name of that part.
 func lessOf(t *testing.T, role check.Role) map[string]check.Role {
 	t.Helper()
 	list := map[string]check.Role{}

@@ -18,7 +18,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return encoder.Encode(r)
 }
 
-// WriteText writes the report for people: what is wrong first, in lines that editors jump to.
+// WriteText writes the report for people. The findings come first, in a format that editors can jump to.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, f := range r.Findings {
@@ -37,7 +37,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		role.print(&b)
 	}
 	if len(r.Roles) > 0 {
-		b.WriteString("What has a KMS key of your own takes kms:Decrypt on that key too.\n\n")
+		b.WriteString("For a secret or parameter with your own KMS key, also allow kms:Decrypt on that key.\n\n")
 	}
 	fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Summary.Errors, "error"), count(r.Summary.Warnings, "warning"), count(r.Summary.Notes, "note"))
 	_, err := io.WriteString(w, b.String())
@@ -78,7 +78,7 @@ func orNodes(region string) string {
 	return region
 }
 
-// source is what the file is made of.
+// source describes the object that the file is written from.
 func (f File) source() string {
 	s := "parameter "
 	if f.Type == "secretsmanager" {
@@ -105,7 +105,7 @@ func (w Workload) print(b *strings.Builder) {
 	b.WriteByte('\n')
 }
 
-// lines are the files as containers see them, each once.
+// lines lists the files with their paths in the containers, without repetition.
 func (v Volume) lines() []string {
 	if len(v.Files) == 0 {
 		return []string{"volume " + plain(v.Name) + ": SecretProviderClass " + plain(v.Class) + ", not checked"}
@@ -134,13 +134,13 @@ func (v Volume) lines() []string {
 	return list
 }
 
-// flags that name what policies have placeholders for.
+// flags that replace placeholders in policies.
 var flags = []struct{ placeholder, flag string }{{unknownRegion, "--region"}, {unknownAccount, "--account"}, {unknownIssuer, "--oidc-issuer"}}
 
 func (r Role) print(b *strings.Builder) {
 	name := r.ARN
 	if name == "" {
-		name = "not named"
+		name = "(ARN unknown)"
 	}
 	fmt.Fprintf(b, "IAM role %s, %s\n", name, r.how())
 	if len(r.Placeholders) > 0 {
@@ -150,7 +150,7 @@ func (r Role) print(b *strings.Builder) {
 				known = append(known, f.flag)
 			}
 		}
-		fmt.Fprintf(b, "Replace %s in it", strings.Join(r.Placeholders, ", "))
+		fmt.Fprintf(b, "Replace %s in the policies", strings.Join(r.Placeholders, ", "))
 		if known != nil {
 			fmt.Fprintf(b, ", or set %s", strings.Join(known, ", "))
 		}

@@ -17,13 +17,13 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Bounds on the input, far above the largest chart: hostile manifests must not keep a CI machine busy.
+// Limits of the input, far above the largest chart, so that hostile manifests cannot overload a CI machine.
 const (
 	maxInput     = 64 << 20 // bytes of all files together
 	maxDocuments = 20_000
 )
 
-// Stdin is the path that stands for standard input, and stdinName how its places are written.
+// Stdin is the path for standard input. Findings show it as stdinName.
 const (
 	Stdin     = "-"
 	stdinName = "<stdin>"
@@ -32,12 +32,12 @@ const (
 // document is one YAML document of a file.
 type document struct {
 	file  string
-	text  string // from its first line on
-	first int    // number of that line in the file
+	text  string // from its first line
+	first int    // number of its first line in the file
 	root  *yaml.Node
 }
 
-// place is where something stands: a line and column from 1, 0 where there is none.
+// place is a position: line and column count from 1, and are 0 for none.
 type place struct {
 	file         string
 	line, column int
@@ -53,9 +53,9 @@ func (d *document) at(node *yaml.Node) place {
 // reader collects the documents of files.
 type reader struct {
 	documents []*document
-	files     []string                                   // in their order
-	broken    func(at place, format string, args ...any) // is told of documents that are no YAML
-	left      int64                                      // bytes
+	files     []string                                   // in the order of reading
+	broken    func(at place, format string, args ...any) // called for each document that is not valid YAML
+	left      int64                                      // remaining bytes
 }
 
 // read reads a file, standard input or, recursively, the manifests of a directory.
@@ -105,8 +105,8 @@ func (r *reader) stream(name string, from io.Reader) error {
 	return r.split(name, string(bytes.TrimPrefix(text, []byte("\ufeff"))))
 }
 
-// split parses the documents of a file one by one, so that one that is broken does not hide the rest.
-// A line that begins with --- separates documents in every style of scalar.
+// split parses the documents of a file one by one, so that a broken one does not hide the others.
+// A line that begins with --- separates documents, even inside a scalar.
 func (r *reader) split(file, text string) error {
 	start, line, first, content := 0, 0, 1, false
 	for offset := 0; offset < len(text); {
@@ -144,7 +144,7 @@ func (r *reader) parse(file, text string, first int) error {
 			line, reason := fault.YAML(err)
 			hint := ""
 			if strings.Contains(text, "{{") {
-				hint = " (is it a template? check what helm template makes of it)"
+				hint = " (is this a template? check the output of helm template)"
 			}
 			r.broken(place{file: file, line: first - 1 + max(line, 1), column: 1}, "is not valid YAML: %s%s", reason, hint)
 			return nil
@@ -156,24 +156,24 @@ func (r *reader) parse(file, text string, first int) error {
 			return fmt.Errorf("read %s: more than %d documents together: check fewer at once", file, maxDocuments)
 		}
 		if size := (sizes{}); size.of(&node, true) > maxExpansion*size.of(&node, false)+maxAliased {
-			r.broken(place{file: file, line: first - 1 + node.Content[0].Line, column: node.Content[0].Column}, "repeats too much by YAML aliases")
+			r.broken(place{file: file, line: first - 1 + node.Content[0].Line, column: node.Content[0].Column}, "is too large with its YAML aliases expanded")
 			continue
 		}
 		r.documents = append(r.documents, &document{file: file, text: text, first: first, root: node.Content[0]})
 	}
 }
 
-// A document whose aliases stand for much more than it writes is hostile: it may be maxExpansion times itself, and
-// maxAliased more.
+// A document is hostile if its aliases expand to much more than its text. The limit is maxExpansion times its size plus
+// maxAliased.
 const (
 	maxExpansion = 10
 	maxAliased   = 1 << 20
 )
 
-// sizes are what is known of the nodes of a document; a node that is being measured counts as endless.
+// sizes caches the sizes of a document's nodes. A node that is being measured counts as endless, which ends loops.
 type sizes map[*yaml.Node]int
 
-// of measures a node and what is below it, in nodes and pieces of 16 bytes, with what aliases stand for or without.
+// of measures a node with its children, in nodes plus units of 16 bytes, with aliases expanded or not.
 func (s sizes) of(node *yaml.Node, aliases bool) int {
 	const endless = 1 << 40
 	if node.Kind == yaml.AliasNode {

@@ -11,7 +11,7 @@ import (
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
 )
 
-// write makes files, by their names below a new directory.
+// write writes files to a new directory and returns its path.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -27,7 +27,7 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// A directory is read recursively, and its manifests belong together; what is no manifest is nobody's fault.
+// check reads a directory recursively, checks its manifests together, and ignores other files.
 func TestDirectoriesAreReadRecursively(t *testing.T) {
 	dir := write(t, map[string]string{
 		"class.yml":           rightClass,
@@ -69,7 +69,7 @@ func TestFindingsAreInTheOrderOfTheFiles(t *testing.T) {
 		got = append(got, strings.SplitN(strings.TrimPrefix(f.String(), dir+"/"), ":", 3)[0]+":"+strings.SplitN(strings.TrimPrefix(f.String(), dir+"/"), ":", 3)[1])
 	}
 	if diff := cmp.Diff([]string{"b.yaml:1", "a.yaml:1", "a.yaml:3", "<stdin>:1"}, got); diff != "" {
-		t.Errorf("places (-want +got):\n%s", diff)
+		t.Errorf("positions (-want +got):\n%s", diff)
 	}
 }
 
@@ -95,7 +95,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// A text that stands for much more than it writes is refused, however it is woven.
+// check refuses a document whose aliases expand to much more than its text.
 func TestHostileAliases(t *testing.T) {
 	bomb := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
 	for c := 'b'; c < 'i'; c++ {
@@ -106,27 +106,27 @@ func TestHostileAliases(t *testing.T) {
 		"a loop":  "kind: List\nitems: &a [*a]\n",
 		"a merge": "&a\nkind: List\nitems: [x]\n<<: *a\n",
 	} {
-		report := judged(t, check.Options{}, text)
-		if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, "repeats too much by YAML aliases") {
-			t.Errorf("%s: findings %q", name, said(report))
+		report := reportOn(t, check.Options{}, text)
+		if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, "is too large with its YAML aliases expanded") {
+			t.Errorf("%s: findings %q", name, printed(report))
 		}
 	}
 }
 
 func TestFindingsAreBounded(t *testing.T) {
-	report := judged(t, check.Options{}, strings.Repeat("kind: [\n---\n", 1500))
+	report := reportOn(t, check.Options{}, strings.Repeat("kind: [\n---\n", 1500))
 	if n := len(report.Findings); n != 1001 || report.Findings[1000].Message != "and 500 more findings" {
-		t.Errorf("%d findings, the last %q, want 1000 and the number of the rest", n, report.Findings[len(report.Findings)-1].Message)
+		t.Errorf("%d findings, the last %q, want 1000 and the count of the others", n, report.Findings[len(report.Findings)-1].Message)
 	}
 }
 
-// What we publish passes our own judgment, all of it together.
+// The published examples pass the check, all together.
 func TestExamplesPass(t *testing.T) {
 	report, err := check.Manifests([]string{"../../../deployment/examples"}, nil, check.Options{Strict: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(report.Findings) > 0 || len(report.Classes) < 9 {
-		t.Errorf("%d classes with the findings %q, want every example without one", len(report.Classes), said(report))
+		t.Errorf("%d classes with the findings %q, want every example without one", len(report.Classes), printed(report))
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxMapped is the longest text whose places are mapped one by one, in bytes: more than the API server takes.
+// maxMapped is the longest text to map, in bytes. The API server accepts less.
 const maxMapped = 2 << 20
 
 // mark is a line and column of a document.
 type mark struct{ line, column int }
 
-// inScalar is the place in the file of a line and column (0 for the line's first character) of a scalar's text,
-// in any of YAML's styles. It reads the scalar a second time, rune by rune, and holds what it reads against
-// what the YAML parser has read: ok is false where the two do not agree, or where there is no such line.
+// inScalar maps a line and column (0 for the line's first character) of a scalar's text to a position in the file, for
+// every YAML style. It reads the scalar a second time, rune by rune, and compares it with the result of the YAML parser.
+// ok is false if the two differ, or if there is no such line.
 func (d *document) inScalar(node *yaml.Node, line, column int) (at place, ok bool) {
 	marks := d.marks(node)
 	i := runeAt(node.Value, line, max(column, 1))
@@ -25,8 +25,8 @@ func (d *document) inScalar(node *yaml.Node, line, column int) (at place, ok boo
 	return place{file: d.file, line: d.first - 1 + marks[i].line, column: marks[i].column}, true
 }
 
-// runeAt is the number of the rune at a line and column of text, the last of its line where that is shorter.
-// A line too many is the last: the YAML parser puts the end of a text there.
+// runeAt is the index of the rune at a line and column of text, or of the last rune of a shorter line. One line after
+// the last counts as the last: the YAML parser reports the end of a text there.
 func runeAt(text string, line, column int) int {
 	i, last := 0, 0
 	l, c := 1, 1
@@ -45,7 +45,7 @@ func runeAt(text string, line, column int) int {
 	return last
 }
 
-// marks is the place of each rune of a scalar's text, as far as the source says what the YAML parser has read.
+// marks are the positions of the runes of a scalar's text, nil if the source does not match the parsed text.
 func (d *document) marks(node *yaml.Node) []mark {
 	if len(node.Value) > maxMapped {
 		return nil
@@ -54,7 +54,7 @@ func (d *document) marks(node *yaml.Node) []mark {
 	for c.rest != "" && (c.at.line < node.Line || c.at.line == node.Line && c.at.column < node.Column) {
 		c.next()
 	}
-	for c.peek() == '&' || c.peek() == '!' { // an anchor, a tag
+	for c.peek() == '&' || c.peek() == '!' { // skip anchors and tags
 		for c.rest != "" && !isSpace(c.peek()) {
 			c.next()
 		}
@@ -78,7 +78,7 @@ func (d *document) marks(node *yaml.Node) []mark {
 	return m.marks
 }
 
-// cursor walks through a document.
+// cursor reads a document rune by rune.
 type cursor struct {
 	rest string
 	at   mark
@@ -93,7 +93,7 @@ func (c *cursor) peek() rune {
 	return r
 }
 
-// next takes one rune. Line breaks come as YAML has them in a scalar: \n, but for the Unicode separators.
+// next consumes one rune. It normalises line breaks to \n like YAML, but keeps the Unicode separators.
 func (c *cursor) next() rune {
 	if c.rest == "" {
 		return 0
@@ -120,14 +120,14 @@ func isBreak(r rune) bool {
 func isBlank(r rune) bool { return r == ' ' || r == '\t' }
 func isSpace(r rune) bool { return isBlank(r) || isBreak(r) }
 
-// matcher holds the runes of a source against the text that they should make.
+// matcher compares the runes of a source with the parsed text.
 type matcher struct {
-	want   string // what is still to come
-	marks  []mark // of what has come
+	want   string // the rest of the parsed text
+	marks  []mark // of the matched runes
 	failed bool
 }
 
-// spot is a rune and its place.
+// spot is a rune with its position.
 type spot struct {
 	r  rune
 	at mark
@@ -155,7 +155,7 @@ func (c *cursor) take() spot {
 	return spot{c.next(), at}
 }
 
-// flow reads a plain scalar (quote 0) or a quoted one, from behind its quote (YAML 1.2, section 7.3).
+// flow reads a plain scalar (quote 0), or a quoted one after its opening quote (YAML 1.2, section 7.3).
 func (m *matcher) flow(c *cursor, quote rune) {
 	for !m.over() && c.rest != "" {
 		switch r := c.peek(); {
@@ -177,7 +177,8 @@ func (m *matcher) flow(c *cursor, quote rune) {
 	}
 }
 
-// fold reads white space: blanks stay, unless a line break is among them; one break is a space, each more is itself.
+// fold reads white space. It keeps blanks, unless there is a line break among them. It turns the first break into a space
+// if there is only one, and keeps the others.
 func (m *matcher) fold(c *cursor, escaped bool) {
 	var blanks, breaks []spot
 	broken := escaped
@@ -206,13 +207,13 @@ func (m *matcher) fold(c *cursor, escaped bool) {
 	}
 }
 
-// escapes of a double-quoted scalar with one letter.
+// escapes are the one-letter escapes of a double-quoted scalar.
 var escapes = map[rune]rune{
 	'0': 0, 'a': '\a', 'b': '\b', 't': '\t', '\t': '\t', 'n': '\n', 'v': '\v', 'f': '\f', 'r': '\r', 'e': '\x1b',
 	' ': ' ', '"': '"', '/': '/', '\\': '\\', 'N': '\u0085', '_': '\u00a0', 'L': '\u2028', 'P': '\u2029',
 }
 
-// hexDigits is how many follow such a letter.
+// hexDigits is the number of hex digits after an escape letter.
 var hexDigits = map[rune]int{'x': 2, 'u': 4, 'U': 8}
 
 func (m *matcher) escape(c *cursor) {
@@ -229,7 +230,7 @@ func (m *matcher) escape(c *cursor) {
 	m.emit(s)
 }
 
-// hexDigit is the value of a digit; the YAML parser has let no other rune pass.
+// hexDigit is the value of a hex digit. The YAML parser has refused every other rune.
 func hexDigit(r rune) rune {
 	switch {
 	case r >= 'a':
@@ -241,8 +242,8 @@ func hexDigit(r rune) rune {
 	}
 }
 
-// block reads a literal or folded scalar from its indicator on (YAML 1.2, section 8.1). The indentation is what the
-// source has more than text, which spares telling the indentation indicator from what is found by itself.
+// block reads a literal or folded scalar from its indicator (YAML 1.2, section 8.1). It computes the indentation as the
+// difference between source and text, so that it need not read the indentation indicator.
 func (m *matcher) block(c *cursor, text string) {
 	folded := c.peek() == '>'
 	for c.rest != "" && !isBreak(c.peek()) {
@@ -252,7 +253,7 @@ func (m *matcher) block(c *cursor, text string) {
 	indentation := leadingSpaces(c.rest) - leadingSpaces(text)
 	var lineBreak spot
 	var breaks []spot
-	wasIndented := false // the line before begins with a blank, so that it is not folded
+	wasIndented := false // the previous line begins with a blank, so it is not folded
 	for !m.over() && c.rest != "" {
 		for i := 0; i < indentation && c.peek() == ' '; i++ {
 			c.next()
@@ -280,7 +281,7 @@ func (m *matcher) block(c *cursor, text string) {
 	m.emit(breaks...)
 }
 
-// leadingSpaces counts the spaces before the first text that has more than spaces in its line.
+// leadingSpaces counts the spaces at the start of the first line that is not blank.
 func leadingSpaces(text string) int {
 	for text != "" {
 		rest := strings.TrimLeft(text, " ")

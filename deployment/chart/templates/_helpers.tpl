@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* The release's name where it says enough, as in most charts. */}}
+{{- /* The release's name if it contains the chart's name, as in most charts. */}}
 {{- define "secrets-provider-aws.fullname" -}}
 {{- $name := include "secrets-provider-aws.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -18,13 +18,13 @@
 {{- default (include "secrets-provider-aws.fullname" .) .Values.rbac.serviceAccountName }}
 {{- end }}
 
-{{- /* A DaemonSet's selector cannot change: nothing may be added here. */}}
+{{- /* A DaemonSet's selector cannot change: do not add labels here. */}}
 {{- define "secrets-provider-aws.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "secrets-provider-aws.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- /* The chart's labels win over the user's: the selectors need them. */}}
+{{- /* The chart's labels override the user's, because the selectors need them. */}}
 {{- define "secrets-provider-aws.labels" -}}
 {{- $own := include "secrets-provider-aws.selectorLabels" . | fromYaml }}
 {{- $version := .Chart.AppVersion | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -34,7 +34,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- toYaml (merge $own (.Values.commonLabels | default dict)) }}
 {{- end }}
 
-{{- /* Labels and annotations of an object: the lines that follow its name. */}}
+{{- /* Labels and annotations of an object, after its name. */}}
 {{- define "secrets-provider-aws.metadata" -}}
 labels:
   {{- include "secrets-provider-aws.labels" . | nindent 2 }}
@@ -53,7 +53,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* Two thirds of the limit of memory for GOMEMLIMIT, in whole MiB; nothing where the limit is not set or not in a common unit. */}}
+{{- /* GOMEMLIMIT: two thirds of the memory limit, in whole MiB. Empty if there is no limit, or one in an unusual unit. */}}
 {{- define "secrets-provider-aws.goMemoryLimit" -}}
 {{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString }}
 {{- if regexMatch "^[0-9.]+(e\\+?[0-9]+|k|M|G|Ki|Mi|Gi)?$" $limit }}
@@ -65,7 +65,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* The container's environment as a list. An entry of extraEnv replaces ours: server-side apply refuses a name that stands twice. */}}
+{{- /* The container's environment as a list. extraEnv replaces entries: server-side apply refuses duplicate names. */}}
 {{- define "secrets-provider-aws.env" -}}
 {{- $given := dict }}
 {{- range .Values.extraEnv }}{{ $_ := set $given .name true }}{{ end }}
@@ -84,24 +84,24 @@ annotations:
 {{- toYaml (concat $all (.Values.extraEnv | default list)) }}
 {{- end }}
 
-{{- /* "true" where the region is known without asking for the node. */}}
+{{- /* "true" if the region is known without reading the node. */}}
 {{- define "secrets-provider-aws.regionSet" -}}
 {{- $set := not (empty .Values.awsRegion) }}
 {{- range .Values.extraEnv }}{{ if eq .name "AWS_REGION" }}{{ $set = true }}{{ end }}{{ end }}
 {{- if $set }}true{{ end }}
 {{- end }}
 
-{{- /* What a schema cannot say, or not in words that help. Everything that is wrong is said at once. */}}
+{{- /* Checks that the schema cannot do, or not with a helpful message. Reports all faults at once. */}}
 {{- define "secrets-provider-aws.check" -}}
 {{- $faults := list }}
 {{- if and (not .Values.rbac.readNodes) (not (include "secrets-provider-aws.regionSet" .)) }}
 {{- $faults = append $faults "rbac.readNodes is false, so the region cannot be read from the node: set awsRegion" }}
 {{- end }}
 {{- if contains "secrets-store-csi-driver-provider-aws" .Values.image.repository }}
-{{- $faults = append $faults (printf "image.repository %s is AWS's own provider: remove image.repository and image.tag, or name your copy of this one" .Values.image.repository) }}
+{{- $faults = append $faults (printf "image.repository %s is AWS's own provider: remove image.repository and image.tag, or set them to your copy of this provider" .Values.image.repository) }}
 {{- end }}
 {{- if .Values.image.registry }}
-{{- $faults = append $faults (printf "image.registry is not a value of this chart: write %s/... into image.repository" .Values.image.registry) }}
+{{- $faults = append $faults (printf "image.registry is not a value of this chart: set image.repository to %s/..." .Values.image.registry) }}
 {{- end }}
 {{- if and (kindIs "bool" .Values.driverWritesSecrets) (not .Values.driverWritesSecrets) }}
 {{- $faults = append $faults "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value" }}
@@ -118,7 +118,7 @@ annotations:
 {{- range (dig "items" list (lookup "storage.k8s.io/v1" "CSIDriver" "" "")) }}
 {{- $annotations := .metadata.annotations | default dict }}
 {{- if and (eq .metadata.name "secrets-store.csi.k8s.io") (eq (get $annotations "meta.helm.sh/release-name") $.Release.Name) (eq (get $annotations "meta.helm.sh/release-namespace") $.Release.Namespace) }}
-{{- $faults = append $faults (printf "release %s installed the Secrets Store CSI driver, and would now remove it from under every pod: set secrets-store-csi-driver.install=true, or checkDriver=false if that is what you want" $.Release.Name) }}
+{{- $faults = append $faults (printf "release %s installed the Secrets Store CSI driver, and this upgrade would remove it, so that no pod could mount: set secrets-store-csi-driver.install=true, or checkDriver=false to remove it on purpose" $.Release.Name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -130,7 +130,7 @@ annotations:
 {{- if and (has $surge $none) (has $unavailable $none) }}
 {{- $faults = append $faults "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced: set one of them" }}
 {{- else if not (or (has $surge $none) (has $unavailable $none)) }}
-{{- $faults = append $faults (printf "updateStrategy.rollingUpdate: Kubernetes takes maxSurge (%s) or maxUnavailable (%s), not both: set one of them to 0" $surge $unavailable) }}
+{{- $faults = append $faults (printf "updateStrategy.rollingUpdate: Kubernetes accepts maxSurge (%s) or maxUnavailable (%s), not both: set one of them to 0" $surge $unavailable) }}
 {{- end }}
 {{- end }}
 {{- if $faults }}

@@ -1,4 +1,4 @@
-// Command chart writes the whole Helm chart, with the CSI driver's as its sub-chart, to a new folder:
+// Command chart writes the complete Helm chart, with the CSI driver's chart as its sub-chart, to a new folder:
 //
 //	go run ./deployment/cmd/chart FOLDER
 package main
