@@ -40,16 +40,16 @@ func chainHint(id Identity) func(code, message string) string {
 		actions += " and sts:TagSession"
 		first = "the associated role"
 	}
-	condition := "; if that asks for sts:ExternalId, set externalId"
+	condition := "; if that policy requires sts:ExternalId, set externalId"
 	if id.ExternalID != "" {
 		condition = " with sts:ExternalId = " + fault.Quote(id.ExternalID)
 	}
 	return func(code, _ string) string {
 		switch code {
 		case "AccessDenied":
-			return fmt.Sprintf("check that %s exists, that a policy of %s allows %s on it, and that its trust policy allows that to %s%s", second, first, actions, first, condition)
+			return fmt.Sprintf("check that %s exists, that a policy of %s allows %s on it, and that the trust policy of %s allows the same to %s%s", second, first, actions, second, first, condition)
 		case "PackedPolicyTooLarge", "PackedPolicyTooLargeException":
-			return "the session tags of EKS Pod Identity go along: they can be disabled in the association"
+			return "the session tags of EKS Pod Identity count towards the size: disable them in the association"
 		}
 		return ""
 	}

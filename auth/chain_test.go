@@ -143,8 +143,8 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 		denied      = "AccessDenied: User: arn:aws:sts::123456789012:assumed-role/"
 		assume      = " is not authorized to perform: sts:AssumeRole on resource: " + vaultRole + " [id]"
 		tag         = " is not authorized to perform: sts:TagSession on resource: " + vaultRole + " [id]"
-		check       = " (check that vault-role exists, that a policy of payment-role allows sts:AssumeRole on it, and that its trust policy allows that to payment-role"
-		checkPod    = " (check that vault-role exists, that a policy of the associated role allows sts:AssumeRole and sts:TagSession on it, and that its trust policy allows that to the associated role"
+		check       = " (check that vault-role exists, that a policy of payment-role allows sts:AssumeRole on it, and that the trust policy of vault-role allows the same to payment-role"
+		checkPod    = " (check that vault-role exists, that a policy of the associated role allows sts:AssumeRole and sts:TagSession on it, and that the trust policy of vault-role allows the same to the associated role"
 		byPayment   = fromPayment + denied + "payment-role/payments-payment-sa"
 		byPod       = fromPod + denied + "pod-role/eks-prod-POD"
 		withID      = ` with sts:ExternalId = "of-payments")`
@@ -178,7 +178,7 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 			byPayment + assume + check + withID},
 		{"another external id", false, "of-somebody", nil, fault.Credentials,
 			byPayment + assume + check + ` with sts:ExternalId = "of-somebody")`},
-		{"no external id", false, "", nil, fault.Credentials, byPayment + assume + check + "; if that asks for sts:ExternalId, set externalId)"},
+		{"no external id", false, "", nil, fault.Credentials, byPayment + assume + check + "; if that policy requires sts:ExternalId, set externalId)"},
 		{"Pod Identity without sts:TagSession in the first role", true, "of-payments",
 			set(awssim.Role{Name: "pod-role", TrustPolicy: awssim.PodIdentityTrustPolicy, Policies: onlyAssume}), fault.Credentials,
 			byPod + tag + checkPod + withID},
@@ -186,11 +186,11 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 			set(awssim.Role{ARN: vaultRole, TrustPolicy: awssim.Document(strings.Replace(string(trustBoth("of-payments")), `,"sts:TagSession"`, "", 1))}), fault.Credentials,
 			byPod + tag + checkPod + withID},
 		{"too many tags", true, "of-payments", inject(awssim.Fault{Code: "PackedPolicyTooLarge", Message: "Packed size of session tags consumes 112% of allotted space."}), fault.Credentials,
-			fromPod + "PackedPolicyTooLarge: Packed size of session tags consumes 112% of allotted space [id] (the session tags of EKS Pod Identity go along: they can be disabled in the association)"},
+			fromPod + "PackedPolicyTooLarge: Packed size of session tags consumes 112% of allotted space [id] (the session tags of EKS Pod Identity count towards the size: disable them in the association)"},
 		{"STS not active", false, "of-payments", inject(awssim.Fault{Code: "RegionDisabledException", Status: 403, Message: "Not active"}), fault.Credentials,
 			fromPayment + "RegionDisabledException: Not active [id] (activate STS in this region in the role's account)"},
 		{"STS in trouble", false, "of-payments", inject(awssim.Fault{Status: 503, Message: "Away"}), fault.Transient,
-			fromPayment + "ServiceUnavailable: Away [id] (the kubelet tries again by itself)"},
+			fromPayment + "ServiceUnavailable: Away [id] (the kubelet retries automatically)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := startChain(t)
@@ -302,7 +302,7 @@ func TestR12_STSOfTheSecondRegion(t *testing.T) {
 		if fault.KindOf(err) != fault.Transient {
 			t.Errorf("error %v of kind %v", err, fault.KindOf(err))
 		}
-		for _, cause := range []string{"in ap-south-1: ServiceUnavailable: Away", "in eu-west-1: the connection was closed before an answer"} {
+		for _, cause := range []string{"in ap-south-1: ServiceUnavailable: Away", "in eu-west-1: the connection was closed before a response"} {
 			if !strings.Contains(fmt.Sprint(err), cause) {
 				t.Errorf("error %v does not name the cause %q", err, cause)
 			}

@@ -167,8 +167,8 @@ func FuzzAgentAnswer(f *testing.F) {
 			}
 		}
 		if status == 200 { // a good answer of which one field is wrong holds credentials
-			const own = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node gave no usable answer: it is not the JSON of credentials longer than 64 KiB " +
-				"it lacks AccessKeyId, SecretAccessKey, Token or Expiration its credentials have expired, by the clock of the node (the kubelet tries again by itself)"
+			const own = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node returned no usable response: it is not the JSON of credentials longer than 64 KiB " +
+				"it lacks AccessKeyId, SecretAccessKey, Token or Expiration its credentials have expired, by the clock of the node (the kubelet retries automatically)"
 			checkNoPiece(t, text, string(body), own)
 		}
 	})

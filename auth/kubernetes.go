@@ -34,7 +34,7 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 	account, err := a.metadata(ctx, serviceAccounts, pod.Namespace, pod.ServiceAccount)
 	if err != nil {
 		return "", apiFault(err, "cannot read ServiceAccount "+name, "serviceaccounts",
-			"or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission")
+			"or set the parameter roleArn of the SecretProviderClass, which needs no such permission")
 	}
 	role, annotated := account.Annotations[RoleAnnotation]
 	switch {
@@ -48,7 +48,7 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 		return "", &fault.Error{
 			Kind: fault.Identity, What: "no usable IAM role for ServiceAccount " + name,
 			Why:  "its annotation " + RoleAnnotation + " is " + fault.Quote(role) + ", which is not the ARN of an IAM role",
-			Hint: "it looks like arn:aws:iam::123456789012:role/payment-role",
+			Hint: "set it to an ARN such as arn:aws:iam::123456789012:role/payment-role",
 		}
 	}
 	return role, nil
@@ -76,7 +76,7 @@ func (a *Authenticator) NodeRegion(ctx context.Context, tokens Tokens) (string, 
 func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string, error) {
 	const hint = "set the parameter region of the SecretProviderClass, or AWS_REGION of the provider"
 	if node == "" {
-		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and the provider does not know its node", Hint: hint + " or --node-name"}
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider sets one, and the provider does not know its node", Hint: hint + " or its --node-name"}
 	}
 	object, err := a.metadata(ctx, nodes, "", node)
 	if err != nil {
@@ -84,7 +84,7 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 	}
 	region := object.Labels[regionLabel]
 	if region == "" {
-		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider names one, and node " + node + " has no label " + regionLabel, Hint: hint}
+		return "", &fault.Error{Kind: fault.Class, What: "no AWS region", Why: "neither the SecretProviderClass nor the provider sets one, and node " + node + " has no label " + regionLabel, Hint: hint}
 	}
 	return region, nil
 }
@@ -107,10 +107,10 @@ func apiFault(err error, what, resource, otherwise string) error {
 	case apierrors.IsNotFound(err):
 		e.Kind, e.Why = fault.Identity, "it does not exist"
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		e.Kind, e.Why = fault.Identity, "the API server refuses it to the provider"
-		e.Hint = "grant the provider's ServiceAccount get on " + resource + ", " + otherwise
+		e.Kind, e.Why = fault.Identity, "the API server does not allow the provider to read it"
+		e.Hint = "allow the provider's ServiceAccount to get " + resource + ", " + otherwise
 	default:
-		e.Kind, e.Why = fault.Transient, "the API server does not answer: "+err.Error()
+		e.Kind, e.Why = fault.Transient, "the API server does not respond: "+err.Error()
 	}
 	return e
 }

@@ -59,14 +59,14 @@ func TestF2_TokenFirst(t *testing.T) {
 
 func TestI1_RealCauseInTheMessage_Role(t *testing.T) {
 	const (
-		instead = ", or name the role by the parameter roleArn of the SecretProviderClass, which takes no such permission)"
+		instead = ", or set the parameter roleArn of the SecretProviderClass, which needs no such permission)"
 		none    = "no IAM role for ServiceAccount payments/payment-sa: it has no annotation eks.amazonaws.com/role-arn " +
 			"(kubectl annotate serviceaccount -n payments payment-sa eks.amazonaws.com/role-arn=ROLE_ARN, or set roleArn in the SecretProviderClass)"
 		cannot = "cannot read ServiceAccount payments/payment-sa: "
 	)
 	notARole := func(quoted string) string {
 		return "no usable IAM role for ServiceAccount payments/payment-sa: its annotation eks.amazonaws.com/role-arn is " + quoted +
-			", which is not the ARN of an IAM role (it looks like arn:aws:iam::123456789012:role/payment-role)"
+			", which is not the ARN of an IAM role (set it to an ARN such as arn:aws:iam::123456789012:role/payment-role)"
 	}
 	annotated := func(role string) func(*bed) {
 		return func(b *bed) {
@@ -95,9 +95,9 @@ func TestI1_RealCauseInTheMessage_Role(t *testing.T) {
 		{"a line break", annotated(roleARN + "\n"), fault.Identity, notARole(`"arn:aws:iam::123456789012:role/payment-role\n"`)},
 		{"no such ServiceAccount", func(*bed) {}, fault.Identity, cannot + "it does not exist"},
 		{"forbidden", refusing(http.StatusForbidden), fault.Identity,
-			cannot + "the API server refuses it to the provider (grant the provider's ServiceAccount get on serviceaccounts" + instead},
+			cannot + "the API server does not allow the provider to read it (allow the provider's ServiceAccount to get serviceaccounts" + instead},
 		{"API server in trouble", refusing(http.StatusServiceUnavailable), fault.Transient,
-			cannot + "the API server does not answer: the server is currently unable to handle the request"},
+			cannot + "the API server does not respond: the server is currently unable to handle the request"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := start(t, nil)
@@ -119,7 +119,7 @@ func TestI1_RealCauseInTheMessage_APIServerGone(t *testing.T) {
 	if got := fault.KindOf(err); got != fault.Transient {
 		t.Errorf("kind %v, want %v", got, fault.Transient)
 	}
-	if err == nil || !strings.HasPrefix(err.Error(), "cannot read ServiceAccount payments/payment-sa: the API server does not answer: ") || !strings.HasSuffix(err.Error(), "connection refused") {
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot read ServiceAccount payments/payment-sa: the API server does not respond: ") || !strings.HasSuffix(err.Error(), "connection refused") {
 		t.Errorf("error %v, want one that says that nobody answers", err)
 	}
 }
@@ -190,7 +190,7 @@ func TestK9_FailureIsNotKept(t *testing.T) {
 func TestI1_RealCauseInTheMessage_Region(t *testing.T) {
 	const (
 		set     = "set the parameter region of the SecretProviderClass, or AWS_REGION of the provider"
-		neither = "no AWS region: neither the SecretProviderClass nor the provider names one, and "
+		neither = "no AWS region: neither the SecretProviderClass nor the provider sets one, and "
 	)
 	noNode := tokensOf(t, jwt(t, paymentClaims(claims{"kubernetes.io": nil})))
 	for _, tt := range []struct {
@@ -201,16 +201,16 @@ func TestI1_RealCauseInTheMessage_Region(t *testing.T) {
 		want    string
 		calls   int
 	}{
-		{"no node known", noNode, func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or --node-name)", 0},
-		{"no tokens", nil, func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or --node-name)", 0},
-		{"rubbish for a token", tokensOf(t, "a.b.c"), func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or --node-name)", 0},
+		{"no node known", noNode, func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or its --node-name)", 0},
+		{"no tokens", nil, func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or its --node-name)", 0},
+		{"rubbish for a token", tokensOf(t, "a.b.c"), func(*bed) {}, fault.Class, neither + "the provider does not know its node (" + set + " or its --node-name)", 0},
 		{"no label", goodTokens(t), func(b *bed) { b.kube.SetNode("node-1", nil) }, fault.Class,
 			neither + "node node-1 has no label topology.kubernetes.io/region (" + set + ")", 1},
 		{"no such node", goodTokens(t), func(*bed) {}, fault.Identity, "no AWS region: cannot read node node-1: it does not exist", 1},
 		{"forbidden", goodTokens(t), func(b *bed) { b.kube.Refuse("nodes", http.StatusForbidden) }, fault.Identity,
-			"no AWS region: cannot read node node-1: the API server refuses it to the provider (grant the provider's ServiceAccount get on nodes, or " + set + ")", 1},
+			"no AWS region: cannot read node node-1: the API server does not allow the provider to read it (allow the provider's ServiceAccount to get nodes, or " + set + ")", 1},
 		{"API server in trouble", goodTokens(t), func(b *bed) { b.kube.Refuse("nodes", http.StatusServiceUnavailable) }, fault.Transient,
-			"no AWS region: cannot read node node-1: the API server does not answer: the server is currently unable to handle the request", 1},
+			"no AWS region: cannot read node node-1: the API server does not respond: the server is currently unable to handle the request", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := start(t, nil)

@@ -97,11 +97,11 @@ func (g *agent) try(ctx context.Context, id Identity, token Token, addressType s
 		}
 	}
 	e := &fault.Error{
-		Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node does not answer: " + strings.Join(silence, "; "),
-		Hint: "install the EKS add-on eks-pod-identity-agent; on a new node it may start later, and " + fault.RetryHint,
+		Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node does not respond: " + strings.Join(silence, "; "),
+		Hint: "install the EKS add-on eks-pod-identity-agent; on a new node the agent may start later, and " + fault.RetryHint,
 	}
 	if late {
-		e.Hint = "let NetworkPolicies allow the provider port 80 of the agent; on a new node it may need longer, and " + fault.RetryHint
+		e.Hint = "let NetworkPolicies allow the provider to reach port 80 of the agent; on a new node the agent may need longer, and " + fault.RetryHint
 	}
 	return aws.Credentials{}, e
 }
@@ -155,7 +155,7 @@ func (g *agent) read(id Identity, token Token, status int, body []byte) (aws.Cre
 	c, err := parseAgentAnswer(body, g.now())
 	if err != nil {
 		return aws.Credentials{}, &fault.Error{
-			Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node gave no usable answer: " + err.Error(), Hint: fault.RetryHint,
+			Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node returned no usable response: " + err.Error(), Hint: fault.RetryHint,
 		}
 	}
 	return c, nil
@@ -201,7 +201,7 @@ func agentFault(id Identity, token Token, status int, body []byte) error {
 	}
 	e := &fault.Error{
 		Kind: fault.Credentials, What: agentWhat(id), Message: fault.Foreign(text),
-		Why: fmt.Sprintf("the agent on the node answered %d %s", status, http.StatusText(status)),
+		Why: fmt.Sprintf("the agent on the node returned %d %s", status, http.StatusText(status)),
 	}
 	if parts := agentTextRE.FindStringSubmatch(e.Message); parts != nil {
 		e.RequestID, e.Code, e.Message = parts[1], parts[2], parts[3]
@@ -214,11 +214,11 @@ func agentFault(id Identity, token Token, status int, body []byte) error {
 	case e.Code == "ResourceNotFoundException":
 		e.Hint = fmt.Sprintf("aws eks create-pod-identity-association --cluster-name CLUSTER --namespace %s --service-account %s --role-arn ROLE_ARN", id.Namespace, id.ServiceAccount)
 	case e.Code == "AccessDeniedException":
-		e.Hint = "let the trust policy of the associated role allow sts:AssumeRole and sts:TagSession to the service " + AudienceEKS
+		e.Hint = "in the trust policy of the associated role, allow the service " + AudienceEKS + " sts:AssumeRole and sts:TagSession"
 	case e.Code == "ExpiredTokenException", strings.Contains(e.Message, "token is expired"):
-		e.Hint = "compare the clock of the node with that of the API server"
+		e.Hint = "compare the node's clock with the API server's clock"
 	case e.Code == "InvalidTokenException":
-		e.Hint = "the agent has to be of the cluster that the pod runs in"
+		e.Hint = "the agent must belong to the cluster that the pod runs in"
 	}
 	return e
 }

@@ -141,19 +141,19 @@ func TestA13_PodIdentityTokensAreHeldToThePod(t *testing.T) {
 		{"no token for EKS", nil, func(a *account) map[string]string {
 			return map[string]string{audience: a.token(payment, awssim.Token{})}
 		}, "cannot identify ServiceAccount payments/payment-sa to AWS: the CSI driver sent no token for audience pods.eks.amazonaws.com " +
-			"(list pods.eks.amazonaws.com under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver))"},
+			"(add pods.eks.amazonaws.com to tokenRequests of the CSIDriver object secrets-store.csi.k8s.io; the driver's Helm value is tokenRequests)"},
 		{"another ServiceAccount's token", nil, func(a *account) map[string]string {
 			other := payment
 			other.ServiceAccount = "other"
 			return map[string]string{audienceEKS: a.token(other, awssim.Token{})}
-		}, `cannot identify ServiceAccount payments/payment-sa to AWS: its token is for "system:serviceaccount:payments:other" and not for ` +
-			"system:serviceaccount:payments:payment-sa (a token is used for its own ServiceAccount only)"},
+		}, `cannot identify ServiceAccount payments/payment-sa to AWS: its token belongs to "system:serviceaccount:payments:other", not to ` +
+			"system:serviceaccount:payments:payment-sa (a pod can only use a token of its own ServiceAccount)"},
 		{"another pod's token", nil, func(a *account) map[string]string {
 			return map[string]string{audienceEKS: a.token(podNumber(7), awssim.Token{})}
-		}, `cannot identify pod payments/payment-7d4b9 to AWS: its token is of the pod with uid "uid-7" and not "uid-of-the-pod" (a token is used for its own pod only)`},
+		}, `cannot identify pod payments/payment-7d4b9 to AWS: its token belongs to the pod with uid "uid-7", not to "uid-of-the-pod" (a pod can only use its own token)`},
 		{"no pod uid", func(p auth.Pod) auth.Pod { p.UID = ""; return p }, func(a *account) map[string]string {
 			return map[string]string{audienceEKS: a.token(payment, awssim.Token{})}
-		}, "cannot tell which pod asks: the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod " +
+		}, "cannot identify the pod: the CSI driver sent no pod uid, which EKS Pod Identity needs " +
 			"(set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -366,12 +366,12 @@ var (
 func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 	const (
 		gets    = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: "
-		silent  = gets + "the agent on the node does not answer: "
-		install = " (install the EKS add-on eks-pod-identity-agent; on a new node it may start later, and the kubelet tries again by itself)"
-		wait    = " (let NetworkPolicies allow the provider port 80 of the agent; on a new node it may need longer, and the kubelet tries again by itself)"
-		again   = " (the kubelet tries again by itself)"
+		silent  = gets + "the agent on the node does not respond: "
+		install = " (install the EKS add-on eks-pod-identity-agent; on a new node the agent may start later, and the kubelet retries automatically)"
+		wait    = " (let NetworkPolicies allow the provider to reach port 80 of the agent; on a new node the agent may need longer, and the kubelet retries automatically)"
+		again   = " (the kubelet retries automatically)"
 		refused = "AGENT: no connection: connect: connection refused"
-		useless = gets + "the agent on the node gave no usable answer: "
+		useless = gets + "the agent on the node returned no usable response: "
 	)
 	says := func(status int, body string) func(*account, *door) {
 		return func(_ *account, d *door) {
@@ -410,34 +410,34 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 	}{
 		{name: "no agent", config: auth.Agent{IPv4: noAgent, IPv6: noAgent}, kind: fault.Transient, want: silent + refused + "; " + refused + install},
 		{name: "cut", prepare: func(_ *account, d *door) { d.set(nil) }, config: auth.Agent{IPv6: noAgent}, kind: fault.Transient,
-			want: silent + "AGENT: the connection was closed before an answer; " + refused + install},
+			want: silent + "AGENT: the connection was closed before a response; " + refused + install},
 		{name: "hangs", prepare: func(_ *account, d *door) { d.set(hang) }, config: auth.Agent{IPv6: noAgent, Timeout: 200 * time.Millisecond}, kind: fault.Transient,
-			want: silent + "AGENT: no answer in time; " + refused + wait},
+			want: silent + "AGENT: no response in time; " + refused + wait},
 		{name: "no association", pod: auth.Pod{Namespace: "payments", ServiceAccount: "other", Name: "o", UID: "o"}, kind: fault.Credentials,
-			want: strings.ReplaceAll(gets, "payment-sa", "other") + "the agent on the node answered 404 Not Found: ResourceNotFoundException: No association found for the service account payments/other [id]" +
+			want: strings.ReplaceAll(gets, "payment-sa", "other") + "the agent on the node returned 404 Not Found: ResourceNotFoundException: No association found for the service account payments/other [id]" +
 				" (aws eks create-pod-identity-association --cluster-name CLUSTER --namespace payments --service-account other --role-arn ROLE_ARN)"},
 		{name: "the role trusts somebody else", pod: auth.Pod{Namespace: "payments", ServiceAccount: "untrusted", Name: "o", UID: "o"}, kind: fault.Credentials,
 			prepare: func(a *account, _ *door) { a.associate("untrusted", "untrusted", "") },
-			want: strings.ReplaceAll(gets, "payment-sa", "untrusted") + "the agent on the node answered 400 Bad Request: AccessDeniedException: Unauthorized Exception! EKS does not have permissions to assume the associated role [id]" +
-				" (let the trust policy of the associated role allow sts:AssumeRole and sts:TagSession to the service pods.eks.amazonaws.com)"},
+			want: strings.ReplaceAll(gets, "payment-sa", "untrusted") + "the agent on the node returned 400 Bad Request: AccessDeniedException: Unauthorized Exception! EKS does not have permissions to assume the associated role [id]" +
+				" (in the trust policy of the associated role, allow the service pods.eks.amazonaws.com sts:AssumeRole and sts:TagSession)"},
 		{name: "expired by the agent's clock", prepare: says(400, "Service account token failed basic claim validations: token has invalid claims: token is expired\n"), kind: fault.Credentials,
-			want: gets + "the agent on the node answered 400 Bad Request: Service account token failed basic claim validations: token has invalid claims: token is expired (compare the clock of the node with that of the API server)"},
+			want: gets + "the agent on the node returned 400 Bad Request: Service account token failed basic claim validations: token has invalid claims: token is expired (compare the node's clock with the API server's clock)"},
 		{name: "another cluster's agent", prepare: with(awssim.Fault{Status: 400, Code: "InvalidTokenException", Message: "The token is of another cluster"}), kind: fault.Credentials,
-			want: gets + "the agent on the node answered 400 Bad Request: InvalidTokenException: The token is of another cluster [id] (the agent has to be of the cluster that the pod runs in)"},
+			want: gets + "the agent on the node returned 400 Bad Request: InvalidTokenException: The token is of another cluster [id] (the agent must belong to the cluster that the pod runs in)"},
 		{name: "throttled", prepare: with(awssim.Fault{Status: 429, Message: "Rate exceeded"}), kind: fault.Transient,
-			want: gets + "the agent on the node answered 429 Too Many Requests: ThrottlingException: Rate exceeded [id]" + again},
+			want: gets + "the agent on the node returned 429 Too Many Requests: ThrottlingException: Rate exceeded [id]" + again},
 		{name: "EKS in trouble", prepare: with(awssim.Fault{Status: 500, Code: "InternalServerException", Message: "Internal"}), kind: fault.Transient,
-			want: gets + "the agent on the node answered 500 Internal Server Error: InternalServerException: Internal [id]" + again},
+			want: gets + "the agent on the node returned 500 Internal Server Error: InternalServerException: Internal [id]" + again},
 		{name: "EKS out of the agent's reach", prepare: says(500, "unable to fetch credentials from EKS Auth:\n\tdial tcp: i/o timeout"), kind: fault.Transient,
-			want: gets + "the agent on the node answered 500 Internal Server Error: unable to fetch credentials from EKS Auth: dial tcp: i/o timeout" + again},
+			want: gets + "the agent on the node returned 500 Internal Server Error: unable to fetch credentials from EKS Auth: dial tcp: i/o timeout" + again},
 		{name: "a redirect", prepare: func(a *account, d *door) {
 			d.set(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, a.aws.PodIdentityURL()+"/v1/credentials", http.StatusFound)
 			})
-		}, kind: fault.Credentials, want: gets + "the agent on the node answered 302 Found: <a href=\"http://AGENT/v1/credentials\">Found</a>"},
-		{name: "no content", prepare: says(204, ""), kind: fault.Credentials, want: gets + "the agent on the node answered 204 No Content"},
+		}, kind: fault.Credentials, want: gets + "the agent on the node returned 302 Found: <a href=\"http://AGENT/v1/credentials\">Found</a>"},
+		{name: "no content", prepare: says(204, ""), kind: fault.Credentials, want: gets + "the agent on the node returned 204 No Content"},
 		{name: "an endless error", prepare: says(400, strings.Repeat("x", 1<<20)), kind: fault.Credentials,
-			want: gets + "the agent on the node answered 400 Bad Request: " + strings.Repeat("x", 397) + "…"},
+			want: gets + "the agent on the node returned 400 Bad Request: " + strings.Repeat("x", 397) + "…"},
 		{name: "not JSON", prepare: says(200, "canary-secret"), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
 		{name: "a list", prepare: says(200, `["canary-secret"]`), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
 		{name: "null", prepare: says(200, "null"), kind: fault.Transient, want: lacks},
@@ -508,7 +508,7 @@ func TestD18_ARepeatedTokenIsNotRepeated(t *testing.T) {
 		http.Error(w, "cannot take "+token+" with "+parts[1]+" signed "+parts[2], http.StatusBadRequest)
 	})
 	_, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context())
-	wantError(t, err, fault.Credentials, "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node answered 400 Bad Request: "+
+	wantError(t, err, fault.Credentials, "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node returned 400 Bad Request: "+
 		"cannot take [redacted] with [redacted] signed [redacted]")
 }
 

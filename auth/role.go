@@ -78,7 +78,7 @@ func (a *Authenticator) role(ctx context.Context, pod Pod) (string, error) {
 		}
 		err = r.Err
 	case <-ctx.Done():
-		err = &fault.Error{Kind: fault.Transient, What: "cannot read ServiceAccount " + name, Why: "the API server does not answer in time", Cause: ctx.Err()}
+		err = &fault.Error{Kind: fault.Transient, What: "cannot read ServiceAccount " + name, Why: "the API server does not respond in time", Cause: ctx.Err()}
 	}
 	if ok && fault.KindOf(err) == fault.Transient {
 		return known.arn, nil

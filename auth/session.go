@@ -83,7 +83,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
 			Kind: fault.Transient, What: ownWhat(s.id), Region: s.options.Regions[0],
-			Why: "no answer in time", Hint: fault.RetryHint, Cause: ctx.Err(),
+			Why: "no response in time", Hint: fault.RetryHint, Cause: ctx.Err(),
 		}
 	}
 }

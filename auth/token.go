@@ -109,18 +109,18 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	token, ok := t[audience]
 	if !ok || token.raw == "" {
 		return refuse("the CSI driver sent no token for audience "+audience,
-			"list "+audience+" under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver)")
+			"add "+audience+" to tokenRequests of the CSIDriver object secrets-store.csi.k8s.io; the driver's Helm value is tokenRequests")
 	}
 	c, err := parseClaims(token.raw)
 	if err != nil {
 		return refuse("its token for audience "+audience+" is not a JWT: "+err.Error(), "")
 	}
 	if c.Subject != pod.subject() {
-		return refuse("its token is for "+fault.Quote(c.Subject)+" and not for "+pod.subject(), "a token is used for its own ServiceAccount only")
+		return refuse("its token belongs to "+fault.Quote(c.Subject)+", not to "+pod.subject(), "a pod can only use a token of its own ServiceAccount")
 	}
 	// What a float holds beyond these bounds no int64 does.
 	if expires := time.Unix(int64(min(max(c.Expires, 0), 1<<40)), 0); !now.Before(expires) {
-		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the clock of the node with that of the API server")
+		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the node's clock with the API server's clock")
 	}
 	token.claims = c
 	if audience == AudienceEKS {
@@ -139,13 +139,13 @@ func checkPodUID(pod Pod, token Token) error {
 		}
 	case pod.UID == "":
 		return &fault.Error{
-			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod uid, and EKS Pod Identity gives credentials to one pod",
+			Kind: fault.Identity, What: "cannot identify the pod", Why: "the CSI driver sent no pod uid, which EKS Pod Identity needs",
 			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
 		}
 	case of != pod.UID:
 		return &fault.Error{
 			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
-			Why: "its token is of the pod with uid " + fault.Quote(of) + " and not " + fault.Quote(pod.UID), Hint: "a token is used for its own pod only",
+			Why: "its token belongs to the pod with uid " + fault.Quote(of) + ", not to " + fault.Quote(pod.UID), Hint: "a pod can only use its own token",
 		}
 	}
 	return nil
@@ -163,7 +163,7 @@ func parseClaims(raw string) (claims, error) {
 	}
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
-		return c, tokenError("it has not three parts")
+		return c, tokenError("it does not have three parts")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {

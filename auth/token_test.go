@@ -61,7 +61,7 @@ func TestD17_TokensNotAnObject(t *testing.T) {
 func TestD14_NoToken(t *testing.T) {
 	b := start(t, nil)
 	const want = "cannot identify ServiceAccount payments/payment-sa to AWS: the CSI driver sent no token for audience sts.amazonaws.com " +
-		"(list sts.amazonaws.com under tokenRequests of the CSIDriver object secrets-store.csi.k8s.io (Helm value tokenRequests of the driver))"
+		"(add sts.amazonaws.com to tokenRequests of the CSIDriver object secrets-store.csi.k8s.io; the driver's Helm value is tokenRequests)"
 	for _, text := range []string{
 		"", "{}", "null", `{"sts.amazonaws.com":null}`, `{"sts.amazonaws.com":{}}`, `{"sts.amazonaws.com":{"token":""}}`, `{"sts.amazonaws.com":{"token":null}}`,
 		`{"STS.amazonaws.com":{"token":"x"}}`, `{"pods.eks.amazonaws.com":{"token":"x"}}`,
@@ -81,8 +81,8 @@ func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 	const (
 		cannot = "cannot identify ServiceAccount payments/payment-sa to AWS: "
 		notJWT = cannot + "its token for audience sts.amazonaws.com is not a JWT: "
-		own    = " and not for system:serviceaccount:payments:payment-sa (a token is used for its own ServiceAccount only)"
-		clock  = " (compare the clock of the node with that of the API server)"
+		own    = ", not to system:serviceaccount:payments:payment-sa (a pod can only use a token of its own ServiceAccount)"
+		clock  = " (compare the node's clock with the API server's clock)"
 	)
 	of := func(change claims) string { return jwt(t, paymentClaims(change)) }
 	for _, tt := range []struct{ name, token, want string }{
@@ -90,20 +90,20 @@ func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 		{"good for one more second", of(claims{"exp": now.Unix() + 1}), ""},
 		{"good with a fraction", of(claims{"exp": float64(now.Unix()) + 1.5}), ""},
 		{"good for ever", of(claims{"exp": 1e300}), ""},
-		{"other ServiceAccount", of(claims{"sub": "system:serviceaccount:payments:other"}), cannot + `its token is for "system:serviceaccount:payments:other"` + own},
-		{"other namespace", of(claims{"sub": "system:serviceaccount:other:payment-sa"}), cannot + `its token is for "system:serviceaccount:other:payment-sa"` + own},
-		{"more than the name", of(claims{"sub": "system:serviceaccount:payments:payment-sa-2"}), cannot + `its token is for "system:serviceaccount:payments:payment-sa-2"` + own},
-		{"other case", of(claims{"sub": "system:serviceaccount:payments:Payment-SA"}), cannot + `its token is for "system:serviceaccount:payments:Payment-SA"` + own},
-		{"a user", of(claims{"sub": "admin"}), cannot + `its token is for "admin"` + own},
-		{"nobody", of(claims{"sub": nil}), cannot + `its token is for ""` + own},
-		{"line breaks in the subject", of(claims{"sub": "a\nb\x1b[2J"}), cannot + `its token is for "a\nb\x1b[2J"` + own},
+		{"other ServiceAccount", of(claims{"sub": "system:serviceaccount:payments:other"}), cannot + `its token belongs to "system:serviceaccount:payments:other"` + own},
+		{"other namespace", of(claims{"sub": "system:serviceaccount:other:payment-sa"}), cannot + `its token belongs to "system:serviceaccount:other:payment-sa"` + own},
+		{"more than the name", of(claims{"sub": "system:serviceaccount:payments:payment-sa-2"}), cannot + `its token belongs to "system:serviceaccount:payments:payment-sa-2"` + own},
+		{"other case", of(claims{"sub": "system:serviceaccount:payments:Payment-SA"}), cannot + `its token belongs to "system:serviceaccount:payments:Payment-SA"` + own},
+		{"a user", of(claims{"sub": "admin"}), cannot + `its token belongs to "admin"` + own},
+		{"nobody", of(claims{"sub": nil}), cannot + `its token belongs to ""` + own},
+		{"line breaks in the subject", of(claims{"sub": "a\nb\x1b[2J"}), cannot + `its token belongs to "a\nb\x1b[2J"` + own},
 		{"expires now", of(claims{"exp": now.Unix()}), cannot + "its token expired at 2026-03-01T12:00:00Z" + clock},
 		{"expired", of(claims{"exp": now.Add(-time.Hour).Unix()}), cannot + "its token expired at 2026-03-01T11:00:00Z" + clock},
 		{"never valid", of(claims{"exp": -1e300}), cannot + "its token expired at 1970-01-01T00:00:00Z" + clock},
 		{"no expiry", of(claims{"exp": nil}), cannot + "its token expired at 1970-01-01T00:00:00Z" + clock},
-		{"not a JWT", "not-a-jwt", notJWT + "it has not three parts"},
-		{"two parts", "a.b", notJWT + "it has not three parts"},
-		{"five parts, as an encrypted one", "a.b.c.d.e", notJWT + "it has not three parts"},
+		{"not a JWT", "not-a-jwt", notJWT + "it does not have three parts"},
+		{"two parts", "a.b", notJWT + "it does not have three parts"},
+		{"five parts, as an encrypted one", "a.b.c.d.e", notJWT + "it does not have three parts"},
 		{"claims not base64", "a.?.c", notJWT + "its claims are not base64url"},
 		{"claims padded", "a.e30=.c", notJWT + "its claims are not base64url"},
 		{"claims empty", "a..c", notJWT + "its claims are not the JSON of a ServiceAccount token"},

@@ -31,7 +31,7 @@ func (a *Authenticator) webIdentity(ctx context.Context, id Identity, token Toke
 // fromSTS are the credentials of an answer of STS.
 func fromSTS(c *types.Credentials, what, region string) (aws.Credentials, error) {
 	if c == nil {
-		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: what, Region: region, Why: "STS answered without credentials"}
+		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: what, Region: region, Why: "the response of STS has no credentials"}
 	}
 	return aws.Credentials{
 		AccessKeyID: aws.ToString(c.AccessKeyId), SecretAccessKey: aws.ToString(c.SecretAccessKey), SessionToken: aws.ToString(c.SessionToken),
@@ -75,9 +75,9 @@ func webIdentityHint(token Token) func(code, message string) string {
 			}
 			return fmt.Sprintf("register the cluster's issuer %s as an IAM OIDC provider in the role's account, with audience %s", issuer, AudienceSTS)
 		case "ExpiredTokenException":
-			return "compare the clock of the node with that of AWS"
+			return "compare the node's clock with the clock of AWS"
 		case "IDPCommunicationError":
-			return "AWS cannot reach the keys of the cluster's issuer " + issuer
+			return "check that AWS can reach the JWKS of the cluster's issuer " + issuer
 		}
 		return ""
 	}

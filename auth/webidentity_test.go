@@ -138,7 +138,7 @@ func TestI1_RealCauseInTheMessage_STS(t *testing.T) {
 		cannot   = "ServiceAccount payments/payment-sa cannot assume role " + roleARN + " in ap-south-1: "
 		trust    = " (check that the role exists and that its trust policy allows sts:AssumeRoleWithWebIdentity to the OIDC provider ISSUER with sub = system:serviceaccount:payments:payment-sa and aud = sts.amazonaws.com)"
 		register = " (register the cluster's issuer ISSUER as an IAM OIDC provider in the role's account, with audience sts.amazonaws.com)"
-		again    = " (the kubelet tries again by itself)"
+		again    = " (the kubelet retries automatically)"
 	)
 	for _, tt := range []struct {
 		name  string
@@ -168,17 +168,17 @@ func TestI1_RealCauseInTheMessage_STS(t *testing.T) {
 			cannot + "InvalidIdentityToken: Invalid token signature [id]" + register},
 		{"expired by the clock of AWS", awssim.Config{Clock: func() time.Time { return time.Now().Add(2 * time.Hour) }}, payment, roleARN, func(a *account) string {
 			return a.token(payment, awssim.Token{IssuedAt: time.Now()})
-		}, fault.Credentials, cannot + "ExpiredTokenException: Token expired: current date/time N must be before the expiration date/time N [id] (compare the clock of the node with that of AWS)"},
+		}, fault.Credentials, cannot + "ExpiredTokenException: Token expired: current date/time N must be before the expiration date/time N [id] (compare the node's clock with the clock of AWS)"},
 		{"STS not active in the region", awssim.Config{State: awssim.State{STSDisabledRegions: []string{""}}}, payment, roleARN, good, fault.Credentials,
 			cannot + "RegionDisabledException: STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console [id] (activate STS in this region in the role's account)"},
 		{"issuer out of reach", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "IDPCommunicationError", Message: "Couldn't communicate"}), fault.Transient,
-			cannot + "IDPCommunicationError: Couldn't communicate [id] (AWS cannot reach the keys of the cluster's issuer ISSUER)"},
+			cannot + "IDPCommunicationError: Couldn't communicate [id] (check that AWS can reach the JWKS of the cluster's issuer ISSUER)"},
 		{"throttled", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "Throttling", Message: "Rate exceeded"}), fault.Transient,
 			cannot + "Throttling: Rate exceeded [id]" + again},
 		{"STS in trouble", awssim.Config{}, payment, roleARN, with(awssim.Fault{Status: http.StatusServiceUnavailable}), fault.Transient,
 			cannot + "ServiceUnavailable: fault injected into the simulator [id]" + again},
 		{"cut", awssim.Config{}, payment, roleARN, with(awssim.Fault{Cut: true}), fault.Transient,
-			cannot + "the connection was closed before an answer" + again},
+			cannot + "the connection was closed before a response" + again},
 		{"a code that we do not know", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "PackedPolicyTooLarge", Message: "Too large"}), fault.Credentials,
 			cannot + "PackedPolicyTooLarge: Too large [id]"},
 	} {
@@ -215,7 +215,7 @@ func TestCredentials_EndWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err = a.Session(id, token, auth.CredentialOptions{Regions: []string{region}}).Retrieve(ctx)
-	wantError(t, err, fault.Transient, "ServiceAccount payments/payment-sa cannot assume role "+roleARN+" in ap-south-1: no answer in time (the kubelet tries again by itself)")
+	wantError(t, err, fault.Transient, "ServiceAccount payments/payment-sa cannot assume role "+roleARN+" in ap-south-1: no response in time (the kubelet retries automatically)")
 }
 
 // Session name `[\w+=,.@-]{2,64}`: it is what CloudTrail shows.

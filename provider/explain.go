@@ -43,9 +43,9 @@ func readFault(err error, what, region, action string) error {
 	e := fault.FromAWS(err, what, region)
 	switch {
 	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
-		e.Hint = "allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too"
+		e.Hint = "allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy"
 	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
-		e.Hint = "a policy denies it explicitly: an Allow does not help, remove the Deny"
+		e.Hint = "a policy denies it explicitly: remove that Deny, because no Allow overrides it"
 	case e.Kind == fault.Denied:
 		e.Hint = "allow " + action + " on it in a policy of the pod's role"
 	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
@@ -53,7 +53,7 @@ func readFault(err error, what, region, action string) error {
 	case e.Kind == fault.NotFound:
 		e.Hint = "check the name, the region and the account; names are case-sensitive"
 	case e.Kind == fault.Rejected && strings.Contains(e.Message, "'versionId'"):
-		e.Hint = "objectVersion of a secret is a VersionId as describe-secret shows it, not a number"
+		e.Hint = "set objectVersion to a VersionId that describe-secret shows, not to a number"
 	default:
 		e.HintRetry()
 	}

@@ -44,7 +44,7 @@ const (
 func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 	deny := awssim.DenyPolicy(arnOfA, "secretsmanager:GetSecretValue")
 	user := "User: arn:aws:iam::123456789012:user/pod is not authorized to perform: secretsmanager:GetSecretValue on resource: "
-	again := "the kubelet tries again by itself"
+	again := "the kubelet retries automatically"
 	for _, tt := range []struct {
 		name     string
 		policies []awssim.Document
@@ -64,17 +64,17 @@ func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 		{"not allowed", []awssim.Document{awssim.AllowPolicy("*", "ssm:GetParameters")}, awssim.Fault{}, secret("a"), fault.Denied,
 			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` because no identity-based policy allows the secretsmanager:GetSecretValue action [id] (allow secretsmanager:GetSecretValue on it in a policy of the pod's role)`},
 		{"denied", []awssim.Document{readAll, deny}, awssim.Fault{}, secret("a"), fault.Denied,
-			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` with an explicit deny in an identity-based policy [id] (a policy denies it explicitly: an Allow does not help, remove the Deny)`},
+			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` with an explicit deny in an identity-based policy [id] (a policy denies it explicitly: remove that Deny, because no Allow overrides it)`},
 		{"key not allowed", nil, awssim.Fault{Code: "AccessDeniedException", Message: "Access to KMS is not allowed"}, secret("a"), fault.Denied,
-			`cannot read secret "a" in ap-south-1: AccessDeniedException: Access to KMS is not allowed [id] (allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too)`},
+			`cannot read secret "a" in ap-south-1: AccessDeniedException: Access to KMS is not allowed [id] (allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy)`},
 		{"key disabled", nil, awssim.Fault{Code: "DecryptionFailure", Message: "Secrets Manager can't decrypt the protected secret text using the provided KMS key."}, secret("a"), fault.Rejected,
-			`cannot read secret "a" in ap-south-1: DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key [id] (allow kms:Decrypt on the key that encrypts it to the pod's role, in the key's policy too)`},
+			`cannot read secret "a" in ap-south-1: DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key [id] (allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy)`},
 		{"throttled", nil, awssim.Fault{Code: "ThrottlingException", Message: "Rate exceeded"}, secret("a"), fault.Transient,
 			`cannot read secret "a" in ap-south-1: ThrottlingException: Rate exceeded [id] (` + again + `)`},
 		{"AWS's own failure", nil, awssim.Fault{Status: http.StatusInternalServerError, Message: "An error occurred on the server side."}, secret("a"), fault.Transient,
 			`cannot read secret "a" in ap-south-1: InternalServiceError: An error occurred on the server side [id] (` + again + `)`},
 		{"cut", nil, awssim.Fault{Cut: true}, secret("a"), fault.Transient,
-			`cannot read secret "a" in ap-south-1: the connection was closed before an answer (` + again + `)`},
+			`cannot read secret "a" in ap-south-1: the connection was closed before a response (` + again + `)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := start(t, awssim.State{Secrets: []awssim.Secret{rotated("a", "SECRET-OLD", "SECRET-NEW")}}, tt.policies...)
@@ -116,7 +116,7 @@ func TestK40_AllOrNothingNamesEveryFailure(t *testing.T) {
 	e := b.refuse(secret("good") + secret("gone") + secret("slow") + object("level", "ssmparameter") + object("lost", "ssmparameter") + secret("missing"))
 	wantError(t, e, fault.NotFound, `4 failures: `+
 		`(1) cannot read secret "gone" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (`+notThere+`); `+
-		`(2) cannot read secret "slow" in ap-south-1: ServiceUnavailable: later [id] (the kubelet tries again by itself); `+
+		`(2) cannot read secret "slow" in ap-south-1: ServiceUnavailable: later [id] (the kubelet retries automatically); `+
 		`(3) cannot read parameter "lost" in ap-south-1: there is no such parameter, version or label (check the name with its leading slash, the version or label, the region and the account; names are case-sensitive); `+
 		`(4) cannot read secret "missing" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (`+notThere+`)`)
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 4, "ssm:GetParameters": 1})
@@ -159,7 +159,7 @@ func TestF23_DenialsAreNotRetried(t *testing.T) {
 func TestFetch_HangingAWSIsATransientFailure(t *testing.T) {
 	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 1, AttemptTimeout: 200 * time.Millisecond})
 	b.Inject(awssim.Fault{Hang: true})
-	wantError(t, b.refuse(secret("db")), fault.Transient, `cannot read secret "db" in ap-south-1: no answer in time (the kubelet tries again by itself)`)
+	wantError(t, b.refuse(secret("db")), fault.Transient, `cannot read secret "db" in ap-south-1: no response in time (the kubelet retries automatically)`)
 }
 
 func TestFetch_EndsWithItsContext(t *testing.T) {
@@ -168,7 +168,7 @@ func TestFetch_EndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := b.fetchAs(ctx, b.user, parse(t, secret("db"), nil))
-	wantError(t, err, fault.Transient, `cannot read secret "db" in ap-south-1: no answer in time (the kubelet tries again by itself)`)
+	wantError(t, err, fault.Transient, `cannot read secret "db" in ap-south-1: no response in time (the kubelet retries automatically)`)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("cause of %v is lost, want context.DeadlineExceeded", err)
 	}

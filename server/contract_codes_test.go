@@ -159,7 +159,7 @@ func TestD31_ABlackHole(t *testing.T) {
 	for _, h := range houses {
 		waiting.Go(func() {
 			_, err := h.Mount(rig.Mount{Parameters: calling(h.operation), Objects: bothObjects})
-			wantStatus(t, err, codes.Internal, place(h.operation), "no answer in time")
+			wantStatus(t, err, codes.Internal, place(h.operation), "no response in time")
 			if got := h.AWS.Calls()[h.operation]; got != h.calls {
 				t.Errorf("%s: %d calls, want %d", h.name, got, h.calls)
 			}
@@ -172,7 +172,7 @@ func TestD31_ABlackHole(t *testing.T) {
 func TestD31_ABlackHoleForAnAPIServer(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld, APIServer: "http://" + blackHole(t), MountTimeout: 300 * time.Millisecond})
 	_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
-	wantStatus(t, err, codes.Internal, "cannot read ServiceAccount payments/payment-sa", "the API server does not answer")
+	wantStatus(t, err, codes.Internal, "cannot read ServiceAccount payments/payment-sa", "the API server does not respond")
 }
 
 // blackHole is the address of a listener whose connections nobody takes.
@@ -194,7 +194,7 @@ func TestD32_AnswersBeforeTheCallersDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := r.Client.Mount(ctx, r.Request(rig.Mount{Parameters: inRegion(), Objects: dbSecret}))
-	wantStatus(t, err, codes.Internal, `cannot read secret "prod/db" in `+rig.Region, "no answer in time")
+	wantStatus(t, err, codes.Internal, `cannot read secret "prod/db" in `+rig.Region, "no response in time")
 	if ctx.Err() != nil {
 		t.Errorf("the answer came after the caller's deadline: %v", ctx.Err())
 	}

@@ -164,16 +164,16 @@ func TestD17_NotAsTheDriverWritesIt(t *testing.T) {
 		spoil func(*v1alpha1.MountRequest)
 		says  string
 	}{
-		"no attributes":         {func(q *v1alpha1.MountRequest) { q.Attributes = "" }, "its attributes are not a JSON object of texts"},
-		"attributes are a list": {func(q *v1alpha1.MountRequest) { q.Attributes = "[]" }, "its attributes are not a JSON object of texts"},
-		"a number among them":   {func(q *v1alpha1.MountRequest) { q.Attributes = `{"region":1}` }, "its attributes are not a JSON object of texts"},
+		"no attributes":         {func(q *v1alpha1.MountRequest) { q.Attributes = "" }, "its attributes are not a JSON object of strings"},
+		"attributes are a list": {func(q *v1alpha1.MountRequest) { q.Attributes = "[]" }, "its attributes are not a JSON object of strings"},
+		"a number among them":   {func(q *v1alpha1.MountRequest) { q.Attributes = `{"region":1}` }, "its attributes are not a JSON object of strings"},
 		"null":                  {func(q *v1alpha1.MountRequest) { q.Attributes = "null" }, "the CSI driver sent no pod information"},
 		"no target path":        {func(q *v1alpha1.MountRequest) { q.TargetPath = "" }, "it has no target path"},
-		"nothing at all":        {func(q *v1alpha1.MountRequest) { q.Reset() }, "its attributes are not a JSON object of texts"},
+		"nothing at all":        {func(q *v1alpha1.MountRequest) { q.Reset() }, "its attributes are not a JSON object of strings"},
 		"secrets are a list": {func(q *v1alpha1.MountRequest) {
 			editAttributes(t, q, func(a map[string]string) { delete(a, "csi.storage.k8s.io/serviceAccount.tokens") })
 			q.Secrets = "[]"
-		}, "its secrets are not a JSON object of texts"},
+		}, "its secrets are not a JSON object of strings"},
 		"tokens are a list": {func(q *v1alpha1.MountRequest) {
 			editAttributes(t, q, func(a map[string]string) { a["csi.storage.k8s.io/serviceAccount.tokens"] = "[]" })
 		}, "cannot read the pod's ServiceAccount tokens"},

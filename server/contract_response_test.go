@@ -168,7 +168,7 @@ func TestD24_ALargerResponseIsRefusedHere(t *testing.T) {
 	r := rig.New(t, rig.Options{State: state})
 	_, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: objects.String()})
 	wantStatus(t, err, codes.FailedPrecondition,
-		`the largest is "big00" with 65536`, "the CSI driver takes 4194304", "--max-call-recv-msg-size", "--max-response-bytes")
+		`the largest is "big00" with 65536`, "the CSI driver accepts 4194304", "--max-call-recv-msg-size", "--max-response-bytes")
 
 	below, _, _ := strings.Cut(objects.String(), "- {objectName: big63")
 	if resp := mount(t, r, below); len(resp.GetFiles()) != 63 {
@@ -186,7 +186,7 @@ func TestD24_TheLimitIsExact(t *testing.T) {
 			t.Errorf("limit %d: %v", limit, err)
 		}
 		if !fits {
-			wantStatus(t, err, codes.FailedPrecondition, fmt.Sprintf("take %d bytes, the CSI driver takes %d", size, limit))
+			wantStatus(t, err, codes.FailedPrecondition, fmt.Sprintf("take %d bytes, the CSI driver accepts %d", size, limit))
 		}
 	}
 }

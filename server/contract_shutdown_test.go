@@ -110,7 +110,7 @@ func TestD9_ShutdownAnswersAHangingMount(t *testing.T) {
 			done := startMount(t, r)
 			awaitCalls(t, r, operation)
 			r.Running().Terminate()
-			wantStatus(t, (<-done).err, codes.Internal, "the provider is shutting down", "the kubelet tries again by itself")
+			wantStatus(t, (<-done).err, codes.Internal, "the provider is shutting down", "the kubelet retries automatically")
 			if err := r.Running().Wait(); err != nil {
 				t.Error(err)
 			}

@@ -36,8 +36,8 @@ var (
 	transient = []state{
 		{name: "503", fault: awssim.Fault{Status: 503}, says: "ServiceUnavailable"},
 		{name: "throttled", fault: awssim.Fault{Code: "ThrottlingException"}, says: "ThrottlingException"},
-		{name: "cut", fault: awssim.Fault{Cut: true}, says: "the connection was closed before an answer"},
-		{name: "hangs", fault: awssim.Fault{Hang: true}, says: "no answer in time"},
+		{name: "cut", fault: awssim.Fault{Cut: true}, says: "the connection was closed before a response"},
+		{name: "hangs", fault: awssim.Fault{Hang: true}, says: "no response in time"},
 	}
 	refusing = []state{
 		{name: "not found", fault: awssim.Fault{Code: "ResourceNotFoundException"}, code: codes.NotFound, says: "ResourceNotFoundException"},

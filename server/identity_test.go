@@ -59,7 +59,7 @@ func TestI10_ANodeWithIPv6Alone(t *testing.T) {
 	m.Parameters["preferredAddressType"] = "ipv4"
 	m.Pod = "c"
 	_, err := r.Mount(m)
-	wantStatus(t, err, codes.Internal, "the agent on the node does not answer", "install the EKS add-on eks-pod-identity-agent")
+	wantStatus(t, err, codes.Internal, "the agent on the node does not respond", "install the EKS add-on eks-pod-identity-agent")
 }
 
 // A role of another account is reached from the pod's own, in either mode, at one more call for each identity.

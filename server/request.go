@@ -46,7 +46,7 @@ func (v volume) key(token auth.Token) string {
 func decode(req *v1alpha1.MountRequest) (volume, error) {
 	var attributes map[string]string
 	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil {
-		return volume{}, badRequest("its attributes are not a JSON object of texts")
+		return volume{}, badRequest("its attributes are not a JSON object of strings")
 	}
 	v := volume{
 		pod: auth.Pod{
@@ -61,7 +61,7 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 		// Kubernetes 1.35 and later can hand the tokens over among the secrets (KEP-5538).
 		var secrets map[string]string
 		if text := req.GetSecrets(); text != "" && json.Unmarshal([]byte(text), &secrets) != nil {
-			return v, badRequest("its secrets are not a JSON object of texts")
+			return v, badRequest("its secrets are not a JSON object of strings")
 		}
 		tokens = secrets[attrTokens]
 	}
@@ -76,7 +76,7 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 		return v, badRequest("it has no target path")
 	case v.pod.Namespace == "" || v.pod.ServiceAccount == "":
 		return v, &fault.Error{
-			Kind: fault.Identity, What: "cannot tell which pod asks", Why: "the CSI driver sent no pod information",
+			Kind: fault.Identity, What: "cannot identify the pod", Why: "the CSI driver sent no pod information",
 			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
 		}
 	}
@@ -88,6 +88,6 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 func badRequest(why string) error {
 	return &fault.Error{
 		Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why,
-		Hint: "this socket is for the Secrets Store CSI driver, v1.x",
+		Hint: "only the Secrets Store CSI driver v1.x may use this socket",
 	}
 }

@@ -34,7 +34,7 @@ func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.Mo
 	if size := proto.Size(resp); size > maxBytes {
 		return nil, &fault.Error{
 			Kind: fault.Content, What: "the volume is too large",
-			Why:  fmt.Sprintf("its %d files take %d bytes, the CSI driver takes %d; the largest is %s with %d", len(files), size, maxBytes, fault.Quote(largest.Path), len(largest.Content)),
+			Why:  fmt.Sprintf("its %d files take %d bytes, the CSI driver accepts %d; the largest is %s with %d", len(files), size, maxBytes, fault.Quote(largest.Path), len(largest.Content)),
 			Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
 		}
 	}

@@ -181,10 +181,10 @@ func budget(ctx context.Context, most time.Duration, now time.Time) time.Duratio
 
 // tooLong says of a mount that ran out of its budget what nothing else said.
 func tooLong() error {
-	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet tries again by itself"}
+	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet retries automatically"}
 }
 
 // shuttingDown says of a mount that the server's end cut off that neither AWS nor the caller is to blame.
 func shuttingDown() error {
-	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet tries again by itself"}
+	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet retries automatically"}
 }

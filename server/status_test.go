@@ -113,7 +113,7 @@ func TestD26_NoOtherCodeLeavesMount(t *testing.T) {
 func TestD31_ABareContextErrorGetsWords(t *testing.T) {
 	for _, err := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("get: %w", context.DeadlineExceeded)} {
 		got := intercepted(t, func() error { return err })
-		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet tries again by itself)" {
+		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet retries automatically)" {
 			t.Errorf("%v became %q", err, message)
 		}
 	}

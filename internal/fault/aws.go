@@ -50,7 +50,7 @@ func FromAWS(err error, what, region string) *Error {
 }
 
 // RetryHint is what to do about a failure that passes.
-const RetryHint = "the kubelet tries again by itself"
+const RetryHint = "the kubelet retries automatically"
 
 // HintRetry gives a transient failure RetryHint, unless it asks a question, which is the better hint.
 func (e *Error) HintRetry() {
@@ -134,7 +134,7 @@ func awsKind(err error, code string, status int) Kind {
 }
 
 // Late is the reason of who does not answer in time.
-const Late = "no answer in time"
+const Late = "no response in time"
 
 // NoAnswer says in words of ours why a request got no answer.
 func NoAnswer(err error) string { return connectionReason(err, 0) }
@@ -150,7 +150,7 @@ func connectionReason(err error, status int) string {
 	)
 	switch {
 	case status != 0:
-		return fmt.Sprintf("answered %d %s in words that are not AWS's: is a proxy in between?", status, http.StatusText(status))
+		return fmt.Sprintf("the response is %d %s and not in the format of AWS: is a proxy in between?", status, http.StatusText(status))
 	case errors.Is(err, context.DeadlineExceeded):
 		return Late
 	case errors.Is(err, context.Canceled):
@@ -160,16 +160,16 @@ func connectionReason(err error, status int) string {
 	case errors.As(err, &dns):
 		return "the host name " + dns.Name + " is not known: is the region right?"
 	case errors.As(err, &unknownCA):
-		return "its TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
+		return "the endpoint's TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?"
 	case errors.As(err, &untrusted):
-		return "its TLS certificate is not valid: " + untrusted.Err.Error()
+		return "the endpoint's TLS certificate is not valid: " + untrusted.Err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Late
 	case errors.As(err, &op):
 		return "no connection: " + op.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before an answer"
+		return "the connection was closed before a response"
 	default:
-		return "no usable answer"
+		return "no usable response"
 	}
 }

@@ -146,7 +146,7 @@ func TestA7_AnswersOfAWS(t *testing.T) {
 		{assumeRole, awssim.Fault{Code: "IDPCommunicationError"}, fault.Transient, "IDPCommunicationError: fault injected into the simulator [id]"},
 		{assumeRole, awssim.Fault{Code: "Throttling"}, fault.Transient, "Throttling: fault injected into the simulator [id]"},
 		{assumeRole, awssim.Fault{Status: 500}, fault.Transient, "InternalFailure: fault injected into the simulator [id]"},
-		{assumeRole, awssim.Fault{Cut: true}, fault.Transient, "the connection was closed before an answer"},
+		{assumeRole, awssim.Fault{Cut: true}, fault.Transient, "the connection was closed before a response"},
 	} {
 		t.Run(fmt.Sprint(tt.fault.Status, tt.fault.Code), func(t *testing.T) {
 			defer sim.Inject(tt.fault)()
@@ -168,18 +168,18 @@ func TestFromAWS_WrongSignatureIsTheCredentialsFault(t *testing.T) {
 
 // What stands between us and AWS does not speak its language.
 func TestFromAWS_AnswersOfSomebodyElse(t *testing.T) {
-	const proxy = " in words that are not AWS's: is a proxy in between?"
+	const proxy = " and not in the format of AWS: is a proxy in between?"
 	for _, tt := range []struct {
 		status int
 		body   string
 		kind   fault.Kind
 		want   string
 	}{
-		{503, "<html>bad gateway</html>", fault.Transient, "answered 503 Service Unavailable" + proxy},
-		{500, "", fault.Transient, "answered 500 Internal Server Error" + proxy},
-		{403, "<html>forbidden</html>", fault.Rejected, "answered 403 Forbidden" + proxy},
-		{403, "", fault.Rejected, "answered 403 Forbidden" + proxy},
-		{200, "<html>log in</html>", fault.Transient, "answered 200 OK" + proxy},
+		{503, "<html>bad gateway</html>", fault.Transient, "the response is 503 Service Unavailable" + proxy},
+		{500, "", fault.Transient, "the response is 500 Internal Server Error" + proxy},
+		{403, "<html>forbidden</html>", fault.Rejected, "the response is 403 Forbidden" + proxy},
+		{403, "", fault.Rejected, "the response is 403 Forbidden" + proxy},
+		{200, "<html>log in</html>", fault.Transient, "the response is 200 OK" + proxy},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
@@ -199,20 +199,20 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 	t.Run("cut", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{})
 		sim.Inject(awssim.Fault{Cut: true})
-		wantAWS(t, getSecret(t.Context(), config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: the connection was closed before an answer")
+		wantAWS(t, getSecret(t.Context(), config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: the connection was closed before a response")
 	})
 	t.Run("hang", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{})
 		sim.Inject(awssim.Fault{Hang: true})
 		cfg := configWith(t, sim.URL(), "", awsclient.Options{AttemptTimeout: 100 * time.Millisecond})
-		wantAWS(t, getSecret(t.Context(), cfg), fault.Transient, "cannot do it in eu-west-1: no answer in time")
+		wantAWS(t, getSecret(t.Context(), cfg), fault.Transient, "cannot do it in eu-west-1: no response in time")
 	})
 	t.Run("deadline of the caller", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{})
 		sim.Inject(awssim.Fault{Hang: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		wantAWS(t, getSecret(ctx, config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: no answer in time")
+		wantAWS(t, getSecret(ctx, config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: no response in time")
 	})
 	t.Run("caller gone", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -235,7 +235,7 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 	t.Run("unknown CA", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{TLS: true})
 		wantAWS(t, getSecret(t.Context(), config(t, sim.URL())), fault.Transient,
-			"cannot do it in eu-west-1: its TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?")
+			"cannot do it in eu-west-1: the endpoint's TLS certificate is not signed by a known authority: is AWS_CA_BUNDLE right?")
 	})
 	t.Run("certificate of another host", func(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -249,7 +249,7 @@ func TestFromAWS_NoAnswer(t *testing.T) {
 		}
 		_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "https://"), ":")
 		wantAWS(t, getSecret(t.Context(), configWith(t, "https://localhost:"+port, bundle, awsclient.Options{})), fault.Transient,
-			"cannot do it in eu-west-1: its TLS certificate is not valid: x509: certificate is valid for example.com, *.example.com, not localhost")
+			"cannot do it in eu-west-1: the endpoint's TLS certificate is not valid: x509: certificate is valid for example.com, *.example.com, not localhost")
 	})
 }
 

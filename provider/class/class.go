@@ -104,7 +104,7 @@ func (c Class) checkRegion(r *report) {
 	case "":
 		return
 	case c.FailoverRegion:
-		r.fault(paramFailoverRegion, position{}, "%s is the region to read from already: name another one, or leave it out", fault.Quote(c.FailoverRegion))
+		r.fault(paramFailoverRegion, position{}, "%s is already the primary region: set another one, or remove it", fault.Quote(c.FailoverRegion))
 	}
 	checkARNRegions(c.Objects, c.Region, r)
 }
@@ -128,12 +128,12 @@ func parseIdentity(params map[string]string, class *Class, r *report) {
 	class.AssumeRoleARN = parseRoleARN(paramAssumeRoleARN, params, r)
 	class.ExternalID = params[paramExternalID]
 	if class.PodIdentity && class.RoleARN != "" {
-		r.fault(paramRoleARN, position{}, "the role of EKS Pod Identity is that of the association: remove roleArn or usePodIdentity; assumeRoleArn goes on to another role")
+		r.fault(paramRoleARN, position{}, "cannot be combined with usePodIdentity, which takes the role from the association: remove one of the two, or set assumeRoleArn to assume another role")
 	}
 	switch {
 	case class.ExternalID == "":
 	case class.AssumeRoleARN == "":
-		r.fault(paramExternalID, position{}, "is only for assumeRoleArn, which is not set")
+		r.fault(paramExternalID, position{}, "needs assumeRoleArn, which is not set")
 	case !awsclient.ValidExternalID(class.ExternalID):
 		r.fault(paramExternalID, position{}, "%s is not 2 to 1224 letters, digits or _+=,.@:/-", fault.Quote(class.ExternalID))
 	}

@@ -114,7 +114,7 @@ func TestK9_NodesRegionCompletesTheClass(t *testing.T) {
 	_, err = spc.InRegion("us-east-1")
 	wantFaults(t, faultsIn(t, err), class.Fault{
 		Field: "objects[0].objectName", Line: 1, Column: 15,
-		Message: `"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf" is of region eu-west-1, but the volume reads from us-east-1`,
+		Message: `"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf" is in region eu-west-1, but the volume reads from us-east-1`,
 	})
 }
 
@@ -168,7 +168,7 @@ func TestK12_UsePodIdentity(t *testing.T) {
 func TestParameters_PodIdentityTakesNoRoleARN(t *testing.T) {
 	const role = "arn:aws:iam::123456789012:role/payment-role"
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "true", "roleArn": role}), class.Fault{
-		Field: "roleArn", Message: "the role of EKS Pod Identity is that of the association: remove roleArn or usePodIdentity; assumeRoleArn goes on to another role",
+		Field: "roleArn", Message: "cannot be combined with usePodIdentity, which takes the role from the association: remove one of the two, or set assumeRoleArn to assume another role",
 	})
 	wantFaults(t, faults(t, secret("a"), params{"usePodIdentity": "false", "roleArn": role}))
 }
@@ -200,7 +200,7 @@ func TestParameters_AssumeRole(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": role, "externalId": id}),
 			class.Fault{Field: "externalId", Message: fault.Quote(id) + " is not 2 to 1224 letters, digits or _+=,.@:/-"})
 	}
-	wantFaults(t, faults(t, secret("a"), params{"externalId": "an id"}), class.Fault{Field: "externalId", Message: "is only for assumeRoleArn, which is not set"})
+	wantFaults(t, faults(t, secret("a"), params{"externalId": "an id"}), class.Fault{Field: "externalId", Message: "needs assumeRoleArn, which is not set"})
 	wantFaults(t, faults(t, secret("a"), params{"assumeRoleArn": "vault"}),
 		class.Fault{Field: "assumeRoleArn", Message: `"vault" is not the ARN of an IAM role, such as arn:aws:iam::123456789012:role/payment-role`})
 }

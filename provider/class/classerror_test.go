@@ -44,10 +44,10 @@ func TestI6_AllFaultsAtOnce(t *testing.T) {
 		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: `"ssm" is not one of secretsmanager, ssmparameter`},
 		class.Fault{Field: "objects[0].filePermission", Line: 3, Column: 19, Message: `"4755" is not a permission of four octal digits from 0000 to 0777`},
 		class.Fault{Field: "objects[1]", Line: 4, Column: 3, Message: "a parameter takes objectVersion or objectVersionLabel, not both"},
-		class.Fault{Field: "objects[2].objectAlias", Line: 10, Column: 16, Message: `gives the file name ".._etc", which begins with two dots, which the CSI driver keeps for itself`},
+		class.Fault{Field: "objects[2].objectAlias", Line: 10, Column: 16, Message: `gives the file name ".._etc", which begins with two dots: the CSI driver reserves such names`},
 		class.Fault{Field: "objects[2].jmesPath[0].path", Line: 12, Column: 12, Message: jmesPathFault(t, "a[")},
-		class.Fault{Field: "objects[2].jmesPath[0].objectAlias", Line: 12, Column: 31, Message: `secret "c" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`},
-		class.Fault{Field: "objects[4]", Line: 15, Column: 3, Message: `secret "c" and objects[3] (secret "c") both write the file "c": give each an objectAlias of its own`},
+		class.Fault{Field: "objects[2].jmesPath[0].objectAlias", Line: 12, Column: 31, Message: `secret "c" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`},
+		class.Fault{Field: "objects[4]", Line: 15, Column: 3, Message: `secret "c" and objects[3] (secret "c") both write the file "c": give each its own objectAlias`},
 	)
 }
 
@@ -114,7 +114,7 @@ func TestClassError_Message(t *testing.T) {
 
 func TestClassError_IsTheCauseOfTheWhole(t *testing.T) {
 	_, err := class.Parse(params{"objects": secret("a") + secret("a")}, region)
-	const want = `objects[1] (line 3): secret "a" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`
+	const want = `objects[1] (line 3): secret "a" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}

@@ -72,7 +72,7 @@ func parseObjects(text string, translate translation, r *report) []Object {
 			expressions += len(j.path.text)
 		}
 		if files > maxFiles || expressions > maxExpressions {
-			r.fault(e.field, e.at, "is too much for one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+			r.fault(e.field, e.at, "exceeds one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
 			return nil
 		}
 		objects = append(objects, e.object(translate, r))
@@ -97,7 +97,7 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 		r.fault(paramObjects, position{line: line}, "is not valid YAML: %s", reason)
 		return nil
 	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
-		r.fault(paramObjects, position{}, "holds more than one YAML document: write one list")
+		r.fault(paramObjects, position{}, "contains more than one YAML document: write one list")
 		return nil
 	}
 	root := follow(document.Content[0])
@@ -215,7 +215,7 @@ func decodeScalar(field string, node *yaml.Node, r *report) scalar {
 	case isNull(node):
 		return scalar{at: at(node)}
 	case node.Kind != yaml.ScalarNode:
-		r.fault(field, at(node), "is %s, not a text", kindName(node))
+		r.fault(field, at(node), "is %s, not a string", kindName(node))
 		return scalar{at: at(node)}
 	}
 	return scalar{text: node.Value, at: at(node)}
@@ -241,6 +241,6 @@ func kindName(node *yaml.Node) string {
 	case node.Kind == yaml.MappingNode:
 		return "a mapping"
 	default:
-		return "a text"
+		return "a string"
 	}
 }

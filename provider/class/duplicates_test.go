@@ -37,7 +37,7 @@ func TestK35_DuplicatesAllowed(t *testing.T) {
 
 func TestK34_DuplicatesRefused(t *testing.T) {
 	both := func(second, first, file string) string {
-		return fmt.Sprintf("%s and %s both write the file %q: give each an objectAlias of its own", second, first, file)
+		return fmt.Sprintf("%s and %s both write the file %q: give each its own objectAlias", second, first, file)
 	}
 	jmes := func(name, alias string) string {
 		return secret(name) + "  jmesPath: [{path: x, objectAlias: " + alias + "}]\n"
@@ -79,7 +79,7 @@ func TestK34_DuplicatesRefused(t *testing.T) {
 
 // Three of a kind: each later one is a fault, against the first.
 func TestK34_EachDuplicateIsReported(t *testing.T) {
-	const message = `secret "a" and objects[0] (secret "a") both write the file "a": give each an objectAlias of its own`
+	const message = `secret "a" and objects[0] (secret "a") both write the file "a": give each its own objectAlias`
 	wantFaults(t, faults(t, secret("a")+secret("a")+secret("a"), nil),
 		class.Fault{Field: "objects[1]", Line: 3, Column: 3, Message: message},
 		class.Fault{Field: "objects[2]", Line: 5, Column: 3, Message: message},

@@ -55,15 +55,15 @@ func (e *failoverEntry) failover(o Object, alias string, r *report) *Failover {
 	if f.named {
 		f.at = e.name.at
 		if alias == "" {
-			r.fault(e.field, e.at, "needs an objectAlias beside it, the name of the file in either region")
+			r.fault(e.field, e.at, "needs an objectAlias on the object: it names the file for both regions")
 		}
 		e.checkType(o.Type, r)
 	}
 	switch {
 	case e.version.text == "" && f.named && o.Version != "":
-		r.fault(e.field, e.at, "has no objectVersion: the object's is %s, and both regions have to give the same", fault.Quote(o.Version))
+		r.fault(e.field, e.at, "has no objectVersion: the object has %s, and both regions must have the same", fault.Quote(o.Version))
 	case e.version.text != "" && e.version.text != o.Version:
-		r.fault(e.field+".objectVersion", e.version.at, "%s is not the object's objectVersion, %s: both regions have to give the same", fault.Quote(e.version.text), fault.Quote(o.Version))
+		r.fault(e.field+".objectVersion", e.version.at, "%s differs from the object's objectVersion %s: both regions must have the same", fault.Quote(e.version.text), fault.Quote(o.Version))
 	}
 	if o.Type == SSMParameter {
 		checkParameter(e.field, e.at, e.name, f.Version != "" && e.label.text != "", r)
@@ -96,9 +96,9 @@ func checkFailover(objects []Object, region string, r *report) {
 		switch {
 		case err != nil || a.Region == "" || a.Region == region:
 		case name == o.Name:
-			r.fault(o.field+".objectName", o.at, "%s is of region %s and cannot be read in the failover region %s: name its copy there in failoverObject", fault.Quote(name), a.Region, region)
+			r.fault(o.field+".objectName", o.at, "%s is in region %s and cannot be read in the failover region %s: name its copy there in failoverObject", fault.Quote(name), a.Region, region)
 		default:
-			r.fault(o.Failover.field+".objectName", o.Failover.at, "%s is of region %s, but failoverRegion is %s", fault.Quote(name), a.Region, region)
+			r.fault(o.Failover.field+".objectName", o.Failover.at, "%s is in region %s, but failoverRegion is %s", fault.Quote(name), a.Region, region)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func checkNoFailover(objects []Object, r *report) {
 		switch {
 		case o.Failover == nil:
 		case o.Failover.named:
-			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: say in which region it is")
+			r.fault(o.Failover.field, o.Failover.at, "needs the parameter failoverRegion: set it to the region of this object")
 		default:
 			r.odd(o.Failover.field, o.Failover.at, "is not used, as there is no failoverRegion")
 		}

@@ -20,7 +20,7 @@ const (
 var withSecond = params{"failoverRegion": second}
 
 func TestK28_FailoverRegionIsAnotherOne(t *testing.T) {
-	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is the region to read from already: name another one, or leave it out`}
+	same := class.Fault{Field: "failoverRegion", Message: `"eu-west-1" is already the primary region: set another one, or remove it`}
 	t.Run("parameter region", func(t *testing.T) {
 		wantFaults(t, faults(t, secret("a"), params{"region": second, "failoverRegion": second}), same)
 	})
@@ -93,21 +93,21 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 		want       class.Fault
 	}{
 		{"no alias", secret("db") + "  failoverObject: {objectName: db-copy}\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "needs an objectAlias beside it, the name of the file in either region"}},
-		{"a text", db + "  failoverObject: db-copy\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a text, not a mapping of fields"}},
+			class.Fault{Field: "objects[0].failoverObject", Line: 3, Column: 19, Message: "needs an objectAlias on the object: it names the file for both regions"}},
+		{"a string", db + "  failoverObject: db-copy\n",
+			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a string, not a mapping of fields"}},
 		{"a list", db + "  failoverObject: [{objectName: db-copy}]\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 4, Column: 19, Message: "is a list, not a mapping of fields"}},
 		{"a name that is a list", db + "  failoverObject: {objectName: [db-copy]}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: "is a list, not a text"}},
+			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: "is a list, not a string"}},
 		{"another version", db + "  objectVersion: v1\n  failoverObject: {objectName: db-copy, objectVersion: v2}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 5, Column: 56, Message: `"v2" is not the object's objectVersion, "v1": both regions have to give the same`}},
+			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 5, Column: 56, Message: `"v2" differs from the object's objectVersion "v1": both regions must have the same`}},
 		{"a version, and the object has none", db + "  failoverObject: {objectName: db-copy, objectVersion: v2}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 4, Column: 56, Message: `"v2" is not the object's objectVersion, "": both regions have to give the same`}},
+			class.Fault{Field: "objects[0].failoverObject.objectVersion", Line: 4, Column: 56, Message: `"v2" differs from the object's objectVersion "": both regions must have the same`}},
 		{"no version, and the object has one", db + "  objectVersion: v1\n  failoverObject: {objectName: db-copy}\n",
-			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: `has no objectVersion: the object's is "v1", and both regions have to give the same`}},
+			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: `has no objectVersion: the object has "v1", and both regions must have the same`}},
 		{"an ARN of the primary region", db + "  failoverObject: {objectName: '" + secretARN + "'}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: fmt.Sprintf("%q is of region ap-south-1, but failoverRegion is eu-west-1", secretARN)}},
+			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: fmt.Sprintf("%q is in region ap-south-1, but failoverRegion is eu-west-1", secretARN)}},
 		{"an ARN of a parameter for a secret", db + "  failoverObject: {objectName: '" + parameterInSecond + "'}\n",
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: fmt.Sprintf("%q is a parameter, but the object is a secret", parameterInSecond)}},
 		{"an ARN of a secret for a parameter", level + "  failoverObject: {objectName: '" + secretInSecond + "'}\n",
@@ -115,14 +115,14 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 		{"an ARN of something else", db + "  failoverObject: {objectName: 'arn:aws:s3:::bucket'}\n",
 			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: `"arn:aws:s3:::bucket" is not the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME) or of a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)`}},
 		{"a parameter's version in its name", level + "  failoverObject: {objectName: '/level:1'}\n",
-			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: `"/level:1" holds a colon: name a version with objectVersion or objectVersionLabel`}},
+			class.Fault{Field: "objects[0].failoverObject.objectName", Line: 4, Column: 32, Message: `"/level:1" contains a colon: select a version with objectVersion or objectVersionLabel`}},
 		{"a parameter's version and label", level + "  objectVersion: 3\n  failoverObject: {objectName: /copy, objectVersion: 3, objectVersionLabel: L}\n",
 			class.Fault{Field: "objects[0].failoverObject", Line: 5, Column: 19, Message: "a parameter takes objectVersion or objectVersionLabel, not both"}},
 		// AWS's provider takes this one, and fails on it at each mount: the ARN is asked for in the other region.
 		{"the object's name is an ARN, and there is no failoverObject", object(secretARN, ""),
-			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is of region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
+			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
 		{"the object's name is an ARN, and failoverObject has none", object(secretARN, "") + "  failoverObject: {objectVersionLabel: L}\n",
-			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is of region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
+			class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: fmt.Sprintf("%q is in region ap-south-1 and cannot be read in the failover region eu-west-1: name its copy there in failoverObject", secretARN)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) { wantFaults(t, faults(t, tt.text, withSecond), tt.want) })
 	}
@@ -130,7 +130,7 @@ func TestK29_FailoverObjectIsChecked(t *testing.T) {
 
 func TestK29_FailoverObjectNeedsARegion(t *testing.T) {
 	wantFaults(t, faults(t, secret("db")+"  objectAlias: db\n  failoverObject: {objectName: db}\n", nil), class.Fault{
-		Field: "objects[0].failoverObject", Line: 4, Column: 32, Message: "needs the parameter failoverRegion: say in which region it is",
+		Field: "objects[0].failoverObject", Line: 4, Column: 32, Message: "needs the parameter failoverRegion: set it to the region of this object",
 	})
 }
 

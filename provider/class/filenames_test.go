@@ -62,9 +62,9 @@ func TestK33_UnusualFileNames(t *testing.T) {
 func TestI6_BadFileNamesAreRefused(t *testing.T) {
 	const (
 		keep  = "False"
-		climb = "climbs out of the volume with ../"
-		dirty = "is not clean: leave out empty and . elements and a slash at the end"
-		dots  = "begins with two dots, which the CSI driver keeps for itself"
+		climb = "leaves the volume with ../"
+		dirty = "is not a clean path: remove empty elements, . elements and a slash at the end"
+		dots  = "begins with two dots: the CSI driver reserves such names"
 		whole = "is the volume itself: set objectAlias"
 		long  = "has an element longer than 255 bytes: set objectAlias"
 	)
@@ -92,8 +92,8 @@ func TestI6_BadFileNamesAreRefused(t *testing.T) {
 		{"/a", "/", "/a", "is absolute: set objectAlias or pathTranslation"},
 		{"a/b", ".", "a.b", ""}, // a dot is as good a character as any
 		{"/./", ".", "...", dots},
-		{"a\x00b", "", "a\x00b", "holds a NUL byte"},
-		{"a/b", "\x00", "a\x00b", "holds a NUL byte"},
+		{"a\x00b", "", "a\x00b", "contains a NUL byte"},
+		{"a/b", "\x00", "a\x00b", "contains a NUL byte"},
 		{strings.Repeat("a", 256), "", strings.Repeat("a", 256), long},
 		{"d/" + strings.Repeat("a", 256) + "/b", keep, "d/" + strings.Repeat("a", 256) + "/b", long},
 		{strings.Repeat("ü", 128), "", strings.Repeat("ü", 128), long}, // bytes, not characters
@@ -125,7 +125,7 @@ func TestI6_BadFileNamesTakeNoPart(t *testing.T) {
 			Field: fmt.Sprintf("objects[%d].objectAlias", entry), Line: 3*entry + 3, Column: 16, Message: fmt.Sprintf("gives the file name %q, which %s", name, why),
 		}
 	}
-	const dirty = "is not clean: leave out empty and . elements and a slash at the end"
+	const dirty = "is not a clean path: remove empty elements, . elements and a slash at the end"
 	wantFaults(t, faults(t, aliased("a/./b")+aliased("a/./b")+aliased("a/./b/c"), params{"pathTranslation": "False"}),
 		at(0, "a/./b", dirty), at(1, "a/./b", dirty), at(2, "a/./b/c", dirty))
 }

@@ -99,14 +99,14 @@ func (e *entry) objectType(r *report) Type {
 	}
 	switch {
 	case e.name.text == "" && e.misspelt != "":
-		r.fault(e.field, e.at, "has no objectName (is %s meant for it?)", fault.Quote(e.misspelt))
+		r.fault(e.field, e.at, "has no objectName (is %s a typo for it?)", fault.Quote(e.misspelt))
 		return named
 	case e.name.text == "":
 		r.fault(e.field, e.at, "has no objectName")
 		return named
 	case !strings.HasPrefix(e.name.text, "arn:"):
 		if named == "" {
-			r.fault(e.field, e.at, "%s has no objectType: say secretsmanager or ssmparameter, or name the object by its ARN", fault.Quote(e.name.text))
+			r.fault(e.field, e.at, "%s has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN", fault.Quote(e.name.text))
 		}
 		return named
 	}
@@ -116,7 +116,7 @@ func (e *entry) objectType(r *report) Type {
 		return named
 	}
 	if named != "" && named != inARN {
-		r.fault(e.field+".objectType", e.kind.at, "%s does not agree with the ARN %s, which is a %s", named, fault.Quote(e.name.text), inARN.Noun())
+		r.fault(e.field+".objectType", e.kind.at, "%s does not match the ARN %s, which is a %s", named, fault.Quote(e.name.text), inARN.Noun())
 	}
 	return inARN
 }
@@ -144,7 +144,7 @@ func checkParameter(field string, at position, name scalar, both bool, r *report
 	}
 	// A colon would select a version behind our back, and the answer could not be told from the parameter's own.
 	if strings.Contains(BareName(name.text), ":") {
-		r.fault(field+".objectName", name.at, "%s holds a colon: name a version with objectVersion or objectVersionLabel", fault.Quote(name.text))
+		r.fault(field+".objectName", name.at, "%s contains a colon: select a version with objectVersion or objectVersionLabel", fault.Quote(name.text))
 	}
 }
 
@@ -160,14 +160,14 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 	f := FileSpec{Expression: j.path.text, field: j.field + ".objectAlias", at: j.alias.at}
 	f.Mode = parseMode(j.field, j.permission, inherited, r)
 	if j.path.text == "" {
-		r.fault(j.field, j.at, "has no path: say which part of the JSON value to write")
+		r.fault(j.field, j.at, "has no path: set it to the part of the JSON value to write")
 	} else if compiled, err := jmespath.Compile(j.path.text); err != nil {
 		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
 	} else {
 		f.Selector = compiled
 	}
 	if j.alias.text == "" {
-		r.fault(j.field, j.at, "has no objectAlias: say which file to write")
+		r.fault(j.field, j.at, "has no objectAlias: set it to the name of the file to write")
 		return f
 	}
 	f.Path = translate.path(j.alias.text)
@@ -204,7 +204,7 @@ func checkARNRegions(objects []Object, region string, r *report) {
 	for _, o := range objects {
 		a, err := arn.Parse(o.Name)
 		if err == nil && a.Region != "" && a.Region != region {
-			r.fault(o.field+".objectName", o.at, "%s is of region %s, but the volume reads from %s", fault.Quote(o.Name), a.Region, region)
+			r.fault(o.field+".objectName", o.at, "%s is in region %s, but the volume reads from %s", fault.Quote(o.Name), a.Region, region)
 		}
 	}
 }

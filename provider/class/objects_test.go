@@ -62,10 +62,10 @@ func TestK16_ObjectsMustBeAList(t *testing.T) {
 	for text, kind := range map[string]string{
 		"objectName: a\nobjectType: secretsmanager\n": "a mapping",
 		`{"objectName":"a"}`:                          "a mapping",
-		"prod/db":                                     "a text",
-		"42":                                          "a text",
-		"true":                                        "a text",
-		"|\n  - objectName: a\n":                      "a text", // a block scalar too many: the commonest slip of all
+		"prod/db":                                     "a string",
+		"42":                                          "a string",
+		"true":                                        "a string",
+		"|\n  - objectName: a\n":                      "a string", // a block scalar too many: the commonest slip of all
 	} {
 		t.Run(text, func(t *testing.T) {
 			wantFaults(t, faults(t, text, nil), class.Fault{
@@ -79,9 +79,9 @@ func TestK17_EntriesMustBeMappings(t *testing.T) {
 	wantFaults(t, faults(t, lines("- null", "-", "- prod/db", "- [a]", "- 7", "- {objectName: fine, objectType: secretsmanager}"), nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "is empty (null), not a mapping of fields"},
 		class.Fault{Field: "objects[1]", Line: 2, Column: 2, Message: "is empty (null), not a mapping of fields"},
-		class.Fault{Field: "objects[2]", Line: 3, Column: 3, Message: "is a text, not a mapping of fields"},
+		class.Fault{Field: "objects[2]", Line: 3, Column: 3, Message: "is a string, not a mapping of fields"},
 		class.Fault{Field: "objects[3]", Line: 4, Column: 3, Message: "is a list, not a mapping of fields"},
-		class.Fault{Field: "objects[4]", Line: 5, Column: 3, Message: "is a text, not a mapping of fields"},
+		class.Fault{Field: "objects[4]", Line: 5, Column: 3, Message: "is a string, not a mapping of fields"},
 	)
 }
 
@@ -94,12 +94,12 @@ func TestK17_FieldsMustBeTexts(t *testing.T) {
 		"  objectVersionLabel: []",
 		"  filePermission: [0400]",
 	), nil),
-		class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: "is a mapping, not a text"},
-		class.Fault{Field: "objects[0].objectAlias", Line: 3, Column: 16, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].objectVersion", Line: 4, Column: 18, Message: "is a mapping, not a text"},
-		class.Fault{Field: "objects[0].objectVersionLabel", Line: 5, Column: 23, Message: "is a list, not a text"},
-		class.Fault{Field: "objects[0].filePermission", Line: 6, Column: 19, Message: "is a list, not a text"},
+		class.Fault{Field: "objects[0].objectName", Line: 1, Column: 15, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].objectType", Line: 2, Column: 15, Message: "is a mapping, not a string"},
+		class.Fault{Field: "objects[0].objectAlias", Line: 3, Column: 16, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].objectVersion", Line: 4, Column: 18, Message: "is a mapping, not a string"},
+		class.Fault{Field: "objects[0].objectVersionLabel", Line: 5, Column: 23, Message: "is a list, not a string"},
+		class.Fault{Field: "objects[0].filePermission", Line: 6, Column: 19, Message: "is a list, not a string"},
 		class.Fault{Field: "objects[0]", Line: 1, Column: 3, Message: "has no objectName"},
 	)
 }
@@ -107,25 +107,25 @@ func TestK17_FieldsMustBeTexts(t *testing.T) {
 func TestK17_JMESPathMustBeAListOfMappings(t *testing.T) {
 	const notList = ", not a list of path and objectAlias"
 	for text, want := range map[string][]class.Fault{
-		"user":                      {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a text" + notList}},
+		"user":                      {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a string" + notList}},
 		"{path: a, objectAlias: b}": {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a mapping" + notList}},
-		"7":                         {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a text" + notList}},
+		"7":                         {{Field: "objects[0].jmesPath", Line: 3, Column: 13, Message: "is a string" + notList}},
 		"[user, null, []]": {
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "is a text, not a mapping of fields"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "is a string, not a mapping of fields"},
 			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 20, Message: "is empty (null), not a mapping of fields"},
 			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 26, Message: "is a list, not a mapping of fields"},
 		},
 		"[{path: [a], objectAlias: {b: c}}]": {
-			{Field: "objects[0].jmesPath[0].path", Line: 3, Column: 21, Message: "is a list, not a text"},
-			{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 39, Message: "is a mapping, not a text"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: say which file to write"},
+			{Field: "objects[0].jmesPath[0].path", Line: 3, Column: 21, Message: "is a list, not a string"},
+			{Field: "objects[0].jmesPath[0].objectAlias", Line: 3, Column: 39, Message: "is a mapping, not a string"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the name of the file to write"},
 		},
 		"[{path: a}, {objectAlias: b}, {}]": {
-			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: say which file to write"},
-			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: say which part of the JSON value to write"},
-			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: say which file to write"},
+			{Field: "objects[0].jmesPath[0]", Line: 3, Column: 14, Message: "has no objectAlias: set it to the name of the file to write"},
+			{Field: "objects[0].jmesPath[1]", Line: 3, Column: 25, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no path: set it to the part of the JSON value to write"},
+			{Field: "objects[0].jmesPath[2]", Line: 3, Column: 43, Message: "has no objectAlias: set it to the name of the file to write"},
 		},
 	} {
 		t.Run(text, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestK16_BrokenYAMLNamesTheLine(t *testing.T) {
 
 func TestK16_OneDocument(t *testing.T) {
 	for _, text := range []string{secret("a") + "---\n" + secret("b"), "---\n---\n", secret("a") + "...\n" + secret("b")} {
-		wantFaults(t, faults(t, text, nil), class.Fault{Field: "objects", Message: "holds more than one YAML document: write one list"})
+		wantFaults(t, faults(t, text, nil), class.Fault{Field: "objects", Message: "contains more than one YAML document: write one list"})
 	}
 }
 
@@ -264,7 +264,7 @@ func TestK21_AliasesAreFollowed(t *testing.T) {
 	// A fault in what an alias stands for is at the place of the alias where that is an entry.
 	wantFaults(t, faults(t, lines("- &a {objectName: x, objectType: secretsmanager}", "- *a"), nil), class.Fault{
 		Field: "objects[1]", Line: 2, Column: 3,
-		Message: `secret "x" and objects[0] (secret "x") both write the file "x": give each an objectAlias of its own`,
+		Message: `secret "x" and objects[0] (secret "x") both write the file "x": give each its own objectAlias`,
 	})
 }
 
@@ -272,8 +272,8 @@ func TestK21_AnchorsThatHoldThemselves(t *testing.T) {
 	wantFaults(t, faults(t, "&a [*a]\n", nil),
 		class.Fault{Field: "objects[0]", Line: 1, Column: 1, Message: "is a list, not a mapping of fields"})
 	wantFaults(t, faults(t, "- &a {objectName: x, objectType: secretsmanager, jmesPath: [*a]}\n", nil),
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: say which part of the JSON value to write"},
-		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: say which file to write"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no path: set it to the part of the JSON value to write"},
+		class.Fault{Field: "objects[0].jmesPath[0]", Line: 1, Column: 61, Message: "has no objectAlias: set it to the name of the file to write"},
 	)
 }
 

@@ -46,17 +46,17 @@ func checkPath(f *FileSpec, r *report) {
 	case p == "":
 		report("is empty: set objectAlias")
 	case strings.ContainsRune(p, 0):
-		report("holds a NUL byte")
+		report("contains a NUL byte")
 	case strings.HasPrefix(p, "/"):
 		report("is absolute: set objectAlias or pathTranslation")
 	case slices.Contains(parts, ".."):
-		report("climbs out of the volume with ../")
+		report("leaves the volume with ../")
 	case strings.HasPrefix(p, ".."):
-		report("begins with two dots, which the CSI driver keeps for itself")
+		report("begins with two dots: the CSI driver reserves such names")
 	case p == ".":
 		report("is the volume itself: set objectAlias")
 	case path.Clean(p) != p:
-		report("is not clean: leave out empty and . elements and a slash at the end")
+		report("is not a clean path: remove empty elements, . elements and a slash at the end")
 	case slices.ContainsFunc(parts, func(part string) bool { return len(part) > maxPathPart }):
 		report("has an element longer than 255 bytes: set objectAlias")
 	}
@@ -76,7 +76,7 @@ func checkCollisions(objects []Object, r *report) {
 			}
 			names[f.field] = o.Type.Noun() + " " + fault.Quote(o.Name)
 			if first, taken := owner[f.Path]; taken {
-				r.fault(f.field, f.at, "%s and %s (%s) both write the file %s: give each an objectAlias of its own",
+				r.fault(f.field, f.at, "%s and %s (%s) both write the file %s: give each its own objectAlias",
 					names[f.field], first.field, names[first.field], fault.Quote(f.Path))
 				continue
 			}

@@ -71,7 +71,7 @@ func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 	for _, kind := range []string{"", "''", "null"} {
 		wantFaults(t, faults(t, object("prod/db", kind), nil), class.Fault{
 			Field: "objects[0]", Line: 1, Column: 3,
-			Message: `"prod/db" has no objectType: say secretsmanager or ssmparameter, or name the object by its ARN`,
+			Message: `"prod/db" has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN`,
 		})
 	}
 }
@@ -79,11 +79,11 @@ func TestK23_ObjectTypeIsRequiredWithoutARN(t *testing.T) {
 func TestK23_ARNMustAgreeWithObjectType(t *testing.T) {
 	wantFaults(t, faults(t, object(secretARN, "ssmparameter"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
-		Message: `ssmparameter does not agree with the ARN "` + secretARN + `", which is a secret`,
+		Message: `ssmparameter does not match the ARN "` + secretARN + `", which is a secret`,
 	})
 	wantFaults(t, faults(t, object(parameterARN, "secretsmanager"), nil), class.Fault{
 		Field: "objects[0].objectType", Line: 2, Column: 15,
-		Message: `secretsmanager does not agree with the ARN "` + parameterARN + `", which is a parameter`,
+		Message: `secretsmanager does not match the ARN "` + parameterARN + `", which is a parameter`,
 	})
 }
 
@@ -129,11 +129,11 @@ func TestK24_ARNMustBeOfTheRegion(t *testing.T) {
 	wantFaults(t, faults(t, secret("a")+object(secretARN, "")+object(parameterARN, "ssmparameter"), params{"region": "eu-west-1"}),
 		class.Fault{
 			Field: "objects[1].objectName", Line: 3, Column: 15,
-			Message: `"` + secretARN + `" is of region ap-south-1, but the volume reads from eu-west-1`,
+			Message: `"` + secretARN + `" is in region ap-south-1, but the volume reads from eu-west-1`,
 		},
 		class.Fault{
 			Field: "objects[2].objectName", Line: 4, Column: 15,
-			Message: `"` + parameterARN + `" is of region ap-south-1, but the volume reads from eu-west-1`,
+			Message: `"` + parameterARN + `" is in region ap-south-1, but the volume reads from eu-west-1`,
 		},
 	)
 }
@@ -158,7 +158,7 @@ func TestI4_ColonInAParametersNameIsRefused(t *testing.T) {
 	for _, name := range []string{"level:3", "/prod/level:prod", "level:", parameterARN + ":3"} {
 		wantFaults(t, faults(t, object("'"+name+"'", "ssmparameter"), nil), class.Fault{
 			Field: "objects[0].objectName", Line: 1, Column: 15,
-			Message: fmt.Sprintf("%q holds a colon: name a version with objectVersion or objectVersionLabel", name),
+			Message: fmt.Sprintf("%q contains a colon: select a version with objectVersion or objectVersionLabel", name),
 		})
 	}
 	wantFiles(t, parse(t, object("'a:b'", "secretsmanager"), nil), "a:b") // AWS says what it thinks of it

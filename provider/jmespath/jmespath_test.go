@@ -161,7 +161,7 @@ func TestI1_SyntaxErrorTellsThePlace(t *testing.T) {
 		{"'ä' ]", `syntax error at character 5: unexpected "]"`},
 		{"a[0", `syntax error at character 4: unexpected end of the expression`},
 		{"a[?b", `syntax error at character 5: expected "]", found end of the expression`},
-		{"foo-bar", `syntax error at character 4: unexpected "-"; a name with a dash is written "in-double-quotes"`},
+		{"foo-bar", `syntax error at character 4: unexpected "-"; put a name with a dash in "double-quotes"`},
 		{`"foo`, `syntax error at character 1: "\"" is not closed`},
 		{`"\x"`, `syntax error at character 1: a name in double quotes is written as a JSON string`},
 		{"a == `b`", "syntax error at character 6: what stands in backticks must be JSON; a string is written 'like this'"},

@@ -77,7 +77,7 @@ func lexToken(text string, at int) (token, error) {
 			t.value = strings.ReplaceAll(t.text[1:len(t.text)-1], `\'`, `'`)
 		}
 	case c == '-':
-		err = syntaxError(text, at, `unexpected "-"; a name with a dash is written "in-double-quotes"`)
+		err = syntaxError(text, at, `unexpected "-"; put a name with a dash in "double-quotes"`)
 	default:
 		for _, p := range punctuation {
 			if strings.HasPrefix(rest, string(p)) {

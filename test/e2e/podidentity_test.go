@@ -114,7 +114,7 @@ func TestPodIdentity_AgentSilent_PodsStartWhenItAnswers(t *testing.T) {
 	remove := c.aws.Inject(awssim.Fault{Service: "pod-identity", Object: c.namespace + "/" + worker, Hang: true})
 	defer remove()
 	c.createPod("app", podSpec{classes: []string{"secrets"}, serviceAccount: worker})
-	event, err := c.WaitPodEvent(c.ctx, c.namespace, "app", "FailedMount", "the agent on the node does not answer")
+	event, err := c.WaitPodEvent(c.ctx, c.namespace, "app", "FailedMount", "the agent on the node does not respond")
 	c.must(err)
 	t.Log(event)
 	if want := c.PodIdentityAddress(); !strings.Contains(event.Message, want) {

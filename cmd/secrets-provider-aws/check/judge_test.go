@@ -64,7 +64,7 @@ func TestFindingsOfClasses(t *testing.T) {
 		"another kind":    {swap(t, rightClass, "SecretProviderClass", "SecretsProviderClass"), []string{`2:7: error: db: kind: "SecretsProviderClass" is not a kind of secrets-store.csi.x-k8s.io (did you mean SecretProviderClass?)`}},
 		"no name":         {swap(t, rightClass, "  name: db\n", ""), []string{`1:1: error: metadata.name: is missing`}},
 		"two of one name": {rightClass + "---\n" + rightClass, []string{`17:9: warning: db: is in the manifests twice, first at <stdin>:4: the last one applied wins`}},
-		"colliding files": {rightClass + "      - objectName: prod_db\n        objectType: secretsmanager\n", []string{`13:9: error: db: objects[1]: secret "prod_db" and objects[0] (secret "prod/db") both write the file "prod_db": give each an objectAlias of its own`}},
+		"colliding files": {rightClass + "      - objectName: prod_db\n        objectType: secretsmanager\n", []string{`13:9: error: db: objects[1]: secret "prod_db" and objects[0] (secret "prod/db") both write the file "prod_db": give each its own objectAlias`}},
 		"a synced file":   {synced("prod_db"), nil},
 		"a synced secret": {synced("prod/db"), []string{`17:23: error: db: spec.secretObjects[0].data[0].objectName: "prod/db" is the name in AWS; here the file is meant, which is "prod_db"`}},
 		"a mistyped file": {synced("prod_bd"), []string{`17:23: error: db: spec.secretObjects[0].data[0].objectName: "prod_bd" is not a file of this class (did you mean prod_db?)`}},
@@ -78,7 +78,7 @@ func TestFindingsOfClasses(t *testing.T) {
 		"one key twice":        {synced("prod_db") + "        - {objectName: prod_db, key: k}\n", []string{`19:38: error: db: spec.secretObjects[0].data[1].key: "k" is the key of an earlier one`}},
 		"one Secret twice":     {synced("prod_db") + "    - {secretName: s, type: Opaque, data: [{objectName: prod_db, key: l}]}\n", []string{`19:20: error: db: spec.secretObjects[1].secretName: "s" is the name of an earlier one: put their data together`}},
 		"a Secret of two":      {synced("prod_db") + "---\n" + swap(t, synced("prod_db"), "name: db", "name: db2"), []string{`33:19: warning: db2: spec.secretObjects: the Secret "s" is written by SecretProviderClass payments/db too`}},
-		"the ARN's region":     {swap(t, rightClass, "objectName: prod/db", "objectName: arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db"), []string{`11:21: error: db: objects[0].objectName: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db" is of region eu-west-1, but the volume reads from ap-south-1`}},
+		"the ARN's region":     {swap(t, rightClass, "objectName: prod/db", "objectName: arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db"), []string{`11:21: error: db: objects[0].objectName: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db" is in region eu-west-1, but the volume reads from ap-south-1`}},
 		"no region, no fault":  {swap(t, swap(t, rightClass, "    region: ap-south-1\n", ""), "objectName: prod/db", "objectName: arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db"), nil},
 		"broken YAML":          {"kind: [\n---\n" + rightClass, []string{`1:1: error: is not valid YAML: did not find expected node content`}},
 		"a template":           {"{{- if .Values.on }}\nkind: x\n{{- end }}\n---\n" + rightClass, []string{`1:1: error: is not valid YAML: did not find expected node content (is it a template? check what helm template makes of it)`}},
@@ -118,10 +118,10 @@ func TestFindingsOfWorkloads(t *testing.T) {
 			`41:11: error: app: volume secrets: overrides SecretProviderClass payments/db: regoin: is not a known parameter and was ignored (did you mean region?)`,
 		}},
 		"an override of objects": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          objects: |\n            - objectName: x"), check.Options{}, []string{
-			`41:15: error: app: volume secrets: overrides SecretProviderClass payments/db: objects[0]: "x" has no objectType: say secretsmanager or ssmparameter, or name the object by its ARN`,
+			`41:15: error: app: volume secrets: overrides SecretProviderClass payments/db: objects[0]: "x" has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN`,
 		}},
 		"an override that collides": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          externalId: abc"), check.Options{}, []string{
-			`40:11: error: app: volume secrets: overrides SecretProviderClass payments/db: externalId: is only for assumeRoleArn, which is not set`,
+			`40:11: error: app: volume secrets: overrides SecretProviderClass payments/db: externalId: needs assumeRoleArn, which is not set`,
 		}},
 		"an override that is no text": {volume(t, "secretProviderClass: db", "secretProviderClass: db\n          usePodIdentity: true"), check.Options{}, []string{
 			`40:27: error: app: volume secrets: volumeAttributes.usePodIdentity: is a boolean, and the API server takes only texts: put it in quotes`,

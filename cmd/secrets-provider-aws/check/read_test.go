@@ -49,7 +49,7 @@ func TestDirectoriesAreReadRecursively(t *testing.T) {
 	for _, f := range report.Findings {
 		got = append(got, strings.TrimPrefix(f.String(), dir+"/"))
 	}
-	want := []string{`apps/two/class.json:1:190: error: two: objects[0]: "x" has no objectType: say secretsmanager or ssmparameter, or name the object by its ARN`}
+	want := []string{`apps/two/class.json:1:190: error: two: objects[0]: "x" has no objectType: set it to secretsmanager or ssmparameter, or set objectName to the ARN`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
