@@ -12,11 +12,11 @@ import (
 	"secrets-provider-aws/test/csidriver"
 )
 
-// The steps of a mount that wait for nobody. Compare two states of the code with
+// These benchmarks cover the steps of a mount that use only the CPU. Compare two versions with
 //
 //	go test -run '^$' -bench . -count 10 ./server ./provider | tee new.txt; benchstat old.txt new.txt
 
-// benchObjects is how many objects the volume of the benchmarks has.
+// benchObjects is the number of objects in the volume of the benchmarks.
 const benchObjects = 20
 
 func benchRequest(b *testing.B) *v1alpha1.MountRequest {

@@ -28,7 +28,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// classRow is one SecretProviderClass and what becomes of it; testdata/classes/README.md explains each field.
+// classRow is one SecretProviderClass and the expected result. testdata/classes/README.md explains each field.
 type classRow struct {
 	Class          string
 	Shows          []string
@@ -36,7 +36,7 @@ type classRow struct {
 	Parameters     map[string]string
 	ServiceAccount string `yaml:"serviceAccount"`
 	Permission     string
-	House          string
+	Setup          string
 	Faults         []map[string]any
 	Files          map[string]string
 	Warns          []string
@@ -46,7 +46,7 @@ type classRow struct {
 
 const classFolder = "testdata/classes/"
 
-// The overview of docs/contract.md by example: every rule is shown, and every class gives what stands below it.
+// TestClasses mounts every class of testdata/classes and compares the result. Each rule in rules.yaml needs a class.
 func TestClasses(t *testing.T) {
 	rules := map[string]string{}
 	decodeYAML(t, "rules.yaml", &rules)
@@ -56,10 +56,10 @@ func TestClasses(t *testing.T) {
 	}
 	for id := range rules {
 		if contract[id] == "" {
-			t.Errorf("rules.yaml has %s, which docs/contract.md has not", id)
+			t.Errorf("rules.yaml has %s, but docs/contract.md does not", id)
 		}
 	}
-	h := newClassHouses(t)
+	h := newClassRigs(t)
 	listed, shown := 0, map[string]bool{}
 	for _, file := range classFiles(t) {
 		var table []classRow
@@ -68,7 +68,7 @@ func TestClasses(t *testing.T) {
 			listed++
 			t.Run(strings.TrimSuffix(file, ".yaml")+"/"+row.Class, func(t *testing.T) {
 				if len(row.Shows) == 0 || (row.Refused == "") == (len(row.Files) == 0) {
-					t.Error("it has to show a rule, and to give files or be refused")
+					t.Error("a class needs a rule in shows, and either files or refused")
 				}
 				h.check(t, row)
 			})
@@ -90,7 +90,7 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// classFiles are the tables, and README.md lists each of them.
+// classFiles returns the tables. README.md must list each of them.
 func classFiles(t *testing.T) []string {
 	t.Helper()
 	paths, err := filepath.Glob(classFolder + "*.yaml")
@@ -114,7 +114,7 @@ func classFiles(t *testing.T) []string {
 	return files
 }
 
-// decodeYAML reads a file of the folder: a template, so that what is long on purpose can be read.
+// decodeYAML reads a file of the folder. The file is a template, so that a long value stays readable.
 func decodeYAML(t *testing.T, name string, into any) {
 	t.Helper()
 	file, err := template.New(name).Funcs(template.FuncMap{"repeat": strings.Repeat}).ParseFiles(classFolder + name)
@@ -132,46 +132,47 @@ func decodeYAML(t *testing.T, name string, into any) {
 	}
 }
 
-// classHouses are the whole houses that the classes are mounted in.
-type classHouses struct {
-	houses map[string]*rig.Rig // by what is special about them
+// classRigs are the rigs in which the classes are mounted.
+type classRigs struct {
+	rigs   map[string]*rig.Rig // by what is special about them
 	values map[string]mounted  // what AWS holds, by `secret prod/db@2 of ap-south-1`; the mode is empty
 }
 
-func newClassHouses(t *testing.T) *classHouses {
+func newClassRigs(t *testing.T) *classRigs {
 	t.Helper()
 	var world awssim.State
 	decodeYAML(t, "world.yaml", &world)
-	h := &classHouses{houses: map[string]*rig.Rig{}, values: valuesOf(t, world)}
+	h := &classRigs{rigs: map[string]*rig.Rig{}, values: valuesOf(t, world)}
 	for name, o := range map[string]rig.Options{
-		"":                                 {},
-		"AWS_REGION of us-east-1":          {DefaultRegion: "us-east-1"},
-		"Pod Identity agent on IPv6 alone": {Agent: auth.Agent{IPv4: "http://127.0.0.1:1"}},
+		"":                                {},
+		"AWS_REGION of us-east-1":         {DefaultRegion: "us-east-1"},
+		"Pod Identity agent on IPv6 only": {Agent: auth.Agent{IPv4: "http://127.0.0.1:1"}},
 	} {
 		o.State, o.TLS, o.AWS = world, true, awsclient.Options{MaxAttempts: 1}
-		h.houses[name] = rig.New(t, o)
-		populate(t, h.houses[name])
+		h.rigs[name] = rig.New(t, o)
+		populate(t, h.rigs[name])
 	}
 	return h
 }
 
-func (h *classHouses) house(t *testing.T, name string) *rig.Rig {
+func (h *classRigs) rig(t *testing.T, name string) *rig.Rig {
 	t.Helper()
-	r := h.houses[name]
+	r := h.rigs[name]
 	if r == nil {
-		t.Fatalf("there is no house %q", name)
+		t.Fatalf("there is no setup %q", name)
 	}
 	return r
 }
 
-// populate makes the ServiceAccounts of the classes, beside payment-sa:
+// populate creates the ServiceAccounts of the classes. payment-sa exists already.
 //
-//   - bare-sa has no role in its annotations; role bare trusts it and may read secrets.
-//   - report-sa has a role that may read secrets, parameters-only-sa one that may read parameters.
-//   - identity-sa has an association with a role that may read secrets, and assume the role vault.
-//   - visitor-sa has a role of another account that may assume the role vault, and read nothing.
+//   - bare-sa has no role annotation. Role bare trusts it and may read secrets.
+//   - report-sa has a role that may read secrets.
+//   - parameters-only-sa has a role that may read parameters.
+//   - identity-sa has a Pod Identity association. Its role may read secrets and assume the role vault.
+//   - partner-sa has a role of another account. It may assume the role vault and read nothing.
 //
-// Role vault may read secrets, and demands the external id payments-7.
+// Role vault may read secrets. It requires the external id payments-7.
 func populate(t *testing.T, r *rig.Rig) {
 	t.Helper()
 	const clusterAccount, vault = "111122223333", "arn:aws:iam::123456789012:role/vault"
@@ -194,11 +195,11 @@ func populate(t *testing.T, r *rig.Rig) {
 	must(r.AWS.AddRole(awssim.Role{Name: "parameters-only", TrustPolicy: trust("parameters-only-sa"), Policies: []awssim.Document{rig.ReadParameters}}))
 	r.Associate("identity-sa", rig.ReadSecrets, assumeVault)
 
-	visitor := "arn:aws:iam::" + clusterAccount + ":role/visitor"
-	annotate("visitor-sa", visitor)
+	partner := "arn:aws:iam::" + clusterAccount + ":role/partner"
+	annotate("partner-sa", partner)
 	must(r.AWS.AddOIDCProvider(awssim.OIDCProvider{Issuer: r.Issuer.URL(), Account: clusterAccount}))
-	theirs := strings.ReplaceAll(string(trust("visitor-sa")), "::123456789012:", "::"+clusterAccount+":")
-	must(r.AWS.AddRole(awssim.Role{ARN: visitor, TrustPolicy: awssim.Document(theirs), Policies: []awssim.Document{assumeVault}}))
+	partnerTrust := strings.ReplaceAll(string(trust("partner-sa")), "::123456789012:", "::"+clusterAccount+":")
+	must(r.AWS.AddRole(awssim.Role{ARN: partner, TrustPolicy: awssim.Document(partnerTrust), Policies: []awssim.Document{assumeVault}}))
 	must(r.AWS.AddRole(awssim.Role{Name: "vault", Policies: []awssim.Document{rig.ReadSecrets}, TrustPolicy: awssim.Document(fmt.Sprintf(`{
 		"Version": "2012-10-17",
 		"Statement": [
@@ -206,17 +207,17 @@ func populate(t *testing.T, r *rig.Rig) {
 				"Condition": {"StringEquals": {"sts:ExternalId": "payments-7"}}},
 			{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:role/identity-sa"}, "Action": "sts:TagSession"}
 		]
-	}`, visitor))}))
+	}`, partner))}))
 }
 
-// valuesOf lists the values of a world, and gives each version of a secret an id.
+// valuesOf lists the values of a world. It gives each version of a secret an id.
 func valuesOf(t *testing.T, world awssim.State) map[string]mounted {
 	t.Helper()
 	values, contents := map[string]mounted{}, map[string]string{}
 	add := func(kind, region, name string, number int, v mounted) {
 		key := fmt.Sprintf("%s %s@%d of %s", kind, name, number, region)
 		if other := contents[v.Content]; other != "" {
-			t.Errorf("world.yaml: %s and %s are alike", other, key)
+			t.Errorf("world.yaml: %s and %s have the same value", other, key)
 		}
 		values[key], contents[v.Content] = v, key
 	}
@@ -241,9 +242,9 @@ func valuesOf(t *testing.T, world awssim.State) map[string]mounted {
 	return values
 }
 
-func (h *classHouses) check(t *testing.T, row classRow) {
+func (h *classRigs) check(t *testing.T, row classRow) {
 	t.Helper()
-	r := h.house(t, row.House)
+	r := h.rig(t, row.Setup)
 	for _, f := range row.Faults {
 		t.Cleanup(r.AWS.Inject(faultOf(t, f)))
 	}
@@ -296,13 +297,13 @@ func (h *classHouses) check(t *testing.T, row classRow) {
 	}
 }
 
-// mounted is a file as a container reads it, and the version that the provider reports of it.
+// mounted is a file as a container reads it, with the version that the provider reports.
 type mounted struct{ Mode, Content, Version string }
 
 var fileRE = regexp.MustCompile(`(?s)^([0-7]{4}) (?:(secret|parameter) )?(\S+@\d+)(?: of (\S+))?( = .*)?$`)
 
-// expect reads `MODE OBJECT@VERSION of REGION = CONTENT`, with what AWS holds there.
-func (h *classHouses) expect(t *testing.T, text string) mounted {
+// expect parses `MODE OBJECT@VERSION of REGION = CONTENT` and looks up the value in world.yaml.
+func (h *classRigs) expect(t *testing.T, text string) mounted {
 	t.Helper()
 	m := fileRE.FindStringSubmatch(text)
 	if m == nil {
@@ -327,7 +328,7 @@ func (h *classHouses) expect(t *testing.T, text string) mounted {
 	return f
 }
 
-// faultOf takes a fault from YAML by way of its JSON, which refuses fields that are not known.
+// faultOf converts a fault from YAML through JSON, which refuses unknown fields.
 func faultOf(t *testing.T, fields map[string]any) awssim.Fault {
 	t.Helper()
 	text, err := json.Marshal(fields)
@@ -343,7 +344,7 @@ func faultOf(t *testing.T, fields map[string]any) awssim.Fault {
 
 var warningRE = regexp.MustCompile(`(?m)^.*level=WARN msg=SecretProviderClass .* warning=(".*"|\S+)$`)
 
-// warnings are those that the provider has logged of classes.
+// warnings returns the warnings about SecretProviderClasses in logs.
 func warnings(t *testing.T, logs string) []string {
 	t.Helper()
 	var all []string

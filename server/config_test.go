@@ -11,7 +11,7 @@ import (
 	"secrets-provider-aws/provider"
 )
 
-func TestNewSaysWhatIsMissing(t *testing.T) {
+func TestNewNamesTheMissingField(t *testing.T) {
 	good := Config{
 		Auth: &auth.Authenticator{}, Fetcher: &provider.Fetcher{}, Log: slog.New(slog.DiscardHandler), Version: "1.2.3",
 	}
@@ -22,16 +22,16 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 		"no version":       func(c *Config) { c.Version = "" },
 		"negative limit":   func(c *Config) { c.MountTimeout = -1 },
 	}
-	for want, spoil := range tests {
+	for want, change := range tests {
 		bad := good
-		spoil(&bad)
+		change(&bad)
 		if _, err := New(bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error that says %q", err, want)
 		}
 	}
-	for _, spoil := range []func(*Config){func(c *Config) { c.DrainTimeout = -1 }, func(c *Config) { c.MaxResponse = -1 }} {
+	for _, change := range []func(*Config){func(c *Config) { c.DrainTimeout = -1 }, func(c *Config) { c.MaxResponse = -1 }} {
 		bad := good
-		spoil(&bad)
+		change(&bad)
 		if _, err := New(bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}
@@ -45,8 +45,8 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Mount always ends before its caller gives up, and never later than it may.
-func TestD32_TheBudgetIsShorterThanTheCallersDeadline(t *testing.T) {
+// The budget of a mount ends before the caller's deadline and is at most MountTimeout.
+func TestD32_BudgetIsShorterThanTheCallersDeadline(t *testing.T) {
 	now := time.Now()
 	const most = time.Minute
 	tests := map[string]struct{ left, want time.Duration }{

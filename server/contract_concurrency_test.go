@@ -15,11 +15,11 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The driver has no limit: the restart of a node is a burst. Each pod gets its own answer; what one
-// pod does wrong, another does not see.
-func TestD33_ABurstOfMounts(t *testing.T) {
+// The driver has no concurrency limit, so a node that restarts sends a burst. Each pod gets its own response,
+// and a failure of one pod does not affect another.
+func TestD33_BurstOfMounts(t *testing.T) {
 	const pods = 100
-	r := rig.New(t, rig.Options{AWS: awsclient.Options{AttemptTimeout: time.Hour}}) // no repetitions: calls are counted
+	r := rig.New(t, rig.Options{AWS: awsclient.Options{AttemptTimeout: time.Hour}}) // no retries, because calls are counted
 	requests := make([]*v1alpha1.MountRequest, pods)
 	for i := range requests {
 		name := fmt.Sprintf("app-%03d", i)
@@ -60,15 +60,15 @@ func TestD33_ABurstOfMounts(t *testing.T) {
 	}
 }
 
-// The driver has no lock for a volume, and a call that timed out can overlap its repetition: two
-// mounts of one volume at once are two answers.
+// The driver does not lock a volume, so a call that timed out can overlap its retry. Two concurrent mounts of
+// one volume get two responses.
 func TestD34_OverlappingMountsOfOneVolume(t *testing.T) {
 	g := newGate(t)
 	r := rig.New(t, rig.Options{State: dbWorld, APIServer: g.url})
 	first := startMount(t, r)
 	<-g.arrived
-	past := map[string]string{"region": rig.Region, "roleArn": rig.RoleARN} // the first waits for the API server
-	wantFiles(t, r, r.Request(rig.Mount{Parameters: past, Objects: dbSecret}), map[string]string{"prod_db": "hunter2"})
+	noLookup := map[string]string{"region": rig.Region, "roleArn": rig.RoleARN} // the first mount waits for the API server
+	wantFiles(t, r, r.Request(rig.Mount{Parameters: noLookup, Objects: dbSecret}), map[string]string{"prod_db": "hunter2"})
 	close(g.release)
 	if got := <-first; got.err != nil {
 		t.Errorf("the first mount: %v", got.err)

@@ -21,7 +21,7 @@ const dbSecret = "- {objectName: prod/db, objectType: secretsmanager}\n"
 // dbWorld holds the secret of dbSecret.
 var dbWorld = awssim.State{Secrets: []awssim.Secret{{Region: rig.Region, Name: "prod/db", Value: "hunter2"}}}
 
-// inRegion are the parameters of most tests.
+// inRegion returns the parameters of most tests.
 func inRegion() map[string]string { return map[string]string{"region": rig.Region} }
 
 func TestD12_TokensInAttributesOrSecrets(t *testing.T) {
@@ -41,10 +41,10 @@ func TestD12_TokensInAttributesOrSecrets(t *testing.T) {
 	}
 }
 
-func TestD12_SecretsMayBeAnything(t *testing.T) {
+func TestD12_OtherSecretsAreIgnored(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for name, secrets := range map[string]string{
-		"null": "null", "empty": "", "no secrets": "{}", "somebody's": `{"username":"app","password":"of the pod's nodePublishSecretRef"}`,
+		"null": "null", "empty": "", "no secrets": "{}", "nodePublishSecretRef": `{"username":"app","password":"of the pod's nodePublishSecretRef"}`,
 		"not read where the attributes have the tokens": "rubbish",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestD12_SecretsMayBeAnything(t *testing.T) {
 	}
 }
 
-// The kubelet sends what its own tokenRequests say; other audiences beside STS's do no harm.
+// The kubelet sends one token for each entry of tokenRequests. Other audiences are ignored.
 func TestD13_TokensOfSeveralAudiences(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	token := func(audience string) string {
@@ -87,11 +87,11 @@ func TestD15_PermissionIsADecimalNumber(t *testing.T) {
 		wantStatus(t, err, codes.InvalidArgument, fmt.Sprintf("permission %q is not a decimal number from 0 to 511", req.Permission))
 	}
 	if diff := cmp.Diff(before, r.AWS.Calls()); diff != "" {
-		t.Errorf("AWS was called for a request that cannot be right (-before +after):\n%s", diff)
+		t.Errorf("AWS was called for a malformed request (-before +after):\n%s", diff)
 	}
 }
 
-// Drivers before 1.6 send what the volume holds. It decides nothing: files is always the whole volume.
+// Drivers before 1.6 send the current versions of the volume. The response is the whole volume in any case.
 func TestD16_CurrentObjectVersionIsIgnored(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	first, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
@@ -106,8 +106,8 @@ func TestD16_CurrentObjectVersionIsIgnored(t *testing.T) {
 	}
 }
 
-// The driver overlays the SecretProviderClass's parameters by the pod's volumeAttributes before it
-// sends them: a pod author can set any of them, so that none of them can be a policy.
+// The driver overrides the SecretProviderClass's parameters with the pod's volumeAttributes. A pod author can
+// set every parameter, so no parameter can enforce a policy.
 func TestD10_VolumeAttributesOverrideParameters(t *testing.T) {
 	r := rig.New(t, rig.Options{State: awssim.State{Secrets: []awssim.Secret{
 		{Region: rig.Region, Name: "prod/db", Value: "hunter2"},
@@ -158,7 +158,7 @@ func TestD14_MissingTokens(t *testing.T) {
 	wantNoCalls(t, r)
 }
 
-func TestD17_NotAsTheDriverWritesIt(t *testing.T) {
+func TestD17_MalformedRequestIsRefused(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	for name, tc := range map[string]struct {
 		spoil func(*v1alpha1.MountRequest)
@@ -208,7 +208,7 @@ func wantFiles(t *testing.T, r *rig.Rig, req *v1alpha1.MountRequest, want map[st
 	}
 }
 
-// wantStatus holds an error to a code and to texts of its message.
+// wantStatus checks the code of an error and the parts of its message.
 func wantStatus(t *testing.T, err error, code codes.Code, texts ...string) {
 	t.Helper()
 	if err == nil {
@@ -225,7 +225,7 @@ func wantStatus(t *testing.T, err error, code codes.Code, texts ...string) {
 	}
 }
 
-// wantNoCalls proves that a request was refused before anybody was asked.
+// wantNoCalls checks that a request was refused before any call to AWS or Kubernetes.
 func wantNoCalls(t *testing.T, r *rig.Rig) {
 	t.Helper()
 	if calls := r.AWS.Calls(); len(calls) != 0 {

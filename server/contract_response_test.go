@@ -14,7 +14,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// everyFeature makes files of every kind: whole values, aliases, jmesPath, binary, parameters, modes.
+// everyFeature has a file of every kind: whole value, alias, jmesPath, binary, parameter, mode.
 const everyFeature = `
 - objectName: prod/db
   objectType: secretsmanager
@@ -63,9 +63,9 @@ func TestD19_OneVersionForEachFile(t *testing.T) {
 	}
 }
 
-// The driver fails on a response without an ObjectVersion, with "missing object versions": a volume
-// without objects is refused before, in words of ours.
-func TestD19_NeverWithoutAVersion(t *testing.T) {
+// The driver fails with "missing object versions" on a response without an ObjectVersion. The provider refuses
+// a volume without objects earlier, with a message that helps.
+func TestD19_VolumeWithoutObjectsIsRefused(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	for name, objects := range map[string]string{"missing": "", "empty": "[]", "null": "null", "comment": "# later"} {
 		t.Run(name, func(t *testing.T) {
@@ -76,12 +76,12 @@ func TestD19_NeverWithoutAVersion(t *testing.T) {
 	wantNoCalls(t, r)
 }
 
-// The rotation of the driver and of those who watch SecretProviderClassPodStatus stands on it.
-func TestD20_AVersionChangesExactlyWhenTheContentDoes(t *testing.T) {
+// The driver's rotation depends on it, and so do tools that watch SecretProviderClassPodStatus.
+func TestD20_VersionChangesOnlyWithTheContent(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	first := versions(mount(t, r, everyFeature))
 	if diff := cmp.Diff(first, versions(mount(t, r, everyFeature))); diff != "" {
-		t.Errorf("nothing changed, and versions did (-first +second):\n%s", diff)
+		t.Errorf("versions changed without a new content (-first +second):\n%s", diff)
 	}
 	changes := []struct {
 		put     func()
@@ -106,14 +106,14 @@ func TestD20_AVersionChangesExactlyWhenTheContentDoes(t *testing.T) {
 	}
 }
 
-// What the response does not list, the driver removes: there is no such thing as a partial answer.
+// The driver removes every file that the response does not list, so a partial response is impossible.
 func TestD21_FilesAreTheWholeVolume(t *testing.T) {
 	r := rig.New(t, rig.Options{State: everyWorld})
 	want := map[string]string{
 		"prod_db": `{"user":"app","password":"hunter2"}`, "db-user": "app", "db-password": "hunter2",
 		"key.der": "\x00\xff\x01", "_prod_url": "https://example.com",
 	}
-	for range 2 { // the second time nothing has changed, and all is sent again
+	for range 2 { // an unchanged volume is sent in full again
 		if diff := cmp.Diff(want, r.Files(rig.Mount{Parameters: inRegion(), Objects: everyFeature})); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
 		}
@@ -151,15 +151,15 @@ func TestD23_ModesAreSetAndValid(t *testing.T) {
 		wantStatus(t, err, codes.InvalidArgument, "objects[1].filePermission", mode)
 	}
 	if after := r.AWS.Calls()["secretsmanager:GetSecretValue"]; after != before {
-		t.Errorf("%d reads for modes that are known to be wrong", after-before)
+		t.Errorf("%d reads for invalid modes", after-before)
 	}
 }
 
-// Above its limit the driver's gRPC client answers by itself, with ResourceExhausted, which is not final.
-func TestD24_ALargerResponseIsRefusedHere(t *testing.T) {
+// Above its limit the driver's gRPC client returns ResourceExhausted, which is not final.
+func TestD24_TooLargeResponseIsRefused(t *testing.T) {
 	var state awssim.State
 	var objects strings.Builder
-	const size = 65536 // the most that a secret takes
+	const size = 65536 // maximum size of a secret
 	for i := range 64 {
 		name := fmt.Sprintf("big%02d", i)
 		state.Secrets = append(state.Secrets, awssim.Secret{Region: rig.Region, Name: name, Value: strings.Repeat("x", size-i)})
@@ -176,8 +176,8 @@ func TestD24_ALargerResponseIsRefusedHere(t *testing.T) {
 	}
 }
 
-// The driver takes a response of exactly the limit, and none with one byte more.
-func TestD24_TheLimitIsExact(t *testing.T) {
+// The driver accepts a response of exactly the limit and refuses one more byte.
+func TestD24_LimitIsExact(t *testing.T) {
 	size := proto.Size(mount(t, rig.New(t, rig.Options{State: everyWorld}), everyFeature))
 	for limit, fits := range map[int]bool{size: true, size - 1: false} {
 		r := rig.New(t, rig.Options{State: everyWorld, MaxResponse: limit})
@@ -200,7 +200,7 @@ func mount(t *testing.T, r *rig.Rig, objects string) *v1alpha1.MountResponse {
 	return resp
 }
 
-// versions is id → version.
+// versions maps id to version.
 func versions(resp *v1alpha1.MountResponse) map[string]string {
 	m := map[string]string{}
 	for _, v := range resp.GetObjectVersion() {

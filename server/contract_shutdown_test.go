@@ -24,19 +24,19 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// outcome is what came of a mount.
+// outcome is the result of a mount.
 type outcome struct {
 	resp *v1alpha1.MountResponse
 	err  error
 }
 
-// startMount sends a mount of dbSecret and does not wait for it.
+// startMount mounts dbSecret in the background.
 func startMount(t *testing.T, r *rig.Rig) <-chan outcome {
 	t.Helper()
 	req := r.Request(rig.Mount{Parameters: inRegion(), Objects: dbSecret})
 	done := make(chan outcome, 1)
 	go func() {
-		// The driver's client waits for a server, which a cut-off mount would do for ever.
+		// The driver's client waits for a server without a limit.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		resp, err := r.Client.Mount(ctx, req)
@@ -45,15 +45,15 @@ func startMount(t *testing.T, r *rig.Rig) <-chan outcome {
 	return done
 }
 
-// refusesConnections waits until the server has begun to stop.
-func refusesConnections(t *testing.T, r *rig.Rig) {
+// awaitClosedSocket waits until the server refuses new connections.
+func awaitClosedSocket(t *testing.T, r *rig.Rig) {
 	t.Helper()
 	for dial(r.Socket()) == nil {
 		runtime.Gosched()
 	}
 }
 
-// gate is a Kubernetes API server that holds its first request back until it is told to answer.
+// gate is a Kubernetes API server that blocks its first request until release is closed.
 type gate struct {
 	url              string
 	arrived, release chan struct{}
@@ -85,11 +85,11 @@ func TestD9_ShutdownLetsARunningMountFinish(t *testing.T) {
 	done := startMount(t, r)
 	<-g.arrived
 	r.Running().Terminate()
-	refusesConnections(t, r)
+	awaitClosedSocket(t, r)
 	close(g.release)
 	got := <-done
 	if got.err != nil || len(got.resp.GetFiles()) != 1 {
-		t.Errorf("the running mount was not let finish: %v", got.err)
+		t.Errorf("the running mount did not finish: %v", got.err)
 	}
 	if err := r.Running().Wait(); err != nil {
 		t.Error(err)
@@ -99,9 +99,9 @@ func TestD9_ShutdownLetsARunningMountFinish(t *testing.T) {
 	}
 }
 
-// A mount that hangs is cancelled when the drain time is over, and answered with a final code. The
-// pod's owner reads that it was the provider that ended, and not AWS or the caller that gave up.
-func TestD9_ShutdownAnswersAHangingMount(t *testing.T) {
+// The server cancels a hanging mount after the drain timeout and returns a final code. The message tells the
+// pod's owner that the provider shut down.
+func TestD9_ShutdownEndsAHangingMountWithAFinalCode(t *testing.T) {
 	for _, operation := range []string{"sts:AssumeRoleWithWebIdentity", "secretsmanager:GetSecretValue"} {
 		t.Run(operation, func(t *testing.T) {
 			r := rig.New(t, rig.Options{State: dbWorld, DrainTimeout: time.Millisecond, AWS: awsclient.Options{AttemptTimeout: time.Hour}})
@@ -121,7 +121,7 @@ func TestD9_ShutdownAnswersAHangingMount(t *testing.T) {
 	}
 }
 
-// A SIGTERM that comes before the first connection is an ordinary end, whichever is faster.
+// A SIGTERM before the first connection is a normal shutdown.
 func TestD9_ShutdownBeforeTheFirstConnection(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()

@@ -38,7 +38,7 @@ func TestD1_VersionAndMount(t *testing.T) {
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("Version (-want +got):\n%s", diff)
 	}
-	// The driver takes semver (https://semver.org, its own regular expression without the groups' names).
+	// The driver requires semver. This is the regular expression of https://semver.org without group names.
 	semver := regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
 	if !semver.MatchString(got.GetRuntimeVersion()) {
 		t.Errorf("RuntimeVersion %q is not semver", got.GetRuntimeVersion())
@@ -48,7 +48,7 @@ func TestD1_VersionAndMount(t *testing.T) {
 	}
 }
 
-func TestD2_SocketIsAwsSockAndRootsAlone(t *testing.T) {
+func TestD2_SocketIsAwsSockForRootOnly(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	file, err := os.Lstat(r.Dir + "/aws.sock")
 	if err != nil {
@@ -60,7 +60,7 @@ func TestD2_SocketIsAwsSockAndRootsAlone(t *testing.T) {
 	wantAlone(t, r.Dir)
 }
 
-// The driver looks for <name>.sock in the directory, and people look into it: nothing else may lie there.
+// wantAlone checks that the socket is the only file in the provider volume.
 func wantAlone(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -68,7 +68,7 @@ func wantAlone(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	if len(entries) != 1 || entries[0].Name() != server.SocketName {
-		t.Errorf("the provider volume holds %v, want %s alone", entries, server.SocketName)
+		t.Errorf("the provider volume holds %v, want only %s", entries, server.SocketName)
 	}
 }
 
@@ -80,7 +80,7 @@ func TestD2_MakesTheProviderVolume(t *testing.T) {
 	}
 }
 
-func TestD3_SaysWhyItCannotListen(t *testing.T) {
+func TestD3_ListenErrorNamesTheCause(t *testing.T) {
 	dir := shortDir(t)
 	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -97,22 +97,22 @@ func TestD3_SaysWhyItCannotListen(t *testing.T) {
 	}
 }
 
-// A provider that was killed leaves its socket: a file that nobody listens on.
+// A killed provider leaves a socket file without a listener.
 func TestD4_StaleSocketIsReplaced(t *testing.T) {
 	dir := shortDir(t)
 	stale := listen(t, dir)
 	closeSocket(t, stale)
 	if dial(dir+"/aws.sock") == nil {
-		t.Fatal("the stale socket is alive: the test shows nothing")
+		t.Fatal("the stale socket has a listener: the test proves nothing")
 	}
 	fresh := listen(t, dir)
 	if err := dial(fresh.Path()); err != nil {
-		t.Fatalf("nobody listens after the stale socket was replaced: %v", err)
+		t.Fatalf("no listener after the stale socket was replaced: %v", err)
 	}
 	wantAlone(t, dir)
 }
 
-// What lies at the socket's path need not be a socket.
+// The file at the socket's path may be a regular file.
 func TestD4_StaleFileIsReplaced(t *testing.T) {
 	dir := shortDir(t)
 	if err := os.WriteFile(dir+"/aws.sock", []byte("leftover"), 0o644); err != nil {
@@ -123,35 +123,34 @@ func TestD4_StaleFileIsReplaced(t *testing.T) {
 	}
 }
 
-// The driver's client waits up to two minutes on a socket that nobody listens on: in an upgrade
-// there must be no such moment. Callers hammer the path, each call on a new connection, while
-// server after server takes it over and the one before it ends.
-func TestD5_NoMomentWithoutAListener(t *testing.T) {
+// The driver's client waits up to two minutes for a socket without a listener, so an upgrade must always have
+// one. Clients open new connections in a loop while each new server replaces the one before it.
+func TestD5_UpgradeAlwaysHasAListener(t *testing.T) {
 	const successors, callers = 10, 2
 	r := rig.New(t, rig.Options{})
 	var (
 		calls   atomic.Int64
 		over    = make(chan struct{})
-		hammers sync.WaitGroup
+		clients sync.WaitGroup
 	)
 	for range callers {
-		hammers.Go(func() {
+		clients.Go(func() {
 			for {
 				select {
 				case <-over:
 					return
 				default:
 				}
-				// A refused or missing socket shows in connect(2), at once; no client waits here.
+				// connect(2) fails at once when the socket refuses or is missing.
 				conn, err := net.Dial("unix", r.Socket())
-				if errors.Is(err, syscall.EAGAIN) { // somebody listens, and has a full queue
+				if errors.Is(err, syscall.EAGAIN) { // there is a listener, and its queue is full
 					continue
 				}
 				if err != nil {
 					t.Errorf("after %d connections: %v", calls.Load(), err)
 					return
 				}
-				// The server speaks first; one that ends may also cut the connection. Either way it was there.
+				// The server sends first, or cuts the connection when it stops. Both prove that there was a listener.
 				_, _ = conn.Read(make([]byte, 1))
 				_ = conn.Close()
 				calls.Add(1)
@@ -166,36 +165,36 @@ func TestD5_NoMomentWithoutAListener(t *testing.T) {
 		if err := running.Wait(); err != nil {
 			t.Errorf("server %d: %v", i, err)
 		}
-		if err := answers(t, r); err != nil {
-			t.Errorf("server %d does not answer: %v", i+1, err)
+		if err := callVersion(t, r); err != nil {
+			t.Errorf("server %d does not respond: %v", i+1, err)
 		}
-		for calls.Load() == before && !t.Failed() { // let the callers see each change
+		for calls.Load() == before && !t.Failed() { // wait until a client has connected to the new server
 			runtime.Gosched()
 		}
 		running = next
 	}
 	close(over)
-	hammers.Wait()
+	clients.Wait()
 	wantAlone(t, r.Dir)
 	t.Logf("%d connections in %d upgrades", calls.Load(), successors)
 }
 
-// A client that has been connected since before the upgrade loses no call either.
+// A client that connected before the upgrade loses no call.
 func TestD6_UpgradeLosesNoCall(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	running := r.Running()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var answered atomic.Int64
+	var succeeded atomic.Int64
 	failed := make(chan error, 1)
 	go func() {
 		defer close(failed)
 		for ctx.Err() == nil {
 			if _, err := r.Client.Version(t.Context(), &v1alpha1.VersionRequest{}); err != nil {
-				failed <- fmt.Errorf("call %d: %w", answered.Load()+1, err)
+				failed <- fmt.Errorf("call %d: %w", succeeded.Load()+1, err)
 				return
 			}
-			answered.Add(1)
+			succeeded.Add(1)
 		}
 	}()
 	for range 5 {
@@ -204,8 +203,8 @@ func TestD6_UpgradeLosesNoCall(t *testing.T) {
 		if err := running.Wait(); err != nil {
 			t.Error(err)
 		}
-		before := answered.Load()
-		for answered.Load() == before && len(failed) == 0 {
+		before := succeeded.Load()
+		for succeeded.Load() == before && len(failed) == 0 {
 			runtime.Gosched()
 		}
 		running = next
@@ -216,7 +215,7 @@ func TestD6_UpgradeLosesNoCall(t *testing.T) {
 	}
 }
 
-// At its end a server removes its own socket and no other's.
+// A server that stops removes its own socket and no other.
 func TestD7_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	old, next := r.Running(), r.Serve()
@@ -224,8 +223,8 @@ func TestD7_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
 	if err := old.Wait(); err != nil {
 		t.Errorf("old server: %v", err)
 	}
-	if err := answers(t, r); err != nil {
-		t.Errorf("the old server's end cut off the new one: %v", err)
+	if err := callVersion(t, r); err != nil {
+		t.Errorf("the shutdown of the old server broke the new one: %v", err)
 	}
 	next.Terminate()
 	if err := next.Wait(); err != nil {
@@ -236,8 +235,8 @@ func TestD7_ShutdownRemovesItsOwnSocketOnly(t *testing.T) {
 	}
 }
 
-// File systems give a new file the inode of a removed one: the inode alone does not tell whose socket it is.
-func TestD7_ASuccessorOnTheSameInodeIsKept(t *testing.T) {
+// A file system may reuse the inode of a removed file, so the inode alone does not identify a socket.
+func TestD7_SuccessorOnTheSameInodeIsKept(t *testing.T) {
 	dir := shortDir(t)
 	for range 100 {
 		old := listen(t, dir)
@@ -269,8 +268,9 @@ func TestD7_ASuccessorOnTheSameInodeIsKept(t *testing.T) {
 	t.Skip("this file system did not reuse an inode in 100 attempts")
 }
 
-// answers asks whoever listens for its version. The driver's client would wait for a listener for ever.
-func answers(t *testing.T, r *rig.Rig) error {
+// callVersion calls Version on a new connection. The timeout is needed because the driver's client waits
+// for a listener without a limit.
+func callVersion(t *testing.T, r *rig.Rig) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -304,7 +304,8 @@ func closeSocket(t *testing.T, socket *server.Socket) {
 	}
 }
 
-// shortDir is a directory for a socket, whose path may have 107 bytes: t.TempDir repeats the test's name.
+// shortDir returns a directory for a socket. A socket's path has at most 107 bytes, and t.TempDir includes the
+// name of the test.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "socket")
@@ -315,14 +316,14 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// awsProvider serves aws.sock in dir as AWS's provider does (main.go there): it removes what it finds there
-// when it begins, and whatever is there when it ends. It knows no call.
+// awsProvider serves aws.sock in dir as AWS's provider does (main.go there). It removes the file at that path
+// when it starts and when it stops, and it implements no method.
 func awsProvider(t *testing.T, dir string) (end func()) {
 	t.Helper()
 	path := filepath.Join(dir, server.SocketName)
 	var l net.Listener
 	err := errors.New("not yet")
-	for err != nil && t.Context().Err() == nil { // between the two calls the socket can come back: the kubelet would start it anew
+	for err != nil && t.Context().Err() == nil { // Keep can restore the socket between the two calls, as the kubelet would restart this provider
 		_ = os.Remove(path)
 		l, err = net.Listen("unix", path)
 	}
@@ -340,11 +341,11 @@ func awsProvider(t *testing.T, dir string) (end func()) {
 	}
 }
 
-// Whoever comes from AWS's provider has both on a node for a moment. However that one begins and ends, this one
-// serves the node in the end, and a driver that has been connected to the other all along.
-func TestD8_OutlivesAWSsProvider(t *testing.T) {
+// During a migration both providers run on a node for a short time. When AWS's provider has stopped, this one
+// serves the node, also for a driver that was connected to AWS's provider.
+func TestD8_SocketSurvivesTheEndOfAWSProvider(t *testing.T) {
 	r := rig.New(t, rig.Options{})
-	answers := func(client v1alpha1.CSIDriverProviderClient, want codes.Code) {
+	wantVersion := func(client v1alpha1.CSIDriverProviderClient, want codes.Code) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
@@ -354,20 +355,20 @@ func TestD8_OutlivesAWSsProvider(t *testing.T) {
 	}
 	const ours, theirs = codes.OK, codes.Unimplemented
 
-	end := awsProvider(t, r.Dir) // takes the socket of the one that runs
+	end := awsProvider(t, r.Dir) // takes over the socket of the running server
 	client := r.Dial()
-	answers(client, theirs)
-	r.Running().Terminate() // as whoever goes back to AWS's provider does
+	wantVersion(client, theirs)
+	r.Running().Terminate() // as a rollback to AWS's provider does
 	if err := r.Running().Wait(); err != nil {
 		t.Error(err)
 	}
-	answers(r.Dial(), theirs)
+	wantVersion(r.Dial(), theirs)
 	r.Serve()
-	answers(r.Dial(), ours)
-	answers(client, theirs) // its connection lasts
-	end()                   // removes a socket that is not its own
-	answers(client, ours)
-	answers(r.Dial(), ours)
+	wantVersion(r.Dial(), ours)
+	wantVersion(client, theirs) // its connection stays open
+	end()                       // removes the socket of the other provider
+	wantVersion(client, ours)
+	wantVersion(r.Dial(), ours)
 	if !strings.Contains(r.Logs(), "the socket was removed") {
 		t.Errorf("the log does not say that the socket was put back: %s", r.Logs())
 	}

@@ -12,24 +12,24 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The counts of the benchmark's scenarios (test/bench): they do not depend on the machine, so that they are
-// asserted here. Times are only measured there.
+// These tests assert the call counts of the benchmark's scenarios (test/bench). Counts do not depend on the
+// machine. Only the benchmark measures times.
 
-// The node of the counts: pods of ten ServiceAccounts, each with ten secrets that its pods share.
+// The pods on the node belong to ten ServiceAccounts. The pods of one ServiceAccount share ten secrets.
 const (
 	countedPods     = 100
 	countedAccounts = 10
 	countedSecrets  = 10
 )
 
-// Goals for connections. AWS's provider opens two for each mount.
+// Limits for connections. AWS's provider opens two for each mount.
 const (
 	maxBootConnections = 40
 	maxSockets         = 64
 )
 
-// node is a rig whose AWS takes its time, as the real one does: only then are connections in use at once. The
-// provider's clock stands still, so that however slow the machine is, pods that come at once do so.
+// node returns a rig with an AWS latency, so that connections are in use concurrently. The provider's clock is
+// fixed, so that all pods arrive at the same time on a slow machine too.
 func node(t *testing.T) *rig.Rig {
 	t.Helper()
 	now := time.Now()
@@ -47,7 +47,7 @@ func node(t *testing.T) *rig.Rig {
 
 func accountName(account int) string { return fmt.Sprintf("account-%d", account) }
 
-// volumeOf is pod's volume: count secrets of its ServiceAccount's, from the first-th on.
+// volumeOf returns the mount request of a pod with count secrets of its ServiceAccount, starting at index first.
 func volumeOf(r *rig.Rig, pod, account, first, count int) *v1alpha1.MountRequest {
 	objects := ""
 	for i := range count {
@@ -61,7 +61,7 @@ func volumeOf(r *rig.Rig, pod, account, first, count int) *v1alpha1.MountRequest
 	})
 }
 
-// boot are the requests of all pods of the node.
+// boot returns the requests of all pods of the node.
 func boot(r *rig.Rig) []*v1alpha1.MountRequest {
 	reqs := make([]*v1alpha1.MountRequest, countedPods)
 	for pod := range reqs {
@@ -70,15 +70,15 @@ func boot(r *rig.Rig) []*v1alpha1.MountRequest {
 	return reqs
 }
 
-// mountAll mounts all of reqs, at most atATime of them at a time.
-func mountAll(t *testing.T, r *rig.Rig, reqs []*v1alpha1.MountRequest, atATime int) {
+// mountAll mounts all of reqs, at most limit of them concurrently.
+func mountAll(t *testing.T, r *rig.Rig, reqs []*v1alpha1.MountRequest, limit int) {
 	t.Helper()
 	var mounts sync.WaitGroup
-	places := make(chan struct{}, atATime)
+	slots := make(chan struct{}, limit)
 	for _, req := range reqs {
-		places <- struct{}{}
+		slots <- struct{}{}
 		mounts.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-slots }()
 			if _, err := r.Client.Mount(t.Context(), req); err != nil {
 				t.Error(err)
 			}
@@ -90,7 +90,7 @@ func mountAll(t *testing.T, r *rig.Rig, reqs []*v1alpha1.MountRequest, atATime i
 	}
 }
 
-// wantCalls holds the calls since the last ResetCalls against what is wanted.
+// wantCalls compares the calls since the last ResetCalls.
 func wantCalls(t *testing.T, r *rig.Rig, sts, reads int) {
 	t.Helper()
 	calls := r.AWS.Calls()
@@ -105,9 +105,9 @@ func wantCalls(t *testing.T, r *rig.Rig, sts, reads int) {
 	}
 }
 
-// 100 pods at once cost one STS call for each ServiceAccount and one read for each of its secrets, over few
-// connections. Republished within the refresh interval they cost nothing.
-func TestF6_CountsOfBootAndSweep(t *testing.T) {
+// 100 pods at the same time cost one STS call for each ServiceAccount and one read for each secret, over few
+// connections. Republishes within the refresh interval cost no call.
+func TestF6_CallsOfNodeBootAndRepublish(t *testing.T) {
 	r := node(t)
 	reqs := boot(r)
 	mountAll(t, r, reqs, len(reqs))
@@ -123,8 +123,8 @@ func TestF6_CountsOfBootAndSweep(t *testing.T) {
 	wantCalls(t, r, 0, 0)
 }
 
-// Another pod of a known ServiceAccount costs no STS call, whatever it reads.
-func TestF6_CountsOfWarm(t *testing.T) {
+// Another pod of a known ServiceAccount costs no STS call.
+func TestF6_CallsOfAKnownServiceAccount(t *testing.T) {
 	r := node(t)
 	mountAll(t, r, []*v1alpha1.MountRequest{volumeOf(r, 0, 0, 0, 20)}, 1)
 	r.AWS.ResetCalls()
@@ -132,8 +132,8 @@ func TestF6_CountsOfWarm(t *testing.T) {
 	wantCalls(t, r, 0, 20)
 }
 
-// However many pods come, the connections to AWS stay few.
-func TestF24_CountsOfSaturate(t *testing.T) {
+// The number of connections to AWS does not grow with the number of pods.
+func TestF24_ConnectionsStayFewUnderLoad(t *testing.T) {
 	const (
 		pods    = 400
 		clients = 16

@@ -20,15 +20,15 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// abroad is the failover region of these tests.
-const abroad = "eu-west-1"
+// failoverRegion is the failover region of these tests.
+const failoverRegion = "eu-west-1"
 
 // state is how a region behaves.
 type state struct {
 	name  string
-	fault awssim.Fault // none of "ok"
-	code  codes.Code   // of what is no transient failure
-	says  string       // in the message
+	fault awssim.Fault // zero for "ok"
+	code  codes.Code   // of a failure that is not transient; OK for the rest
+	says  string       // part of the error message
 }
 
 var (
@@ -48,13 +48,13 @@ var (
 func (s state) refuses() bool { return s.code != codes.OK }
 func (s state) fails() bool   { return s.says != "" && !s.refuses() }
 
-// row is a secret in two regions that behave so.
+// row is a secret in two regions, with the behaviour of each region.
 type row struct {
 	primary, failover state
 	secret            string
 }
 
-// everyRow is each way in which a region can behave, beside each of the other.
+// everyRow returns every combination of states of the two regions.
 func everyRow() []row {
 	states := slices.Concat([]state{regionOK}, transient, refusing)
 	var rows []row
@@ -66,9 +66,9 @@ func everyRow() []row {
 	return rows
 }
 
-// houses shares rows out to houses. Those that throttle have one each: the SDK's client of a region slows down
-// after it was throttled, whatever it reads.
-func houses(rows []row) [][]row {
+// groupRows groups rows by the rig that they share. Each row with throttling has its own rig, because the SDK's
+// client of a region slows down every read after throttling.
+func groupRows(rows []row) [][]row {
 	shared := [][]row{nil}
 	for _, w := range rows {
 		if w.primary.name == "throttled" || w.failover.name == "throttled" {
@@ -80,8 +80,8 @@ func houses(rows []row) [][]row {
 	return shared
 }
 
-// twoRegions is a house with the rows' secrets. A region that hangs costs it little, and rows are mounted at
-// once, so that it costs that only once.
+// twoRegions returns a rig with the rows' secrets. The attempt timeout is short, because some rows have a region
+// that hangs.
 func twoRegions(t *testing.T, o rig.Options, rows ...row) (*rig.Rig, *rig.Clock) {
 	t.Helper()
 	o.AWS = awsclient.Options{MaxAttempts: 1, AttemptTimeout: time.Second}
@@ -91,15 +91,15 @@ func twoRegions(t *testing.T, o rig.Options, rows ...row) (*rig.Rig, *rig.Clock)
 	r, clock := freshRig(t, o)
 	for _, w := range rows {
 		r.AWS.PutSecret(rig.Region, w.secret, "one")
-		r.AWS.PutSecret(abroad, w.secret, "one abroad")
+		r.AWS.PutSecret(failoverRegion, w.secret, "failover one")
 	}
 	return r, clock
 }
 
-// begin has the regions of the row behave as it says, until end.
+// begin puts the regions into the states of the row until end is called.
 func (w row) begin(r *rig.Rig) (end func()) {
 	var ends []func()
-	for region, s := range map[string]state{rig.Region: w.primary, abroad: w.failover} {
+	for region, s := range map[string]state{rig.Region: w.primary, failoverRegion: w.failover} {
 		if f := s.fault; f != (awssim.Fault{}) {
 			f.Service, f.Region, f.Object = "secretsmanager", region, w.secret
 			ends = append(ends, r.AWS.Inject(f))
@@ -112,15 +112,15 @@ func (w row) begin(r *rig.Rig) (end func()) {
 	}
 }
 
-// mount is of a pod of the row's own, whose volume has one file.
+// mount is the mount of a pod that only this row uses. Its volume has one file.
 func (w row) mount() rig.Mount {
 	return rig.Mount{
 		Pod: "pod of " + w.secret, Objects: "- {objectName: " + w.secret + ", objectType: secretsmanager, objectAlias: file}\n",
-		Parameters: map[string]string{"failoverRegion": abroad},
+		Parameters: map[string]string{"failoverRegion": failoverRegion},
 	}
 }
 
-// mountRows mounts the rows' pods at once, and gives the answers.
+// mountRows mounts the pods of all rows concurrently.
 func mountRows(t *testing.T, r *rig.Rig, rows []row) ([]*v1alpha1.MountResponse, []error) {
 	t.Helper()
 	responses, errs := make([]*v1alpha1.MountResponse, len(rows)), make([]error, len(rows))
@@ -133,8 +133,8 @@ func mountRows(t *testing.T, r *rig.Rig, rows []row) ([]*v1alpha1.MountResponse,
 	return responses, errs
 }
 
-// reads counts the reads of the row's secret by region since the last ResetCalls. Any other call but that for
-// credentials fails the test: the role needs no permission for it.
+// reads counts the reads of the row's secret by region since the last ResetCalls. Except for the call for
+// credentials, any other call fails the test, because the role has no permission for it.
 func (w row) reads(t *testing.T, r *rig.Rig) map[string]int {
 	t.Helper()
 	reads := map[string]int{}
@@ -142,21 +142,21 @@ func (w row) reads(t *testing.T, r *rig.Rig) map[string]int {
 		switch call := c.Service + ":" + c.Operation; {
 		case call == getSecret && c.Object == w.secret:
 			reads[c.Region]++
-		case call != getSecret && call != assume:
+		case call != getSecret && call != assumeWebIdentity:
 			t.Errorf("call of %s", call)
 		}
 	}
 	return reads
 }
 
-// check holds an answer to what rules R1 and R2 say of two regions that behave so.
+// check compares the result of a mount with rules R1 and R2.
 func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
 	t.Helper()
 	message := status.Convert(err).Message()
 	names := func(s state, region string) bool {
 		return strings.Contains(message, fmt.Sprintf("cannot read secret %q in %s: ", w.secret, region)) && strings.Contains(message, s.says)
 	}
-	const second = "the failover region " + abroad
+	const second = "the failover region " + failoverRegion
 	switch {
 	case w.primary.refuses():
 		if status.Code(err) != w.primary.code || !names(w.primary, rig.Region) {
@@ -176,7 +176,7 @@ func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
 		}
 		want := "one"
 		if w.primary.fails() {
-			want = "one abroad"
+			want = "failover one"
 		}
 		if got := string(resp.GetFiles()[0].GetContents()); got != want {
 			t.Errorf("content %q, want %q", got, want)
@@ -185,7 +185,7 @@ func (w row) check(t *testing.T, resp *v1alpha1.MountResponse, err error) {
 }
 
 func TestR2_FirstMountReadsBothRegions(t *testing.T) {
-	for _, rows := range houses(everyRow()) {
+	for _, rows := range groupRows(everyRow()) {
 		r, _ := twoRegions(t, rig.Options{}, rows...)
 		for _, w := range rows {
 			w.begin(r)
@@ -194,7 +194,7 @@ func TestR2_FirstMountReadsBothRegions(t *testing.T) {
 		for i, w := range rows {
 			t.Run(w.primary.name+", "+w.failover.name, func(t *testing.T) {
 				w.check(t, responses[i], errs[i])
-				if diff := gocmp.Diff(map[string]int{rig.Region: 1, abroad: 1}, w.reads(t, r)); diff != "" {
+				if diff := gocmp.Diff(map[string]int{rig.Region: 1, failoverRegion: 1}, w.reads(t, r)); diff != "" {
 					t.Errorf("reads (-want +got):\n%s", diff)
 				}
 			})
@@ -202,10 +202,10 @@ func TestR2_FirstMountReadsBothRegions(t *testing.T) {
 	}
 }
 
-// On republish the failover region is asked only when the primary fails, and neither more than once: the second
-// and third come from memory or are backed off.
-func TestR3_RepublishReadsTheFailoverRegionLazily(t *testing.T) {
-	for _, rows := range houses(everyRow()) {
+// A republish reads the failover region only when the primary fails. Each region is read at most once: later
+// republishes use the cache or wait for the backoff.
+func TestR3_RepublishReadsFailoverRegionOnlyWhenPrimaryFails(t *testing.T) {
+	for _, rows := range groupRows(everyRow()) {
 		r, clock := twoRegions(t, rig.Options{RefreshInterval: time.Minute}, rows...)
 		if _, errs := mountRows(t, r, rows); errors.Join(errs...) != nil {
 			t.Fatal(errors.Join(errs...))
@@ -221,9 +221,9 @@ func TestR3_RepublishReadsTheFailoverRegionLazily(t *testing.T) {
 				t.Run(w.primary.name+", "+w.failover.name, func(t *testing.T) {
 					want := map[string]int{rig.Region: 1}
 					if w.primary.fails() {
-						want[abroad] = 1
+						want[failoverRegion] = 1
 					} else {
-						w.failover = regionOK // it is not asked
+						w.failover = regionOK // it is not read
 					}
 					w.check(t, responses[i], errs[i])
 					if diff := gocmp.Diff(want, w.reads(t, r)); diff != "" {
@@ -235,7 +235,7 @@ func TestR3_RepublishReadsTheFailoverRegionLazily(t *testing.T) {
 	}
 }
 
-// oneRow is a house with one secret in two well regions.
+// oneRow returns a rig with one secret in two healthy regions.
 func oneRow(t *testing.T, o rig.Options) (*rig.Rig, *rig.Clock, row) {
 	t.Helper()
 	w := row{secret: "prod/app", primary: regionOK, failover: regionOK}
@@ -243,18 +243,18 @@ func oneRow(t *testing.T, o rig.Options) (*rig.Rig, *rig.Clock, row) {
 	return r, clock, w
 }
 
-// of is w in a world where the regions behave otherwise.
+// of returns w with other states of the regions.
 func (w row) of(primary, failover state) row {
 	w.primary, w.failover = primary, failover
 	return w
 }
 
-var down, gone = transient[0], refusing[0]
+var down, notFound = transient[0], refusing[0]
 
-// AWS's provider reports the version of the failover region's value where it serves the primary's.
+// AWS's provider serves the primary's value with the version of the failover region.
 func TestI3_VersionIsThatOfTheRegionServed(t *testing.T) {
 	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
-	versions := map[string]string{"one": r.AWS.PutSecret(rig.Region, w.secret, "one"), "one abroad": r.AWS.PutSecret(abroad, w.secret, "one abroad")}
+	versions := map[string]string{"one": r.AWS.PutSecret(rig.Region, w.secret, "one"), "failover one": r.AWS.PutSecret(failoverRegion, w.secret, "failover one")}
 	wantVersion := func(content string) {
 		t.Helper()
 		resp, err := r.Mount(w.mount())
@@ -271,19 +271,19 @@ func TestI3_VersionIsThatOfTheRegionServed(t *testing.T) {
 	wantVersion("one")
 	restore := r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Status: 503})
 	clock.Advance(2 * time.Minute)
-	wantVersion("one abroad")
+	wantVersion("failover one")
 	restore()
 	clock.Advance(2 * time.Minute)
 	wantVersion("one")
 }
 
-// The failover region's value is seen in the log, once for a mount, and in a metric.
+// A mount from the failover region logs one warning and counts in a metric.
 func TestR13_FailoverIsVisible(t *testing.T) {
 	r, _, w := oneRow(t, rig.Options{})
 	w.of(down, regionOK).begin(r)
 	m := w.mount()
 	m.Objects += "- {objectName: prod/db, objectType: secretsmanager}\n- {objectName: " + w.secret + ", objectType: secretsmanager, objectAlias: again, objectVersionLabel: AWSCURRENT}\n"
-	r.AWS.PutSecret(abroad, "prod/db", "abroad")
+	r.AWS.PutSecret(failoverRegion, "prod/db", "failover value")
 	r.Files(m)
 	logs := r.Logs()
 	const warning = `level=WARN msg="the primary region failed, served from the failover region" region=ap-south-1 failover_region=eu-west-1 values=3 error="2 failures: (1) cannot read secret \"prod/app\" in ap-south-1: `
@@ -298,8 +298,8 @@ func TestR13_FailoverIsVisible(t *testing.T) {
 	}
 }
 
-// An outage of the primary costs one read of the failover region an interval, however many pods are republished.
-func TestR7_OutageCostsOneReadAnInterval(t *testing.T) {
+// An outage of the primary costs one failover read per interval, for any number of pods.
+func TestR7_OutageCostsOneFailoverReadPerInterval(t *testing.T) {
 	const pods, intervals = 5, 3
 	r, clock, w := oneRow(t, rig.Options{RefreshInterval: time.Minute})
 	podOf := func(i int) rig.Mount {
@@ -315,20 +315,20 @@ func TestR7_OutageCostsOneReadAnInterval(t *testing.T) {
 	for range intervals {
 		clock.Advance(67 * time.Second) // an interval and its spread
 		for i := range 3 * pods {
-			if got := r.Files(podOf(i % pods))["file"]; got != "one abroad" {
+			if got := r.Files(podOf(i % pods))["file"]; got != "failover one" {
 				t.Errorf("content %q, want the failover region's", got)
 			}
 		}
 	}
-	if got := w.reads(t, r); got[abroad] != intervals || got[rig.Region] > intervals {
-		t.Errorf("reads %v, want %d abroad, and as many or fewer of the region that is backed off", got, intervals)
+	if got := w.reads(t, r); got[failoverRegion] != intervals || got[rig.Region] > intervals {
+		t.Errorf("reads %v, want %d from the failover region, and at most as many from the primary", got, intervals)
 	}
 }
 
 func TestR7_PinnedVersionIsReadOnce(t *testing.T) {
 	const version = "33333333-3333-3333-3333-333333333333"
 	state := awssim.State{}
-	for _, region := range []string{rig.Region, abroad} {
+	for _, region := range []string{rig.Region, failoverRegion} {
 		state.Secrets = append(state.Secrets, awssim.Secret{Region: region, Name: "pinned", Versions: []awssim.SecretVersion{{ID: version, Value: "of " + region}}})
 	}
 	r, clock, _ := oneRow(t, rig.Options{State: state})
@@ -337,17 +337,17 @@ func TestR7_PinnedVersionIsReadOnce(t *testing.T) {
 	m.Objects = "- {objectName: pinned, objectType: secretsmanager, objectAlias: file, objectVersion: " + version + "}\n"
 	w.of(down, regionOK).begin(r)
 	for range 10 {
-		if got := r.Files(m)["file"]; got != "of "+abroad {
+		if got := r.Files(m)["file"]; got != "of "+failoverRegion {
 			t.Errorf("content %q, want the failover region's", got)
 		}
 		clock.Advance(4 * time.Minute)
 	}
-	if got := w.reads(t, r); got[abroad] != 1 {
-		t.Errorf("reads %v, want one abroad: a version does not change", got)
+	if got := w.reads(t, r); got[failoverRegion] != 1 {
+		t.Errorf("reads %v, want one from the failover region: a version does not change", got)
 	}
 }
 
-// Where both regions fail a first mount may have what was known, the primary's before the other's.
+// When both regions fail, a first mount gets the last known value. The primary's value comes first.
 func TestR4_BothDownServesTheLastKnownValue(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
@@ -355,10 +355,10 @@ func TestR4_BothDownServesTheLastKnownValue(t *testing.T) {
 		want          string // empty: refused
 	}{
 		{"both known", row{}, row{primary: down, failover: down}, "one"},
-		{"the failover region's known", row{primary: down}, row{primary: down, failover: down}, "one abroad"},
-		{"a stranger", row{primary: down, failover: down}, row{primary: down, failover: down}, ""},
-		{"the failover region refuses", row{}, row{primary: down, failover: gone}, ""},
-		{"the primary refuses", row{}, row{primary: gone, failover: down}, ""},
+		{"only the failover region's known", row{primary: down}, row{primary: down, failover: down}, "failover one"},
+		{"none known", row{primary: down, failover: down}, row{primary: down, failover: down}, ""},
+		{"the failover region refuses", row{}, row{primary: down, failover: notFound}, ""},
+		{"the primary refuses", row{}, row{primary: notFound, failover: down}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, clock, w := oneRow(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
@@ -383,7 +383,7 @@ func TestR4_BothDownServesTheLastKnownValue(t *testing.T) {
 	}
 }
 
-// What the primary region has denied is not served later from what was known of the other.
+// After a denial in the primary region, no earlier value of the failover region is served.
 func TestI2_DenialIsNotServedStale(t *testing.T) {
 	r, clock, w := oneRow(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
 	for i, world := range []struct {
@@ -399,9 +399,9 @@ func TestI2_DenialIsNotServedStale(t *testing.T) {
 	}
 }
 
-// Credentials come once for both regions, and are asked for once more where AWS calls them expired.
+// One call gets the credentials for both regions. When AWS says that they have expired, one more call gets new ones.
 func TestR11_CredentialsComeOnce(t *testing.T) {
-	for _, region := range []string{rig.Region, abroad, ""} {
+	for _, region := range []string{rig.Region, failoverRegion, ""} {
 		t.Run("expired in "+region, func(t *testing.T) {
 			r, clock, w := oneRow(t, rig.Options{})
 			r.Files(w.mount())
@@ -415,7 +415,7 @@ func TestR11_CredentialsComeOnce(t *testing.T) {
 			m := w.mount()
 			m.Pod = "another"
 			r.Files(m)
-			wantCallsOf(t, r, map[string]int{getSecret: 2 + hits, assume: 1})
+			wantCallsOf(t, r, map[string]int{getSecret: 2 + hits, assumeWebIdentity: 1})
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
@@ -431,7 +431,7 @@ func TestR11_CredentialsComeOnce(t *testing.T) {
 	})
 }
 
-// failoverObject names what is read in the failover region, of either service, in calls of its own.
+// failoverObject names the object to read in the failover region, for both services.
 func TestR6_FailoverObjectIsReadInItsRegion(t *testing.T) {
 	const objects = `
 - {objectName: prod/app, objectType: secretsmanager, objectAlias: same}
@@ -448,16 +448,16 @@ func TestR6_FailoverObjectIsReadInItsRegion(t *testing.T) {
 		calls map[string]int
 	}{
 		{"primary", awssim.Fault{Service: "sts", Operation: "none"}, map[string]string{"same": "one", "app": "one", "label": "one", "level": "L", "url": "U"}, false,
-			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+			map[string]int{assumeWebIdentity: 1, getSecret: 4, "ssm:GetParameters": 2}},
 		{"failover region", awssim.Fault{Region: rig.Region, Status: 503},
-			map[string]string{"same": "one abroad", "app": "copy", "label": "previous", "level": "L abroad", "url": "U abroad"}, false,
-			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+			map[string]string{"same": "failover one", "app": "copy", "label": "previous", "level": "failover L", "url": "failover U"}, false,
+			map[string]int{assumeWebIdentity: 1, getSecret: 4, "ssm:GetParameters": 2}},
 		{"one service of the primary region fails", awssim.Fault{Service: "ssm", Region: rig.Region, Status: 503},
-			map[string]string{"same": "one abroad", "app": "copy", "label": "previous", "level": "L abroad", "url": "U abroad"}, false,
-			map[string]int{assume: 1, getSecret: 4, "ssm:GetParameters": 2}},
+			map[string]string{"same": "failover one", "app": "copy", "label": "previous", "level": "failover L", "url": "failover U"}, false,
+			map[string]int{assumeWebIdentity: 1, getSecret: 4, "ssm:GetParameters": 2}},
 		{"failover region, in batches", awssim.Fault{Region: rig.Region, Status: 503},
-			map[string]string{"same": "one abroad", "app": "copy", "label": "previous", "level": "L abroad", "url": "U abroad"}, true,
-			map[string]int{assume: 1, "secretsmanager:BatchGetSecretValue": 1, getSecret: 2, "ssm:GetParameters": 2}},
+			map[string]string{"same": "failover one", "app": "copy", "label": "previous", "level": "failover L", "url": "failover U"}, true,
+			map[string]int{assumeWebIdentity: 1, "secretsmanager:BatchGetSecretValue": 1, getSecret: 2, "ssm:GetParameters": 2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			policies := []awssim.Document{rig.ReadSecrets, rig.ReadParameters}
@@ -465,14 +465,14 @@ func TestR6_FailoverObjectIsReadInItsRegion(t *testing.T) {
 				policies = append(policies, awssim.AllowPolicy("*", "secretsmanager:BatchGetSecretValue"))
 			}
 			state := awssim.State{Parameters: []awssim.Parameter{
-				{Region: rig.Region, Name: "/level", Value: "L"}, {Region: abroad, Name: "/level", Value: "L abroad"}, {Region: rig.Region, Name: "/url", Value: "U"},
-				{Region: abroad, Name: "/url-copy", Versions: []string{"U abroad", "newer"}, Labels: map[string]int64{"live": 1}},
+				{Region: rig.Region, Name: "/level", Value: "L"}, {Region: failoverRegion, Name: "/level", Value: "failover L"}, {Region: rig.Region, Name: "/url", Value: "U"},
+				{Region: failoverRegion, Name: "/url-copy", Versions: []string{"failover U", "newer"}, Labels: map[string]int64{"live": 1}},
 			}}
 			r, _, _ := oneRow(t, rig.Options{State: state, BatchSecrets: tt.batch, Policies: policies})
-			r.AWS.PutSecret(abroad, "prod/app-copy", "previous")
-			r.AWS.PutSecret(abroad, "prod/app-copy", "copy")
+			r.AWS.PutSecret(failoverRegion, "prod/app-copy", "previous")
+			r.AWS.PutSecret(failoverRegion, "prod/app-copy", "copy")
 			r.AWS.Inject(tt.fault)
-			got := r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": abroad}})
+			got := r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": failoverRegion}})
 			if diff := gocmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
@@ -481,35 +481,36 @@ func TestR6_FailoverObjectIsReadInItsRegion(t *testing.T) {
 	}
 }
 
-// A region that hangs keeps no place from the other, in a volume with more reads than one region has places.
-func TestR9_LargeVolumeWithARegionThatHangs(t *testing.T) {
+// A hanging region takes no concurrency slot from the other, although the volume has more reads than one region
+// has slots.
+func TestR9_HangingRegionTakesNoSlotOfTheOther(t *testing.T) {
 	const secrets = 40
 	r, _, _ := oneRow(t, rig.Options{})
 	want := map[string]string{}
 	objects := ""
 	for i := range secrets {
 		name := fmt.Sprint("large-", i)
-		r.AWS.PutSecret(rig.Region, name, "at home")
+		r.AWS.PutSecret(rig.Region, name, "primary value")
 		want[name] = "value " + name
-		r.AWS.PutSecret(abroad, name, want[name])
+		r.AWS.PutSecret(failoverRegion, name, want[name])
 		objects += secretNamed(name) + "\n"
 	}
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Hang: true})
-	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": abroad}})); diff != "" {
+	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects, Parameters: map[string]string{"failoverRegion": failoverRegion}})); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
 
-// Volumes with one region and with two share reads, each with its own patience.
+// Volumes with one region and with two regions share reads. Each waits with its own timeout.
 func TestR8_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
 	one := rig.Mount{Pod: "one", Objects: oneSecret}
-	two := rig.Mount{Pod: "two", Objects: oneSecret, Parameters: map[string]string{"failoverRegion": abroad}}
-	// start mounts m, whose read of the primary region hangs, and gives its outcome when it comes. Timeouts are
-	// as long as the test may take, so that none ends a read before the test does.
+	two := rig.Mount{Pod: "two", Objects: oneSecret, Parameters: map[string]string{"failoverRegion": failoverRegion}}
+	// start mounts m in the background. Its read of the primary region hangs. The timeouts are longer than the
+	// test, so that no timeout ends a read.
 	start := func(ctx context.Context, t *testing.T, regionTimeout time.Duration, m rig.Mount) (*rig.Rig, <-chan error) {
 		t.Helper()
 		r, _ := freshRig(t, rig.Options{RegionTimeout: regionTimeout, AWS: awsclient.Options{AttemptTimeout: time.Minute}})
-		r.AWS.PutSecret(abroad, "prod/db", "one abroad")
+		r.AWS.PutSecret(failoverRegion, "prod/db", "failover one")
 		r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Region: rig.Region, Hang: true, Count: 1})
 		done := make(chan error, 1)
 		req := r.Request(m)
@@ -517,31 +518,31 @@ func TestR8_ReadsAreSharedWithVolumesOfOneRegion(t *testing.T) {
 			_, err := r.Client.Mount(ctx, req)
 			done <- err
 		}()
-		// The read of the primary region, not of the other: the fault is for the first that comes.
+		// Wait for the read of the primary region, because the fault hits the first read.
 		for (row{secret: "prod/db"}).reads(t, r)[rig.Region] == 0 {
 			time.Sleep(time.Millisecond)
 		}
 		return r, done
 	}
-	t.Run("two joins one's", func(t *testing.T) {
+	t.Run("two regions join the read of one region", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, first := start(ctx, t, 200*time.Millisecond, one)
-		wantFile(t, r, two, "one abroad")
+		wantFile(t, r, two, "failover one")
 		cancel()
 		if err := <-first; status.Code(err) != codes.Canceled {
-			t.Errorf("the volume with one region: %v, want it to wait to the end", err)
+			t.Errorf("the volume with one region: %v, want it to wait until it is cancelled", err)
 		}
-		if diff := gocmp.Diff(map[string]int{rig.Region: 1, abroad: 1}, row{secret: "prod/db"}.reads(t, r)); diff != "" {
+		if diff := gocmp.Diff(map[string]int{rig.Region: 1, failoverRegion: 1}, row{secret: "prod/db"}.reads(t, r)); diff != "" {
 			t.Errorf("reads (-want +got):\n%s", diff)
 		}
 	})
-	t.Run("one does not join two's", func(t *testing.T) {
+	t.Run("one region does not join the read of two regions", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, first := start(ctx, t, time.Minute, two)
 		wantFile(t, r, one, "one")
 		cancel()
 		if err := <-first; status.Code(err) != codes.Canceled {
-			t.Errorf("the volume with two regions: %v, want it to wait to the end", err)
+			t.Errorf("the volume with two regions: %v, want it to wait until it is cancelled", err)
 		}
 	})
 }

@@ -15,49 +15,49 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The model of freshness: what section F of docs/contract.md promises, as a plain account of what AWS held when.
+// The model of section F of docs/contract.md. It records which value AWS held at which time.
 const (
 	modelInterval = 2 * time.Minute
 	modelStale    = time.Hour
 	modelPods     = 4
 )
 
-// held is a value that AWS held from a moment on, until the next one.
+// held is a value that AWS held from since until the next value.
 type held struct {
 	value string
 	since time.Time
 }
 
-// holder is what one identity may know of the secret.
-type holder struct {
-	uid     string
-	pods    []string             // mounted so far
-	mounted map[string]time.Time // pod → when last
-	read    time.Time            // when its newest value was read; zero: none, or taken away by a denial
-	asked   time.Time            // when a volume last asked for it
-	failing time.Time            // when a read last failed; zero after one that did not
-	dropped bool                 // nobody asked for three intervals, so that the value may be gone
+// knowledge is what one identity may know of the secret.
+type knowledge struct {
+	uid      string
+	pods     []string             // mounted so far
+	mounted  map[string]time.Time // pod → time of the last mount
+	read     time.Time            // time of the newest read; zero when there is none or a denial removed it
+	lastUsed time.Time            // time of the last mount
+	failing  time.Time            // time of the last failed read; zero after a successful read
+	dropped  bool                 // unused for three intervals, so the cache may have dropped the value
 }
 
-// freshnessModel drives the house and the model side by side.
+// freshnessModel drives the server and the model side by side.
 type freshnessModel struct {
 	r       *rig.Rig
 	clock   *rig.Clock
 	secret  string
 	second  string // failover region; empty for none
 	history []held
-	holders []*holder
+	holders []*knowledge
 	mode    string // up, outage, denied
 	restore func()
 	serial  int
 }
 
-// Random sequences of mounts, rotations, outages, denials and clock steps against the model.
-func TestF20_FreshnessAgainstItsModel(t *testing.T) {
+// Random sequences of mounts, rotations, outages, denials and clock steps match the model.
+func TestF20_FreshnessMatchesModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: modelStale,
-		AWS: awsclient.Options{MaxAttempts: 1}, // an outage need not be waited for
+		AWS: awsclient.Options{MaxAttempts: 1}, // no retries in an outage
 	})
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,7 +65,7 @@ func TestF20_FreshnessAgainstItsModel(t *testing.T) {
 		m := &freshnessModel{r: r, clock: clock, secret: fmt.Sprintf("secret-%d", runs), mode: "up", restore: func() {}}
 		defer func() { m.restore() }()
 		for i := range 2 {
-			m.holders = append(m.holders, &holder{uid: fmt.Sprintf("uid-%d-%d", runs, i), mounted: map[string]time.Time{}})
+			m.holders = append(m.holders, &knowledge{uid: fmt.Sprintf("uid-%d-%d", runs, i), mounted: map[string]time.Time{}})
 		}
 		m.rotate(t)
 		t.Repeat(map[string]func(*rapid.T){
@@ -74,9 +74,9 @@ func TestF20_FreshnessAgainstItsModel(t *testing.T) {
 			"denial": func(*rapid.T) {
 				m.turn("denied", awssim.Fault{Service: "secretsmanager", Code: "AccessDeniedException"})
 			},
-			"well":    func(*rapid.T) { m.turn("up", awssim.Fault{}) },
-			"time":    m.step,
-			"instant": m.step, // time twice as often: most rules speak of it
+			"recovery": func(*rapid.T) { m.turn("up", awssim.Fault{}) },
+			"time":     m.step,
+			"instant":  m.step, // a second name for step makes it twice as likely, because most rules depend on time
 		})
 	})
 }
@@ -105,7 +105,7 @@ func (m *freshnessModel) rotate(*rapid.T) {
 	m.history = append(m.history, held{value, m.clock.Now()})
 }
 
-// heldWithin reports whether AWS held value at some moment from age ago on.
+// heldWithin reports whether AWS held value at any time in the last age.
 func (m *freshnessModel) heldWithin(value string, age time.Duration) bool {
 	from := m.clock.Now().Add(-age)
 	for i, h := range m.history {
@@ -116,12 +116,12 @@ func (m *freshnessModel) heldWithin(value string, age time.Duration) bool {
 	return false
 }
 
-func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error) {
+func (m *freshnessModel) mount(t *rapid.T, h *knowledge, pod string) (string, error) {
 	now := m.clock.Now()
-	if now.Sub(h.asked) > 3*modelInterval-2*time.Second { // the cache may drop it a second early
+	if now.Sub(h.lastUsed) > 3*modelInterval-2*time.Second { // the cache may drop it a second early
 		h.dropped = true
 	}
-	h.asked = now
+	h.lastUsed = now
 	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, PodUID: "uid-of-a-pod", TTL: rig.LongTTL})
 	resp, err := m.r.Mount(rig.Mount{
 		Pod: pod, Tokens: map[string]string{"sts.amazonaws.com": token},
@@ -130,7 +130,7 @@ func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error
 	})
 	if err != nil {
 		if code := status.Code(err); code != codes.Internal && code != codes.PermissionDenied {
-			t.Fatalf("an error of another kind: %v", err)
+			t.Fatalf("unexpected kind of error: %v", err)
 		}
 		return "", err
 	}
@@ -141,7 +141,7 @@ func (m *freshnessModel) mount(t *rapid.T, h *holder, pod string) (string, error
 func (m *freshnessModel) firstMount(t *rapid.T) {
 	h := rapid.SampledFrom(m.holders).Draw(t, "identity")
 	if len(h.pods) >= modelPods {
-		t.Skip("pods enough")
+		t.Skip("enough pods")
 	}
 	m.serial++
 	pod := fmt.Sprintf("pod-%d-of-%s", m.serial, h.uid)
@@ -156,7 +156,7 @@ func (m *freshnessModel) firstMount(t *rapid.T) {
 		}
 	case m.mode == "up":
 		if err != nil || !m.heldWithin(value, 0) {
-			t.Fatalf("first mount while AWS answers: got %q and %v, want what AWS holds now", value, err)
+			t.Fatalf("first mount while AWS is up: got %q and %v, want what AWS holds now", value, err)
 		}
 		h.read, h.failing, h.dropped = now, time.Time{}, false
 	case m.mode == "denied":
@@ -168,10 +168,10 @@ func (m *freshnessModel) firstMount(t *rapid.T) {
 		h.failing = now
 		known := !before.read.IsZero() && now.Sub(before.read) <= modelStale
 		if err == nil && (!known || !m.heldWithin(value, now.Sub(before.read))) {
-			t.Fatalf("first mount in an outage: got %q, which was not known or is too old", value)
+			t.Fatalf("first mount in an outage: got %q, which is unknown or too old", value)
 		}
 		if err != nil && known && !h.dropped {
-			t.Fatalf("first mount in an outage: %v, want the value that is known", err)
+			t.Fatalf("first mount in an outage: %v, want the known value", err)
 		}
 	}
 	if err == nil {
@@ -183,7 +183,7 @@ func (m *freshnessModel) republish(t *rapid.T) {
 	h := rapid.SampledFrom(m.holders).Draw(t, "identity")
 	now := m.clock.Now()
 	pods := slices.DeleteFunc(slices.Clone(h.pods), func(pod string) bool {
-		return now.Sub(h.mounted[pod]) > 50*time.Minute // after an hour a volume is forgotten, and its next mount is a first one
+		return now.Sub(h.mounted[pod]) > 50*time.Minute // after an hour the provider forgets a volume, and its next mount is a first mount
 	})
 	if len(pods) == 0 {
 		t.Skip("no pod yet")
@@ -191,34 +191,34 @@ func (m *freshnessModel) republish(t *rapid.T) {
 	before := *h
 	reads := m.r.AWS.Calls()[getSecret]
 	value, err := m.mount(t, h, rapid.SampledFrom(pods).Draw(t, "pod"))
-	asked := m.r.AWS.Calls()[getSecret] > reads
+	called := m.r.AWS.Calls()[getSecret] > reads
 	age := now.Sub(before.read)
 	fresh := !before.read.IsZero() && age < modelInterval*9/10
 	switch {
 	case err == nil && !m.heldWithin(value, modelInterval*11/10):
 		t.Fatalf("republish: got %q, which AWS has not held for more than an interval", value)
-	case err == nil && asked && m.mode != "up":
-		t.Fatalf("republish: got %q from an AWS that does not give it", value)
+	case err == nil && called && m.mode != "up":
+		t.Fatalf("republish: got %q, which AWS does not return now", value)
 	case err != nil && fresh:
 		t.Fatalf("republish of a fresh value: %v", err)
-	case fresh && asked:
-		t.Fatal("republish of a fresh value asked AWS")
+	case fresh && called:
+		t.Fatal("republish of a fresh value called AWS")
 	case err != nil && m.mode == "up" && (before.failing.IsZero() || now.Sub(before.failing) > 11*time.Minute):
-		t.Fatalf("republish while AWS answers, with no failure before: %v", err)
+		t.Fatalf("republish while AWS is up, with no failure before: %v", err)
 	}
 	switch {
-	case asked && err == nil:
+	case called && err == nil:
 		h.read, h.failing, h.dropped = now, time.Time{}, false
-	case asked && m.mode == "denied":
+	case called && m.mode == "denied":
 		h.read, h.failing = time.Time{}, now
-	case asked:
+	case called:
 		h.failing = now
 	}
 }
 
-// With a failover region nobody notices that one of the two is away: random sequences as above, in which no
-// first mount may fail, and a republish only within the back-off of both regions.
-func TestR14_FailoverAgainstItsModel(t *testing.T) {
+// With a failover region an outage of one region has no effect. The sequences are random as above. No first mount
+// may fail, and a republish may fail only within the backoff of both regions.
+func TestR14_FailoverMatchesModel(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{
 		Now: clock.Now, DefaultRegion: rig.Region, RefreshInterval: modelInterval, MaxStale: rig.NoStale,
@@ -227,24 +227,24 @@ func TestR14_FailoverAgainstItsModel(t *testing.T) {
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		m := &freshnessModel{r: r, clock: clock, secret: fmt.Sprintf("secret-%d", runs), second: abroad, mode: "up", restore: func() {}}
+		m := &freshnessModel{r: r, clock: clock, secret: fmt.Sprintf("secret-%d", runs), second: failoverRegion, mode: "up", restore: func() {}}
 		defer func() { m.restore() }()
-		h := &holder{uid: fmt.Sprintf("uid-%d", runs), mounted: map[string]time.Time{}}
-		lastOut := map[string]time.Time{}
+		h := &knowledge{uid: fmt.Sprintf("uid-%d", runs), mounted: map[string]time.Time{}}
+		lastOutage := map[string]time.Time{}
 		out := func(region string) func(*rapid.T) {
 			return func(*rapid.T) {
 				m.turn(region, awssim.Fault{Service: "secretsmanager", Region: region, Status: 503})
-				lastOut[region] = clock.Now()
+				lastOutage[region] = clock.Now()
 			}
 		}
 		m.rotate(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"primary out": out(rig.Region), "failover region out": out(abroad), "rotate": m.rotate,
-			"well": func(*rapid.T) { m.turn("up", awssim.Fault{}) },
+			"primary out": out(rig.Region), "failover region out": out(failoverRegion), "rotate": m.rotate,
+			"recovery": func(*rapid.T) { m.turn("up", awssim.Fault{}) },
 			"time": func(t *rapid.T) {
 				m.step(t)
 				if m.mode != "up" {
-					lastOut[m.mode] = clock.Now()
+					lastOutage[m.mode] = clock.Now()
 				}
 			},
 			"first mount": func(t *rapid.T) {
@@ -260,11 +260,11 @@ func TestR14_FailoverAgainstItsModel(t *testing.T) {
 					t.Skip("no pod yet")
 				}
 				value, err := m.mount(t, h, rapid.SampledFrom(h.pods).Draw(t, "pod"))
-				backedOff := func(region string) bool { return clock.Now().Sub(lastOut[region]) <= 11*time.Minute }
+				backedOff := func(region string) bool { return clock.Now().Sub(lastOutage[region]) <= 11*time.Minute }
 				switch {
 				case err == nil && !m.heldWithin(value, modelInterval*11/10):
 					t.Fatalf("republish: got %q, which AWS has not held for more than an interval", value)
-				case err != nil && (!backedOff(rig.Region) || !backedOff(abroad)):
+				case err != nil && (!backedOff(rig.Region) || !backedOff(failoverRegion)):
 					t.Fatalf("republish: %v", err)
 				}
 			},

@@ -16,14 +16,14 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// These tests hold the whole house to section F of docs/contract.md, by counting calls while a clock is set.
+// These tests check section F of docs/contract.md on the whole server. They move the clock and count calls.
 
 const (
-	getSecret = "secretsmanager:GetSecretValue"
-	assume    = "sts:AssumeRoleWithWebIdentity"
-	chain     = "sts:AssumeRole"
-	askAgent  = "pod-identity:GetCredentials"
-	oneSecret = "- {objectName: prod/db, objectType: secretsmanager}\n"
+	getSecret         = "secretsmanager:GetSecretValue"
+	assumeWebIdentity = "sts:AssumeRoleWithWebIdentity"
+	assumeRole        = "sts:AssumeRole"
+	agentCredentials  = "pod-identity:GetCredentials"
+	oneSecret         = "- {objectName: prod/db, objectType: secretsmanager}\n"
 )
 
 func freshRig(t *testing.T, o rig.Options) (*rig.Rig, *rig.Clock) {
@@ -63,13 +63,13 @@ func TestF10_FirstMountHasTheNewValueAtOnce(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.PutSecret(rig.Region, "prod/db", "two")
-	clock.Advance(time.Second + time.Millisecond) // a rollout takes longer
+	clock.Advance(time.Second + time.Millisecond) // the window in which mounts share a read has ended
 	wantFile(t, r, pod("b"), "two")
-	wantFile(t, r, pod("a"), "two") // a republish may have it too, for nothing
-	wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 1})
+	wantFile(t, r, pod("a"), "two") // a republish gets it too, without a call
+	wantCallsOf(t, r, map[string]int{getSecret: 2, assumeWebIdentity: 1})
 }
 
-func TestF12_RepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
+func TestF12_RepublishesOfOneServiceAccountCostOneReadPerInterval(t *testing.T) {
 	const pods, intervals = 100, 5
 	r, clock := freshRig(t, rig.Options{RefreshInterval: 2 * time.Minute})
 	for i := range pods {
@@ -77,7 +77,7 @@ func TestF12_RepublishesOfOneServiceAccountCostOneReadAnInterval(t *testing.T) {
 	}
 	r.AWS.ResetCalls()
 	for range intervals {
-		clock.Advance(2*time.Minute + 12*time.Second + time.Millisecond) // an interval and its spread
+		clock.Advance(2*time.Minute + 12*time.Second + time.Millisecond) // an interval and its jitter
 		for i := range pods {
 			r.Files(pod(fmt.Sprintf("p%d", i)))
 		}
@@ -116,14 +116,14 @@ func TestF13_PinnedVersionIsReadOnceForRepublishes(t *testing.T) {
 		wantFile(t, r, m, "two")
 		clock.Advance(3 * time.Minute)
 	}
-	wantCallsOf(t, r, map[string]int{getSecret: 1, assume: 1})
+	wantCallsOf(t, r, map[string]int{getSecret: 1, assumeWebIdentity: 1})
 }
 
-// Two identities never share a credential or a value, whatever else is equal.
+// Two identities never share credentials or values, even when everything else is equal.
 func TestF1_IdentitiesNeverShare(t *testing.T) {
 	const otherARN = "arn:aws:iam::123456789012:role/other-role"
 	type parameters = map[string]string
-	both := map[string]int{getSecret: 2, assume: 2}
+	both := map[string]int{getSecret: 2, assumeWebIdentity: 2}
 	tests := []struct {
 		name  string
 		first parameters // of payment-sa
@@ -133,20 +133,20 @@ func TestF1_IdentitiesNeverShare(t *testing.T) {
 		{"same role, another ServiceAccount", nil, rig.Mount{ServiceAccount: "other-sa"}, both},
 		{"same name, another namespace", nil, rig.Mount{Namespace: "billing"}, both},
 		{"same ServiceAccount, another role", nil, rig.Mount{Parameters: parameters{"roleArn": otherARN}}, both},
-		{"same role, and on to another", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN}}, map[string]int{getSecret: 2, assume: 2, chain: 1}},
-		{"same role, and on to itself", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": rig.RoleARN}}, map[string]int{getSecret: 2, assume: 2, chain: 1}},
+		{"same role, then another role", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN}}, map[string]int{getSecret: 2, assumeWebIdentity: 2, assumeRole: 1}},
+		{"same role, then the role itself", nil, rig.Mount{Parameters: parameters{"assumeRoleArn": rig.RoleARN}}, map[string]int{getSecret: 2, assumeWebIdentity: 2, assumeRole: 1}},
 		{"same two roles, another ServiceAccount", parameters{"assumeRoleArn": otherARN}, rig.Mount{ServiceAccount: "other-sa", Parameters: parameters{"assumeRoleArn": otherARN}},
-			map[string]int{getSecret: 2, assume: 2, chain: 2}},
+			map[string]int{getSecret: 2, assumeWebIdentity: 2, assumeRole: 2}},
 		{"same two roles, with an external id", parameters{"assumeRoleArn": otherARN}, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN, "externalId": "one"}},
-			map[string]int{getSecret: 2, assume: 2, chain: 2}},
+			map[string]int{getSecret: 2, assumeWebIdentity: 2, assumeRole: 2}},
 		{"same two roles, another external id", parameters{"assumeRoleArn": otherARN, "externalId": "two"}, rig.Mount{Parameters: parameters{"assumeRoleArn": otherARN, "externalId": "one"}},
-			map[string]int{getSecret: 2, assume: 2, chain: 2}},
-		{"Pod Identity, another pod", parameters{"usePodIdentity": "true"}, rig.Mount{Parameters: parameters{"usePodIdentity": "true"}}, map[string]int{getSecret: 2, askAgent: 2}},
-		{"Pod Identity and on to one role, another pod", parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}, rig.Mount{Parameters: parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}},
-			map[string]int{getSecret: 2, askAgent: 2, chain: 2}},
-		{"Pod Identity, the same pod by web identity", parameters{"usePodIdentity": "true"}, rig.Mount{Pod: "a", Class: "another"}, map[string]int{getSecret: 2, askAgent: 1, assume: 1}},
+			map[string]int{getSecret: 2, assumeWebIdentity: 2, assumeRole: 2}},
+		{"Pod Identity, another pod", parameters{"usePodIdentity": "true"}, rig.Mount{Parameters: parameters{"usePodIdentity": "true"}}, map[string]int{getSecret: 2, agentCredentials: 2}},
+		{"Pod Identity, then one role, another pod", parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}, rig.Mount{Parameters: parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}},
+			map[string]int{getSecret: 2, agentCredentials: 2, assumeRole: 2}},
+		{"Pod Identity, the same pod by web identity", parameters{"usePodIdentity": "true"}, rig.Mount{Pod: "a", Class: "another"}, map[string]int{getSecret: 2, agentCredentials: 1, assumeWebIdentity: 1}},
 		{"Pod Identity, the same pod with another role", parameters{"usePodIdentity": "true"}, rig.Mount{Pod: "a", Parameters: parameters{"usePodIdentity": "true", "assumeRoleArn": otherARN}},
-			map[string]int{getSecret: 2, askAgent: 2, chain: 1}},
+			map[string]int{getSecret: 2, agentCredentials: 2, assumeRole: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestF1_IdentitiesNeverShare(t *testing.T) {
 			m.Pod, m.Objects = cmp.Or(m.Pod, "b"), oneSecret
 			namespace, account := cmp.Or(m.Namespace, rig.Namespace), cmp.Or(m.ServiceAccount, rig.ServiceAccount)
 			r.Kube.SetServiceAccount(namespace, account, map[string]string{rig.RoleAnnotation: rig.RoleARN})
-			// What is shared would be served: both roles let in everybody and may read the secret.
+			// Both roles trust everybody and may read the secret, so a shared value would be served without an error.
 			policies := []awssim.Document{rig.ReadSecrets, awssim.AllowPolicy("*", "sts:AssumeRole", "sts:TagSession")}
 			for _, role := range []string{rig.RoleARN, otherARN} {
 				if err := r.AWS.SetRole(awssim.Role{ARN: role, TrustPolicy: trustEverybody(r.Issuer), Policies: policies}); err != nil {
@@ -167,14 +167,14 @@ func TestF1_IdentitiesNeverShare(t *testing.T) {
 			}
 			first := pod("a")
 			first.Parameters = tt.first
-			for range 2 { // what each has is its own, and is kept
+			for range 2 { // the second round needs no call
 				wantFile(t, r, first, "one")
 				wantFile(t, r, m, "one")
 			}
 			wantCallsOf(t, r, tt.calls)
 		})
 	}
-	t.Run("a ServiceAccount made anew under the same name", func(t *testing.T) {
+	t.Run("a ServiceAccount recreated with the same name", func(t *testing.T) {
 		r, _ := freshRig(t, rig.Options{})
 		for _, uid := range []string{"first", "second"} {
 			m := pod("pod-of-" + uid)
@@ -183,11 +183,11 @@ func TestF1_IdentitiesNeverShare(t *testing.T) {
 			})}
 			wantFile(t, r, m, "one")
 		}
-		wantCallsOf(t, r, map[string]int{getSecret: 2, assume: 2})
+		wantCallsOf(t, r, map[string]int{getSecret: 2, assumeWebIdentity: 2})
 	})
 }
 
-// trustEverybody lets in every ServiceAccount of the issuer, every pod by Pod Identity and every role of the account.
+// trustEverybody trusts every ServiceAccount of the issuer, every pod with Pod Identity and every role of the account.
 func trustEverybody(issuer *awssim.Issuer) awssim.Document {
 	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":{"Federated":%q},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{%q:"sts.amazonaws.com"}}},
@@ -203,13 +203,13 @@ func TestF4_ChangedRoleAnnotationTakesEffect(t *testing.T) {
 	}
 	r.Kube.SetServiceAccount(rig.Namespace, rig.ServiceAccount, map[string]string{rig.RoleAnnotation: "arn:aws:iam::123456789012:role/new-role"})
 	clock.Advance(30 * time.Second)
-	wantCode(t, r, pod("a"), codes.PermissionDenied) // the new role may read nothing, and the old one's value is not its
+	wantCode(t, r, pod("a"), codes.PermissionDenied) // the new role may read nothing, and the value of the old role is not served to it
 }
 
-func TestF16_OutageIsBridgedForFirstMounts(t *testing.T) {
+func TestF16_FirstMountGetsLastKnownValueInAnOutage(t *testing.T) {
 	outages := map[string]awssim.Fault{
-		"Secrets Manager answers 503": {Service: "secretsmanager", Status: 503},
-		"everything answers 500":      {Status: 500},
+		"Secrets Manager returns 503": {Service: "secretsmanager", Status: 503},
+		"everything returns 500":      {Status: 500},
 		"connections are cut":         {Cut: true},
 		"throttled":                   {Service: "secretsmanager", Code: "ThrottlingException", Status: 400},
 	}
@@ -221,11 +221,11 @@ func TestF16_OutageIsBridgedForFirstMounts(t *testing.T) {
 			clock.Advance(59 * time.Minute)
 			wantFile(t, r, pod("b"), "one")
 			if !strings.Contains(r.Logs(), "served last known values") || !strings.Contains(r.Logs(), "stale=1") {
-				t.Error("a stale value was served, and the log does not say so")
+				t.Error("the log does not show the stale value")
 			}
-			stranger := pod("c")
-			stranger.Objects = "- {objectName: prod/other, objectType: secretsmanager}\n"
-			wantCode(t, r, stranger, codes.Internal)
+			unknown := pod("c")
+			unknown.Objects = "- {objectName: prod/other, objectType: secretsmanager}\n"
+			wantCode(t, r, unknown, codes.Internal)
 			clock.Advance(2 * time.Minute)
 			wantCode(t, r, pod("d"), codes.Internal) // older than --max-stale
 			remove()
@@ -242,7 +242,7 @@ func TestF16_MaxStaleZeroServesNothingStale(t *testing.T) {
 	wantCode(t, r, pod("b"), codes.Internal)
 }
 
-// A denial is no outage: what was known is not served, then or later.
+// A denial is not an outage: no earlier value is served, during the denial or after it.
 func TestF17_RevokedRoleIsNotServedStale(t *testing.T) {
 	revocations := map[string]func(*rig.Rig) error{
 		"the policy": func(r *rig.Rig) error {
@@ -259,7 +259,7 @@ func TestF17_RevokedRoleIsNotServedStale(t *testing.T) {
 			if err := revoke(r); err != nil {
 				t.Fatal(err)
 			}
-			clock.Advance(61 * time.Minute) // past the session, so that trust is asked again
+			clock.Advance(61 * time.Minute) // the session has expired, so STS checks the trust policy again
 			if _, err := r.Mount(pod("b")); status.Code(err) != codes.PermissionDenied && status.Code(err) != codes.Unauthenticated {
 				t.Fatalf("after the revocation: %v", err)
 			}
@@ -270,7 +270,7 @@ func TestF17_RevokedRoleIsNotServedStale(t *testing.T) {
 	}
 }
 
-// The driver masks a failed republish as success, so the provider must say it and must not ask each time.
+// The driver hides a failed republish. The provider returns an error and backs off.
 func TestF18_FailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute})
 	wantFile(t, r, pod("a"), "one")
@@ -278,13 +278,13 @@ func TestF18_FailingRepublishIsAnErrorAndBacksOff(t *testing.T) {
 	clock.Advance(2 * time.Minute)
 	r.AWS.ResetCalls()
 	wantCode(t, r, pod("a"), codes.Internal)
-	asked := r.AWS.Calls()[getSecret]
+	before := r.AWS.Calls()[getSecret]
 	for range 10 {
 		wantCode(t, r, pod("a"), codes.Internal)
 		clock.Advance(time.Second)
 	}
-	if now := r.AWS.Calls()[getSecret]; now != asked {
-		t.Errorf("republishes within the back-off made %d more calls", now-asked)
+	if now := r.AWS.Calls()[getSecret]; now != before {
+		t.Errorf("republishes within the backoff made %d more calls", now-before)
 	}
 	remove()
 	clock.Advance(20 * time.Second)
@@ -298,17 +298,17 @@ func TestF6_CredentialsAreSharedAndRenewed(t *testing.T) {
 		group.Go(func() { r.Files(pod(fmt.Sprintf("p%d", i))) })
 	}
 	group.Wait()
-	if calls := r.AWS.Calls(); calls[assume] != 1 || calls[getSecret] != 1 {
-		t.Errorf("20 pods of one ServiceAccount at one moment: %v, want one call each", calls)
+	if calls := r.AWS.Calls(); calls[assumeWebIdentity] != 1 || calls[getSecret] != 1 {
+		t.Errorf("20 concurrent pods of one ServiceAccount: %v, want one call each", calls)
 	}
-	clock.Advance(53 * time.Minute) // 5 minutes and the spread before the end of an hour
+	clock.Advance(53 * time.Minute) // 5 minutes and the jitter before the end of an hour
 	r.Files(pod("later"))
-	if calls := r.AWS.Calls(); calls[assume] != 1 {
+	if calls := r.AWS.Calls(); calls[assumeWebIdentity] != 1 {
 		t.Errorf("credentials were renewed early: %v", calls)
 	}
 	clock.Advance(2*time.Minute + time.Second)
 	r.Files(pod("last"))
-	if calls := r.AWS.Calls(); calls[assume] != 2 {
+	if calls := r.AWS.Calls(); calls[assumeWebIdentity] != 2 {
 		t.Errorf("credentials were not renewed 5 minutes before their end: %v", calls)
 	}
 }
@@ -319,10 +319,10 @@ func TestF7_ExpiredCredentialsAreReplacedOnce(t *testing.T) {
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Code: "ExpiredTokenException", Status: 400, Count: 1})
 	clock.Advance(2 * time.Second)
 	wantFile(t, r, pod("b"), "one")
-	wantCallsOf(t, r, map[string]int{getSecret: 3, assume: 2})
+	wantCallsOf(t, r, map[string]int{getSecret: 3, assumeWebIdentity: 2})
 }
 
-func TestF5_APIServerOutageIsBridged(t *testing.T) {
+func TestF5_KnownRoleSurvivesAPIServerOutage(t *testing.T) {
 	clock := rig.NewClock()
 	r := rig.New(t, rig.Options{Now: clock.Now}) // the region comes from the node's label
 	r.AWS.PutSecret(rig.Region, "prod/db", "one")
@@ -334,9 +334,9 @@ func TestF5_APIServerOutageIsBridged(t *testing.T) {
 	if calls := r.Kube.Calls(); calls["GET nodes"] != 1 {
 		t.Errorf("the node's region was read %d times, want once", calls["GET nodes"])
 	}
-	stranger := pod("c")
-	stranger.ServiceAccount = "stranger-sa"
-	wantCode(t, r, stranger, codes.Internal)
+	unknown := pod("c")
+	unknown.ServiceAccount = "unknown-sa"
+	wantCode(t, r, unknown, codes.Internal)
 }
 
 func TestF4_RoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
@@ -346,12 +346,12 @@ func TestF4_RoleIsLookedUpAtMostEvery30Seconds(t *testing.T) {
 		clock.Advance(time.Second)
 	}
 	if calls := r.Kube.Calls(); calls["GET serviceaccounts"] != 1 {
-		t.Errorf("29 mounts in 29 s looked %d times, want once", calls["GET serviceaccounts"])
+		t.Errorf("29 mounts in 29 s cost %d lookups, want one", calls["GET serviceaccounts"])
 	}
 	clock.Advance(time.Second)
 	r.Files(pod("later"))
 	if calls := r.Kube.Calls(); calls["GET serviceaccounts"] != 2 {
-		t.Errorf("after 30 s: %d looks, want 2", calls["GET serviceaccounts"])
+		t.Errorf("after 30 s: %d lookups, want 2", calls["GET serviceaccounts"])
 	}
 }
 
@@ -382,5 +382,5 @@ func TestA3_BatchesOfTwentyAreOptIn(t *testing.T) {
 	if diff := gocmp.Diff(want, r.Files(rig.Mount{Objects: objects.String()})); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	wantCallsOf(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assume: 1})
+	wantCallsOf(t, r, map[string]int{"secretsmanager:BatchGetSecretValue": 3, getSecret: 1, assumeWebIdentity: 1})
 }

@@ -17,18 +17,18 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// Parts of a token that no error may repeat. The fuzzer's text stands between them.
+// Parts of a token that no error may repeat. The fuzzer's text is between them.
 const (
 	canaryHead = "canary-head-of-the-token"
 	canaryTail = "canary-tail-of-the-token"
 )
 
-// noKubernetes is an API server that must not be asked.
+// noKubernetes is an API server that must not be called.
 type noKubernetes struct{ metadata.Interface }
 
-// FuzzDecode gives the way of a request up to AWS what a driver could send: JSON made of the
-// fuzzer's parts, so that it gets past the first check. Whatever they are, nothing panics, every
-// error is one of ours, and none repeats a token.
+// FuzzDecode runs the steps of a request before the first AWS call. The input is valid JSON built from the
+// fuzzer's parts, so that it passes the first check. Nothing panics, every error is a *fault.Error, and no error
+// contains a token.
 func FuzzDecode(f *testing.F) {
 	authenticator, err := auth.New(auth.Config{Kubernetes: noKubernetes{}})
 	if err != nil {
@@ -49,7 +49,7 @@ func FuzzDecode(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, namespace, account, objects, key, value, token, permission string, shape int) {
 		for _, s := range []*string{&namespace, &account, &objects, &key, &value, &token, &permission} {
-			*s = strings.ToValidUTF8(*s, "\uFFFD") // protobuf lets nothing else through
+			*s = strings.ToValidUTF8(*s, "\uFFFD") // protobuf accepts only UTF-8
 		}
 		attributes := map[string]string{
 			attrPodNamespace: namespace, attrServiceAccount: account, attrPodName: "pod", attrPodUID: "uid",
@@ -77,7 +77,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		if v.mode > 0o777 || v.pod.Namespace == "" || v.pod.ServiceAccount == "" || v.targetPath == "" {
-			t.Fatalf("decoded to something that cannot be mounted: mode %o, pod %+v", v.mode, v.pod)
+			t.Fatalf("decoded to a volume that cannot be mounted: mode %o, pod %+v", v.mode, v.pod)
 		}
 		if _, kept := v.parameters[attrTokens]; kept {
 			t.Fatal("the tokens are still among the parameters")
@@ -93,15 +93,14 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// checkError holds an error to what every error of a request is: one of ours, final, one line, and
-// without the token.
+// checkError checks that an error is a *fault.Error with a final code, one line long, and without the token.
 func checkError(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
 		return
 	}
 	if ours := (*fault.Error)(nil); !errors.As(err, &ours) || fault.KindOf(err) == fault.Internal {
-		t.Fatalf("%T is no error of ours, or calls the user's mistake a defect: %v", err, err)
+		t.Fatalf("%T is not a *fault.Error, or it has kind internal: %v", err, err)
 	}
 	wantFinal(t, toStatus(err, "payments/payment-secrets"))
 	checkText(t, err.Error())

@@ -10,7 +10,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// After 10,000 mounts, first ones, republishes and failures, no goroutine and no connection is left over.
+// 10,000 mounts (first mounts, republishes and failures) leak no goroutine and no connection.
 func TestT36_NothingLeaksOver10000Mounts(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{})
 	mount := func(i int) {
@@ -34,7 +34,7 @@ func TestT36_NothingLeaksOver10000Mounts(t *testing.T) {
 	for i := range 10_000 {
 		mount(i)
 	}
-	const slack = 10 // the test's own connections come and go
+	const slack = 10 // connections of the test itself
 	deadline := time.Now().Add(10 * time.Second)
 	for runtime.NumGoroutine() > goroutines+slack && time.Now().Before(deadline) {
 		runtime.Gosched()
@@ -47,7 +47,7 @@ func TestT36_NothingLeaksOver10000Mounts(t *testing.T) {
 	}
 }
 
-// The cache is bounded by bytes, whatever is put into it.
+// CacheMaxBytes limits the cache.
 func TestF21_CacheIsBoundedByBytes(t *testing.T) {
 	const most = 1 << 20
 	r, _ := freshRig(t, rig.Options{CacheMaxBytes: most})
@@ -61,17 +61,17 @@ func TestF21_CacheIsBoundedByBytes(t *testing.T) {
 		r.Files(rig.Mount{Pod: name, Objects: "- {objectName: " + name + ", objectType: secretsmanager}\n"})
 	}
 	if held := r.Metric("secrets_provider_aws_cache_bytes"); held > most || held < most/2 {
-		t.Errorf("the cache holds %.0f bytes, want at most %d and most of that", held, most)
+		t.Errorf("the cache holds %.0f bytes, want between half of %d and all of it", held, most)
 	}
 }
 
-// A value that no volume has asked for in three intervals is dropped.
-func TestF22_CacheDropsWhatNobodyAsksFor(t *testing.T) {
+// The cache drops a value that no volume used for three intervals.
+func TestF22_CacheDropsUnusedValues(t *testing.T) {
 	r, clock := freshRig(t, rig.Options{RefreshInterval: time.Minute, MaxStale: time.Hour})
 	wantFile(t, r, pod("a"), "one")
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503})
 	clock.Advance(3*time.Minute + 2*time.Second)
 	if _, err := r.Mount(pod("b")); err == nil {
-		t.Error("a value was served that nobody had asked for in three intervals")
+		t.Error("a value was served that no volume used for three intervals")
 	}
 }

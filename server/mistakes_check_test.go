@@ -14,8 +14,8 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// theOffline are the mistakes in the values that can be seen without AWS, with the field that holds them.
-var theOffline = map[string]string{
+// offlineMistakes are the mistakes in the values that can be seen without AWS, with the field that holds them.
+var offlineMistakes = map[string]string{
 	"The secret's version is a number":       "objects[0].objectVersion",
 	"The secret's name has a space":          "objects[0].objectName",
 	"The parameter's name lacks its slash":   "objects[0].objectName",
@@ -33,7 +33,7 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []chapter{theObjects(), theFiles(), theParameters()} {
+	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes()} {
 		for _, m := range c.mistakes {
 			if !strings.Contains(string(golden), "\n### "+m.title+"\nInvalidArgument: ") {
 				continue // it is AWS that refuses it
@@ -73,8 +73,8 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 // What AWS would refuse in any case is found too.
 func TestCheckFindsTheMistakesOfValues(t *testing.T) {
 	found := 0
-	for _, m := range theValues().mistakes {
-		field, offline := theOffline[m.title]
+	for _, m := range valueMistakes().mistakes {
+		field, offline := offlineMistakes[m.title]
 		manifest, line := manifestOf(m.parametersOfClass())
 		errs := slices.DeleteFunc(findings(t, manifest), func(f check.Finding) bool { return f.Severity != check.Error })
 		switch {
@@ -91,7 +91,7 @@ func TestCheckFindsTheMistakesOfValues(t *testing.T) {
 	}
 }
 
-// The mistakes of theAccount, as manifests.
+// The mistakes of accountMistakes, as manifests.
 func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 	spc, _ := manifestOf(map[string]string{"region": rig.Region, "objects": dbSecret})
 	account := func(name, annotation string) string {
@@ -101,11 +101,11 @@ func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: app, namespace: payments}\nspec:\n  serviceAccountName: " + name +
 			"\n  volumes:\n  - name: s\n    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: payment-secrets}}\n"
 	}
-	for _, m := range theAccount().mistakes {
+	for _, m := range accountMistakes().mistakes {
 		if m.title == "The ServiceAccount was deleted" {
 			continue
 		}
-		field, offline := theOffline[m.title]
+		field, offline := offlineMistakes[m.title]
 		if !offline {
 			t.Errorf("nothing says whether check finds %q", m.title)
 			continue

@@ -16,10 +16,10 @@ func with(fields string) string {
 	return "- {objectName: prod/db, objectType: secretsmanager, " + fields + "}"
 }
 
-// abroadToo asks for a failover region.
-var abroadToo = map[string]string{"failoverRegion": abroad}
+// withFailover asks for a failover region.
+var withFailover = map[string]string{"failoverRegion": failoverRegion}
 
-func theObjects() chapter {
+func objectMistakes() chapter {
 	const arn = "arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-AbCdEf"
 	return chapter{"SecretProviderClass: objects", []mistake{
 		{title: "No parameter objects", attributes: func(a map[string]string) { delete(a, "objects") }},
@@ -45,18 +45,18 @@ func theObjects() chapter {
 		{title: "A parameter's version and label at once", objects: "- {objectName: /prod/url, objectType: ssmparameter, objectVersion: 1, objectVersionLabel: live}"},
 		{title: "A parameter's version inside its name", objects: "- {objectName: \"/prod/url:1\", objectType: ssmparameter}"},
 		{title: "failoverObject without failoverRegion", objects: with("objectAlias: db, failoverObject: {objectName: prod/db-copy}")},
-		{title: "failoverObject without objectAlias", objects: with("failoverObject: {objectName: prod/db-copy}"), parameters: abroadToo},
-		{title: "failoverObject is a name", objects: with("objectAlias: db, failoverObject: prod/db-copy"), parameters: abroadToo},
-		{title: "failoverObject has another version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy, objectVersion: "2"}`), parameters: abroadToo},
-		{title: "failoverObject lacks the object's version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy}`), parameters: abroadToo},
-		{title: "failoverObject's ARN is of the primary region", objects: with(fmt.Sprintf("objectAlias: db, failoverObject: {objectName: %q}", arn)), parameters: abroadToo},
-		{title: "failoverObject's ARN is of a parameter", objects: with(`objectAlias: db, failoverObject: {objectName: "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}`), parameters: abroadToo},
-		{title: "failoverRegion, an ARN and no failoverObject", objects: secretNamed(arn), parameters: abroadToo},
+		{title: "failoverObject without objectAlias", objects: with("failoverObject: {objectName: prod/db-copy}"), parameters: withFailover},
+		{title: "failoverObject is a name", objects: with("objectAlias: db, failoverObject: prod/db-copy"), parameters: withFailover},
+		{title: "failoverObject has another version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy, objectVersion: "2"}`), parameters: withFailover},
+		{title: "failoverObject lacks the object's version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy}`), parameters: withFailover},
+		{title: "failoverObject's ARN is of the primary region", objects: with(fmt.Sprintf("objectAlias: db, failoverObject: {objectName: %q}", arn)), parameters: withFailover},
+		{title: "failoverObject's ARN is of a parameter", objects: with(`objectAlias: db, failoverObject: {objectName: "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}`), parameters: withFailover},
+		{title: "failoverRegion, an ARN and no failoverObject", objects: secretNamed(arn), parameters: withFailover},
 		{title: "Four things at once", objects: "- {objectName: prod/db}\n- {objectType: secretsmanager}\n- {objectName: prod/text, objectType: secretsmanager, filePermission: 0999}\n- \n"},
 	}}
 }
 
-func theFiles() chapter {
+func fileMistakes() chapter {
 	return chapter{"SecretProviderClass: files", []mistake{
 		{title: "filePermission with three digits", objects: with(`filePermission: "644"`)},
 		{title: "filePermission with a digit that is not octal", objects: with(`filePermission: "0698"`)},
@@ -83,7 +83,7 @@ func theFiles() chapter {
 	}}
 }
 
-func theParameters() chapter {
+func parameterMistakes() chapter {
 	one := func(name, value string) map[string]string { return map[string]string{name: value} }
 	return chapter{"SecretProviderClass: other parameters", []mistake{
 		{title: "region is no name of a region", parameters: one("region", "Asia Pacific (Mumbai)")},
@@ -103,14 +103,14 @@ func theParameters() chapter {
 	}}
 }
 
-func theValues() chapter {
+func valueMistakes() chapter {
 	parameter := func(fields string) string { return "- {objectType: ssmparameter, " + fields + "}" }
 	return chapter{"Secrets and parameters in AWS", []mistake{
 		{title: "The secret does not exist", objects: secretNamed("prod/dbb")},
 		{title: "The secret is in another region", objects: secretNamed("prod/abroad")},
-		{title: "The secret is not in the failover region", objects: secretNamed("prod/text"), parameters: abroadToo},
-		{title: "The secret is in the failover region only", objects: secretNamed("prod/abroad"), parameters: abroadToo, same: "The secret is in another region"},
-		{title: "The parameter is not in the failover region", objects: parameter("objectName: /prod/url"), parameters: abroadToo},
+		{title: "The secret is not in the failover region", objects: secretNamed("prod/text"), parameters: withFailover},
+		{title: "The secret is in the failover region only", objects: secretNamed("prod/abroad"), parameters: withFailover, same: "The secret is in another region"},
+		{title: "The parameter is not in the failover region", objects: parameter("objectName: /prod/url"), parameters: withFailover},
 		{title: "The secret's ARN has another suffix", objects: secretNamed("arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-ZZZZZZ")},
 		{title: "The secret has no value", objects: secretNamed("prod/empty")},
 		{title: "The secret has no such version", objects: with("objectVersion: 33333333-3333-3333-3333-333333333333")},

@@ -15,8 +15,8 @@ const (
 	noAgent  = "http://127.0.0.1:1"                        // refuses connections
 )
 
-// goOn lets a role assume vault-role, with the tags of Pod Identity.
-var goOn = awssim.AllowPolicy(vaultARN, "sts:AssumeRole", "sts:TagSession")
+// allowVault lets a role assume vault-role, with the tags of Pod Identity.
+var allowVault = awssim.AllowPolicy(vaultARN, "sts:AssumeRole", "sts:TagSession")
 
 // setRole makes a role, or makes it anew.
 func setRole(t *testing.T, r *rig.Rig, role awssim.Role) {
@@ -56,7 +56,7 @@ func withoutTagSession(trust awssim.Document) awssim.Document {
 	return awssim.Document(strings.NewReplacer(`,"sts:TagSession"`, "", `, "sts:TagSession"`, "").Replace(string(trust)))
 }
 
-func thePodIdentity() chapter {
+func podIdentityMistakes() chapter {
 	on := map[string]string{"usePodIdentity": "true"}
 	trusting := func(name string, trust func(*rig.Rig) awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
 		return all(associated(name), func(t *testing.T, r *rig.Rig, _ *rig.Mount) {
@@ -91,22 +91,22 @@ func thePodIdentity() chapter {
 	}}
 }
 
-func theSecondRole() chapter {
+func secondRoleMistakes() chapter {
 	vaulted := map[string]string{"assumeRoleArn": vaultARN, "externalId": "of-payments"}
 	podVaulted := map[string]string{"assumeRoleArn": vaultARN, "externalId": "of-payments", "usePodIdentity": "true"}
 	const role = "arn:aws:iam::123456789012:role/"
 	return chapter{"A second role, by assumeRoleArn", []mistake{
 		{title: "The first role may not assume the second", parameters: vaulted, given: all(account("chain-no-policy", nil, rig.ReadSecrets), vault(awssim.TrustOf("of-payments", role+"chain-no-policy")))},
-		{title: "The second role trusts another role", parameters: vaulted, given: all(account("chain-no-trust", nil, goOn), vault(awssim.TrustOf("of-payments", role+"payment-role")))},
-		{title: "The second role asks for another external id", parameters: vaulted, given: all(account("chain-other-id", nil, goOn), vault(awssim.TrustOf("of-somebody", role+"chain-other-id")))},
-		{title: "The second role asks for an external id, and none is set", parameters: map[string]string{"assumeRoleArn": vaultARN}, given: all(account("chain-no-id", nil, goOn), vault(awssim.TrustOf("of-payments", role+"chain-no-id")))},
+		{title: "The second role trusts another role", parameters: vaulted, given: all(account("chain-no-trust", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"payment-role")))},
+		{title: "The second role asks for another external id", parameters: vaulted, given: all(account("chain-other-id", nil, allowVault), vault(awssim.TrustOf("of-somebody", role+"chain-other-id")))},
+		{title: "The second role asks for an external id, and none is set", parameters: map[string]string{"assumeRoleArn": vaultARN}, given: all(account("chain-no-id", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"chain-no-id")))},
 		{title: "The second role does not exist", parameters: map[string]string{"assumeRoleArn": vaultARN + "s"}, given: account("chain-no-role", nil, awssim.AllowPolicy("*", "sts:AssumeRole"))},
-		{title: "The second role may not read the secret", parameters: vaulted, given: all(account("chain-no-read", nil, goOn), vault(awssim.TrustOf("of-payments", role+"chain-no-read")))},
+		{title: "The second role may not read the secret", parameters: vaulted, given: all(account("chain-no-read", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"chain-no-read")))},
 		{title: "The first role is refused already", parameters: vaulted, given: account("chain-no-first", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "somebody-else") })},
 		{title: "Pod Identity: the first role may not pass its tags on", parameters: podVaulted,
 			given: all(associated("pod-no-tags", awssim.AllowPolicy(vaultARN, "sts:AssumeRole")), vault(awssim.TrustOf("of-payments", role+"pod-no-tags")))},
 		{title: "Pod Identity: the second role does not trust for sts:TagSession", parameters: podVaulted,
-			given: all(associated("pod-no-tag-trust", goOn), vault(withoutTagSession(awssim.TrustOf("of-payments", role+"pod-no-tag-trust"))))},
-		{title: "STS has an outage for the second role", parameters: vaulted, given: all(account("chain-outage", nil, goOn), inject(awssim.Fault{Service: "sts", Operation: "AssumeRole", Status: 503, Message: "Service is unavailable"}))},
+			given: all(associated("pod-no-tag-trust", allowVault), vault(withoutTagSession(awssim.TrustOf("of-payments", role+"pod-no-tag-trust"))))},
+		{title: "STS has an outage for the second role", parameters: vaulted, given: all(account("chain-outage", nil, allowVault), inject(awssim.Fault{Service: "sts", Operation: "AssumeRole", Status: 503, Message: "Service is unavailable"}))},
 	}}
 }

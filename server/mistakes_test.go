@@ -59,7 +59,7 @@ func TestMistakes(t *testing.T) {
 	shared := rig.New(t, house(rig.Options{}))
 	seen := map[string]string{} // message → title of the first mistake that gives it
 	listed, made := 0, 0
-	for _, c := range []chapter{theObjects(), theFiles(), theParameters(), theValues(), thePermissions(), theTrust(), theAccount(), theCluster(), thePodIdentity(), theSecondRole(), theNetwork()} {
+	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes(), valueMistakes(), permissionMistakes(), trustMistakes(), accountMistakes(), clusterMistakes(), podIdentityMistakes(), secondRoleMistakes(), networkMistakes()} {
 		fmt.Fprintf(&got, "\n## %s\n", c.title)
 		for _, m := range c.mistakes {
 			listed++
@@ -168,8 +168,8 @@ func mistakesWorld() awssim.State {
 			}},
 			{Region: rig.Region, Name: "prod/text", Suffix: "AbCdEf", Value: "not JSON"},
 			{Region: rig.Region, Name: "prod/empty", Suffix: "AbCdEf"},
-			{Region: abroad, Name: "prod/db", Suffix: "GhIjKl", Value: `{"user":"app","password":"hunter2"}`},
-			{Region: abroad, Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
+			{Region: failoverRegion, Name: "prod/db", Suffix: "GhIjKl", Value: `{"user":"app","password":"hunter2"}`},
+			{Region: failoverRegion, Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
 		},
 		Parameters: []awssim.Parameter{
 			{Region: rig.Region, Name: "/prod/url", Versions: []string{"https://old.example.com", "https://example.com"}, Labels: map[string]int64{"live": 1}},

@@ -11,7 +11,7 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// The policy of our users' article allows GetSecretValue and nothing else.
+// The usual policy for AWS's provider allows only GetSecretValue.
 func TestK41_MountNeedsNoPermissionButGetSecretValue(t *testing.T) {
 	r := rig.New(t, rig.Options{Policies: []awssim.Document{rig.ReadSecrets}})
 	r.AWS.PutSecret(rig.Region, "prod/db", `{"user":"app","password":"hunter2"}`)
@@ -32,8 +32,8 @@ func TestK41_MountNeedsNoPermissionButGetSecretValue(t *testing.T) {
 	}
 }
 
-// One line for each mount says who, what, from where and what came of it; what was overlooked in the
-// SecretProviderClass has lines of its own (rule I9).
+// Each mount logs one line with the pod, the class, the sources and the result. Each ignored field of the
+// SecretProviderClass logs a warning (rule I9).
 func TestMountIsLoggedInOneLine(t *testing.T) {
 	r := rig.New(t, rig.Options{State: dbWorld})
 	_ = r.Files(rig.Mount{
@@ -41,7 +41,7 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 		Objects:    "- {objectName: prod/db, objectType: secretsmanager, objectalias: db, comment: x}\n",
 	})
 	if _, err := r.Mount(rig.Mount{Parameters: inRegion(), Objects: secretNamed("none")}); err == nil {
-		t.Error("a secret that is missing was mounted")
+		t.Error("a missing secret was mounted")
 	}
 	if _, err := r.Client.Version(t.Context(), &v1alpha1.VersionRequest{}); err != nil {
 		t.Error(err)
@@ -55,7 +55,7 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 		case strings.Contains(line, "msg=SecretProviderClass "):
 			warnings = append(warnings, line)
 		default:
-			t.Errorf("a line that says nothing: %s", line)
+			t.Errorf("unexpected log line: %s", line)
 		}
 	}
 	const who = "namespace=payments pod=payment-7d4b9 service_account=payment-sa class=payment-secrets role=" + rig.RoleARN + " region=" + rig.Region + " objects=1 "
@@ -66,7 +66,7 @@ func TestMountIsLoggedInOneLine(t *testing.T) {
 		[]string{"level=WARN", "class=payments/payment-secrets", "regoin", "did you mean region?"})
 }
 
-// wantLines holds each line to texts that it must have.
+// wantLines checks that each line contains the given texts.
 func wantLines(t *testing.T, lines []string, want ...[]string) {
 	t.Helper()
 	if len(lines) != len(want) {

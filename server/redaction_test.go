@@ -90,7 +90,7 @@ func jmes(secret, path string) string {
 // No secret value, token or credential stands in any log or error, whatever happens to a mount.
 func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
-	r := everyWay(t, rig.Options{
+	r := allOperationsRig(t, rig.Options{
 		State: canaryWorld, Endpoint: wire.url, AWS: awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
 		Agent: auth.Agent{IPv4: wire.agent, Timeout: 2 * time.Second},
 	})
@@ -137,7 +137,7 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	}
 	for name, answer := range hostileAgents() {
 		wire.instead.Store(&answer)
-		if mount(request(everything, askAgent)) == nil {
+		if mount(request(everything, agentCredentials)) == nil {
 			t.Errorf("an agent that gives %s: the mount succeeded", name)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// docs/reference.md says of each kind of failure which gRPC code leaves Mount, in the order of their gravity.
+// docs/reference.md lists the gRPC code of each kind of failure, the most severe first.
 func TestD27_ReferenceErrors(t *testing.T) {
 	rows, err := docs.Table("reference.md", "Errors")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestD27_ReferenceErrors(t *testing.T) {
 	for _, row := range rows {
 		documented = append(documented, line{docs.Code(row[0])[0], docs.Code(row[1])[0]})
 	}
-	for _, kind := range fault.Kinds() { // gravest first
+	for _, kind := range fault.Kinds() { // the most severe first
 		codes = append(codes, line{kind.String(), statusCodes[kind].String()})
 	}
 	if diff := cmp.Diff(codes, documented); diff != "" {

@@ -20,14 +20,14 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// finalCodes are all that may leave Mount. What is not in it is either not final to the kubelet
-// (Canceled, DeadlineExceeded, Unavailable, ResourceExhausted, Aborted) or says nothing (Unknown).
+// finalCodes are the codes that Mount may return. The others are not final to the kubelet (Canceled,
+// DeadlineExceeded, Unavailable, ResourceExhausted, Aborted) or have no meaning (Unknown).
 var finalCodes = map[codes.Code]bool{
 	codes.InvalidArgument: true, codes.FailedPrecondition: true, codes.Unauthenticated: true,
 	codes.PermissionDenied: true, codes.NotFound: true, codes.Internal: true,
 }
 
-// One code for each kind: docs/reference.md lists them for users.
+// docs/reference.md lists the code of each kind for users.
 func TestD27_OneCodeForEachKind(t *testing.T) {
 	want := map[fault.Kind]codes.Code{
 		fault.Internal:    codes.Internal,
@@ -43,26 +43,26 @@ func TestD27_OneCodeForEachKind(t *testing.T) {
 	for _, kind := range fault.Kinds() {
 		code, decided := want[kind]
 		if !decided {
-			t.Errorf("kind %s has no code in this test: decide on one, and prove it final", kind)
+			t.Errorf("kind %s has no code in this test: add one that is final", kind)
 			continue
 		}
 		err := toStatus(&fault.Error{Kind: kind, What: "cannot read it"}, "payments/payment-secrets")
 		if got := status.Code(err); got != code || !finalCodes[got] {
-			t.Errorf("kind %s leaves as %s, want %s", kind, got, code)
+			t.Errorf("kind %s has code %s, want %s", kind, got, code)
 		}
 		if got, want := status.Convert(err).Message(), "SecretProviderClass payments/payment-secrets: cannot read it"; got != want {
 			t.Errorf("kind %s: message %q, want %q", kind, got, want)
 		}
 	}
 	if got := status.Code(toStatus(&fault.Error{Kind: fault.Kind(99)}, "")); got != codes.Internal {
-		t.Errorf("a kind from the future leaves as %s, want Internal", got)
+		t.Errorf("an unknown kind has code %s, want Internal", got)
 	}
 	if err := toStatus(nil, "payments/payment-secrets"); err != nil {
 		t.Errorf("no error became %v", err)
 	}
 }
 
-// allCodes are the codes that gRPC has, OK left out: an error with that is no error.
+// allCodes returns every gRPC code except OK, which is not an error.
 func allCodes() []codes.Code {
 	all := make([]codes.Code, 0, 16)
 	for c := codes.Canceled; c <= codes.Unauthenticated; c++ {
@@ -71,20 +71,20 @@ func allCodes() []codes.Code {
 	return all
 }
 
-// timeoutError is what net and net/http return where a deadline passes.
+// timeoutError is like the error of net and net/http after a deadline.
 type timeoutError struct{}
 
 func (timeoutError) Error() string { return "i/o timeout" }
 func (timeoutError) Timeout() bool { return true }
 
-// handlerErrors are the ways in which a handler may fail: its error → whether it is worded by us.
+// handlerErrors are errors that a handler may return, by name.
 func handlerErrors() map[string]error {
 	errs := map[string]error{
 		"bare deadline":      context.DeadlineExceeded,
 		"bare cancellation":  context.Canceled,
 		"wrapped deadline":   fmt.Errorf("fetch: %w", context.DeadlineExceeded),
 		"joined with others": errors.Join(io.ErrUnexpectedEOF, context.Canceled),
-		"time-out":           fmt.Errorf("read: %w", timeoutError{}),
+		"timeout":            fmt.Errorf("read: %w", timeoutError{}),
 		"any other":          errors.New("something"),
 		"empty":              errors.New(""),
 	}
@@ -102,7 +102,7 @@ func handlerErrors() map[string]error {
 	return errs
 }
 
-func TestD26_NoOtherCodeLeavesMount(t *testing.T) {
+func TestD26_MountReturnsOnlyFinalCodes(t *testing.T) {
 	for name, err := range handlerErrors() {
 		t.Run(name, func(t *testing.T) {
 			wantFinal(t, intercepted(t, func() error { return err }))
@@ -110,7 +110,7 @@ func TestD26_NoOtherCodeLeavesMount(t *testing.T) {
 	}
 }
 
-func TestD31_ABareContextErrorGetsWords(t *testing.T) {
+func TestD31_BareContextErrorGetsAMessage(t *testing.T) {
 	for _, err := range []error{context.DeadlineExceeded, context.Canceled, fmt.Errorf("get: %w", context.DeadlineExceeded)} {
 		got := intercepted(t, func() error { return err })
 		if message := status.Convert(got).Message(); message != "the mount took too long (the kubelet retries automatically)" {
@@ -119,18 +119,17 @@ func TestD31_ABareContextErrorGetsWords(t *testing.T) {
 	}
 }
 
-// A panic fails its own request with a final code, and what it was thrown with, which may be
-// anything, shows nowhere.
-func TestD30_Panics(t *testing.T) {
+// A panic fails only its own request, with a final code. The panic value may be secret and shows nowhere.
+func TestD30_PanicFailsOnlyItsOwnRequest(t *testing.T) {
 	const canary = "canary-of-a-panic"
 	tests := map[string]struct {
 		throw func()
-		says  string // words of the runtime's own panics, which hold no values of ours
+		says  string // text of the runtime, which contains no value of the request
 	}{
 		"nil map":       {func() { nothing[map[string]int]()["x"]++ }, "assignment to entry in nil map"},
 		"nil pointer":   {func() { _ = nothing[*volume]().className }, "nil pointer dereference"},
 		"index":         {func() { none := []int{}; _ = none[len(canary)] }, "index out of range"},
-		"a text":        {func() { panic(canary) }, "panic with a string"},
+		"a string":      {func() { panic(canary) }, "panic with a string"},
 		"an error":      {func() { panic(errors.New(canary)) }, "panic with a *errors.errorString"},
 		"a status":      {func() { panic(status.Error(codes.Unavailable, canary)) }, "panic with a *status.Error"},
 		"the deadline":  {func() { panic(context.DeadlineExceeded) }, "panic with a context.deadlineExceededError"},
@@ -154,13 +153,13 @@ func TestD30_Panics(t *testing.T) {
 				t.Errorf("the log has no stack: %s", logs.String())
 			}
 			if all := err.Error() + logs.String(); strings.Contains(all, canary) {
-				t.Errorf("what was thrown shows: %s", all)
+				t.Errorf("the panic value shows: %s", all)
 			}
 		})
 	}
 }
 
-// nothing is the zero value of a type, behind the backs of those who find that out before it runs.
+// nothing returns the zero value of a type. Linters cannot see that it is nil.
 func nothing[T any]() (zero T) { return zero }
 
 func runtimeError() (err runtime.Error) {
@@ -169,7 +168,7 @@ func runtimeError() (err runtime.Error) {
 	return nil
 }
 
-// A message travels in a header of HTTP/2 and ends in an event: it is one line, bounded and valid.
+// A message is sent in an HTTP/2 header and shown in an event. It is one line, bounded and valid UTF-8.
 func TestD29_StatusMessageIsBoundedAndValid(t *testing.T) {
 	for name, text := range map[string]string{
 		"long":           strings.Repeat("x", 1<<20),
@@ -189,7 +188,7 @@ func TestD29_StatusMessageIsBoundedAndValid(t *testing.T) {
 	}
 }
 
-// intercepted is the error with which a Mount leaves whose handler does as handle.
+// intercepted returns the error of a Mount with the given handler.
 func intercepted(t *testing.T, handle func() error) error {
 	t.Helper()
 	return interceptedWithLog(t, io.Discard, handle)
@@ -207,15 +206,15 @@ func interceptedWithLog(t *testing.T, logs io.Writer, handle func() error) error
 func wantFinal(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
-		t.Fatal("the failure left as success")
+		t.Fatal("the failed call returned no error")
 	}
-	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); !isStatus { // as gRPC looks at it, without unwrapping
-		t.Errorf("%T is no status: gRPC would make Unknown of it", err)
+	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); !isStatus { // as gRPC checks it, without unwrapping
+		t.Errorf("%T is not a status: gRPC would return Unknown", err)
 	}
 	if code := status.Code(err); !finalCodes[code] {
-		t.Errorf("left with %s, which is not final: %v", code, err)
+		t.Errorf("returned %s, which is not final: %v", code, err)
 	}
 	if status.Convert(err).Message() == "" {
-		t.Errorf("left without a message: %v", err)
+		t.Errorf("returned no message: %v", err)
 	}
 }

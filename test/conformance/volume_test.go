@@ -185,7 +185,7 @@ func TestD21_TheDriverReplacesTheWholeVolume(t *testing.T) {
 
 // AWS's provider writes the files of a volume itself, unless --driver-writes-secrets: a temporary file beside each, renamed over it.
 // The first republish after the change to this one makes links of them; what the class does not list any more stays.
-func TestK45_TheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
+func TestK45_DriverTakesOverFilesOfAWSProvider(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	dir := t.TempDir()
 	for name, content := range map[string]string{"plain": "of AWS's provider", "app_key": "s3cret\n", "gone": "no longer listed"} {
@@ -209,7 +209,7 @@ func TestK45_TheDriverTakesOverFilesOfAWSsProvider(t *testing.T) {
 }
 
 // All or nothing: a mount that fails changes nothing in a volume that stands.
-func TestD22_ARefusedMountLeavesTheVolumeUntouched(t *testing.T) {
+func TestD22_FailedMountLeavesTheVolumeUnchanged(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	const objects = "- {objectName: app/db, objectType: secretsmanager}\n- {objectName: plain, objectType: ssmparameter}\n"
 	dir := t.TempDir()

@@ -36,7 +36,7 @@ func inject(f awssim.Fault) func(*testing.T, *rig.Rig, *rig.Mount) {
 
 const keyParameter = "- {objectName: /prod/key, objectType: ssmparameter}"
 
-func thePermissions() chapter {
+func permissionMistakes() chapter {
 	const secretARN = "arn:aws:secretsmanager:ap-south-1:123456789012:secret:"
 	return chapter{"The role's permission policy", []mistake{
 		{title: "The role has no policy", given: account("no-policy", nil)},
@@ -44,8 +44,8 @@ func thePermissions() chapter {
 		{title: "The policy's ARN lacks the six characters at the end", given: account("no-suffix", nil, awssim.AllowPolicy(secretARN+"prod/db", "secretsmanager:GetSecretValue"))},
 		{title: "The policy allows to describe only", given: account("describe-only", nil, awssim.AllowPolicy("*", "secretsmanager:DescribeSecret", "secretsmanager:ListSecrets"))},
 		{title: "The policy denies the secret", given: account("denied", nil, awssim.AllowPolicy("*", "secretsmanager:*"), awssim.DenyPolicy(secretARN+"prod/*", "secretsmanager:GetSecretValue"))},
-		{title: "The policy allows the secret of the primary region only", parameters: abroadToo, given: account("one-region", nil, awssim.AllowPolicy(secretARN+"*", "secretsmanager:GetSecretValue"))},
-		{title: "The policy allows the secret of the failover region only", parameters: abroadToo, given: account("other-region", nil, awssim.AllowPolicy("arn:aws:secretsmanager:eu-west-1:123456789012:secret:*", "secretsmanager:GetSecretValue"))},
+		{title: "The policy allows the secret of the primary region only", parameters: withFailover, given: account("one-region", nil, awssim.AllowPolicy(secretARN+"*", "secretsmanager:GetSecretValue"))},
+		{title: "The policy allows the secret of the failover region only", parameters: withFailover, given: account("other-region", nil, awssim.AllowPolicy("arn:aws:secretsmanager:eu-west-1:123456789012:secret:*", "secretsmanager:GetSecretValue"))},
 		{title: "The policy allows secrets, and a parameter is mounted", objects: keyParameter, given: account("secrets-only", nil, rig.ReadSecrets)},
 		{title: "The policy allows ssm:GetParameter, without s", objects: keyParameter, given: account("get-parameter", nil, awssim.AllowPolicy("*", "ssm:GetParameter"))},
 		{title: "The policy allows another path of parameters", objects: keyParameter, given: account("other-path", nil, awssim.AllowPolicy("arn:aws:ssm:ap-south-1:123456789012:parameter/stage/*", "ssm:GetParameters"))},
@@ -58,7 +58,7 @@ func thePermissions() chapter {
 	}}
 }
 
-func theTrust() chapter {
+func trustMistakes() chapter {
 	replaced := func(name, old, by string) func(*rig.Rig) awssim.Document {
 		return func(r *rig.Rig) awssim.Document {
 			return awssim.Document(strings.ReplaceAll(string(r.Issuer.TrustPolicy(rig.Namespace, name)), old, by))
@@ -100,7 +100,7 @@ func theTrust() chapter {
 	}}
 }
 
-func theAccount() chapter {
+func accountMistakes() chapter {
 	annotated := func(name, role string) func(*testing.T, *rig.Rig, *rig.Mount) {
 		return func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.ServiceAccount = name
@@ -120,7 +120,7 @@ func theAccount() chapter {
 	}}
 }
 
-func theCluster() chapter {
+func clusterMistakes() chapter {
 	token := func(change func(*awssim.Token)) func(*testing.T, *rig.Rig, *rig.Mount) {
 		return func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			token := awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Node: rig.Node}
@@ -165,7 +165,7 @@ func theCluster() chapter {
 	}}
 }
 
-func theNetwork() chapter {
+func networkMistakes() chapter {
 	var large strings.Builder
 	for i := range 3 {
 		fmt.Fprintf(&large, "- {objectName: prod/db, objectType: secretsmanager, objectAlias: copy-%d}\n", i)
@@ -177,8 +177,8 @@ func theNetwork() chapter {
 		{title: "The endpoint's host name is not known", house: &rig.Options{Endpoint: "http://sts.invalid"}},
 		{title: "A proxy breaks TLS, and AWS_CA_BUNDLE does not know it", house: &rig.Options{NoCABundle: true}},
 		{title: "AWS has an outage", given: inject(awssim.Fault{Service: "secretsmanager", Status: 500, Message: "An internal error occurred"})},
-		{title: "AWS has an outage in both regions", parameters: abroadToo, given: inject(awssim.Fault{Service: "secretsmanager", Status: 500, Message: "An internal error occurred"})},
-		{title: "AWS has an outage in the primary region, and the secret is not in the other", objects: secretNamed("prod/text"), parameters: abroadToo, given: inject(awssim.Fault{Region: rig.Region, Status: 503, Message: "Service is unavailable"})},
+		{title: "AWS has an outage in both regions", parameters: withFailover, given: inject(awssim.Fault{Service: "secretsmanager", Status: 500, Message: "An internal error occurred"})},
+		{title: "AWS has an outage in the primary region, and the secret is not in the other", objects: secretNamed("prod/text"), parameters: withFailover, given: inject(awssim.Fault{Region: rig.Region, Status: 503, Message: "Service is unavailable"})},
 		{title: "STS has an outage", given: inject(awssim.Fault{Service: "sts", Status: 503, Message: "Service is unavailable"})},
 		{title: "AWS throttles", house: &rig.Options{}, given: inject(awssim.Fault{Service: "secretsmanager", Code: "ThrottlingException", Message: "Rate exceeded"})},
 		{title: "The volume is too large", objects: large.String(), house: &rig.Options{MaxResponse: 100}},
