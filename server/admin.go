@@ -15,13 +15,13 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// probeTimeout is less than the second that a kubelet probe waits by default.
+// probeTimeout is shorter than one second, the default timeout of a kubelet probe.
 const probeTimeout = 800 * time.Millisecond
 
-// ServeAdmin answers on l until ctx ends: /healthz and /readyz, which both ask the socket for its Version
-// as the driver would, and /metrics. It says nothing of pods or secrets.
+// ServeAdmin serves /healthz, /readyz and /metrics on l until ctx ends. Both probes call Version on the socket,
+// as the driver does. No response contains data of pods or secrets.
 //
-// A socket that another instance took over still answers, and that is right: the node is served.
+// The probes also succeed when another instance has taken over the socket, because the node is served.
 func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer prometheus.Gatherer) error {
 	conn, err := grpc.NewClient("unix:"+socketPath,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
@@ -49,7 +49,7 @@ func probe(client v1alpha1.CSIDriverProviderClient) http.HandlerFunc {
 		defer cancel()
 		v, err := client.Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
 		if err != nil {
-			http.Error(w, "the socket does not answer: "+err.Error(), http.StatusServiceUnavailable)
+			http.Error(w, "the socket does not respond: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ok", v.GetRuntimeName(), v.GetRuntimeVersion()) // the kubelet may be gone

@@ -18,8 +18,8 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// intercept stands around every request: a panic fails that request and no other, an error leaves
-// with a final code, and a mount is logged in one line. stopping ends what still runs at shutdown.
+// intercept wraps every request. A panic fails only its own request, an error gets a final code, and each mount
+// logs one line. The end of stopping cancels every running request.
 func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		started := time.Now()
@@ -35,7 +35,7 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 			if stopping.Err() != nil && errors.Is(err, context.Canceled) {
 				err = shuttingDown()
 			}
-			err = withoutSilence(err)
+			err = explainContextError(err)
 			s.metrics.observe(err, took)
 			err = toStatus(err, line.volume.classRef())
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
@@ -61,10 +61,10 @@ func (s *Server) protect(ctx context.Context, req any, handle grpc.UnaryHandler)
 	return handle(ctx, req)
 }
 
-// withoutSilence gives a bare context error, which says nothing to a user, words of ours.
-func withoutSilence(err error) error {
-	ours := (*fault.Error)(nil)
-	if err != nil && !errors.As(err, &ours) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+// explainContextError replaces a bare context error by a message that helps the user.
+func explainContextError(err error) error {
+	explained := (*fault.Error)(nil)
+	if err != nil && !errors.As(err, &explained) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return tooLong()
 	}
 	return err
@@ -90,7 +90,7 @@ const (
 	keyError          = "error"
 )
 
-// mountLine gathers what the log says of one mount.
+// mountLine collects the fields of one mount's log line.
 type mountLine struct {
 	volume   volume
 	class    class.Class
@@ -101,7 +101,7 @@ type mountLine struct {
 
 type lineKey struct{}
 
-// lineOf is the line of the request that ctx belongs to.
+// lineOf returns the log line of the request that ctx belongs to.
 func lineOf(ctx context.Context) *mountLine {
 	if line, ok := ctx.Value(lineKey{}).(*mountLine); ok {
 		return line
@@ -137,7 +137,7 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 	return attrs
 }
 
-// level is error for defects and outages, which the operator mends, and warning for what the pod's owner mends.
+// level is error for defects and outages, which the operator fixes, and warning for what the pod's owner fixes.
 func level(err error) slog.Level {
 	switch status.Code(err) {
 	case codes.OK:

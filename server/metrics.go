@@ -10,7 +10,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// metrics are what the server counts. Labels are of fixed sets: no names of pods, objects or messages.
+// metrics are the server's metrics. Every label has a fixed set of values: no pod names, objects or messages.
 type metrics struct {
 	mounts   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -54,7 +54,7 @@ func newMetrics(version string, memory *bytebudget.Budget) *metrics {
 		}, func() float64 { return float64(memory.Waiting()) }),
 	}
 	m.build.WithLabelValues(version, runtime.Version()).Set(1)
-	// Every series stands from the start, so that a rate or an alert sees the first failure.
+	// Every series exists from the start, so that a rate or an alert sees the first failure.
 	m.mounts.WithLabelValues(resultOK, "")
 	for _, kind := range fault.Kinds() {
 		m.mounts.WithLabelValues(resultError, kind.String())
@@ -75,7 +75,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.mounts, m.duration, m.build, m.inFlight, m.limit, m.waiting}
 }
 
-// Describe implements prometheus.Collector: whoever makes a Server registers it.
+// Describe implements prometheus.Collector. The creator of a Server registers it.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range s.metrics.collectors() {
 		c.Describe(ch)

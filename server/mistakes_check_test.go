@@ -14,20 +14,19 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// offlineMistakes are the mistakes in the values that can be seen without AWS, with the field that holds them.
+// offlineMistakes maps each mistake in a value that check finds without AWS to the field of the finding.
 var offlineMistakes = map[string]string{
-	"The secret's version is a number":       "objects[0].objectVersion",
-	"The secret's name has a space":          "objects[0].objectName",
-	"The parameter's name lacks its slash":   "objects[0].objectName",
-	"The parameter's name has a space":       "objects[0].objectName",
-	"The ServiceAccount has no annotation":   "",
-	"The annotation is a role's name":        rig.RoleAnnotation,
-	"The annotation has a placeholder":       rig.RoleAnnotation,
-	"The pod runs as ServiceAccount default": "",
+	"The secret's version is a number":             "objects[0].objectVersion",
+	"The secret's name has a space":                "objects[0].objectName",
+	"The parameter's name lacks its leading slash": "objects[0].objectName",
+	"The parameter's name has a space":             "objects[0].objectName",
+	"The ServiceAccount has no annotation":         "",
+	"The annotation is a role's name":              rig.RoleAnnotation,
+	"The annotation has a placeholder":             rig.RoleAnnotation,
+	"The pod runs as ServiceAccount default":       "",
 }
 
-// `check` finds each mistake in a SecretProviderClass before it is made: in the words of the provider, in the line
-// that they speak of.
+// The command check finds each mistake in a SecretProviderClass, with the provider's message and the right line.
 func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	golden, err := os.ReadFile(goldenFile)
 	if err != nil {
@@ -36,7 +35,7 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes()} {
 		for _, m := range c.mistakes {
 			if !strings.Contains(string(golden), "\n### "+m.title+"\nInvalidArgument: ") {
-				continue // it is AWS that refuses it
+				continue // only AWS refuses it
 			}
 			t.Run(m.title, func(t *testing.T) {
 				parameters := m.parametersOfClass()
@@ -44,10 +43,10 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 				_, err := class.Parse(parameters, rig.Region)
 				var want *class.Error
 				if !errors.As(err, &want) {
-					t.Fatalf("the class is right: %v", err)
+					t.Fatalf("the class is valid: %v", err)
 				}
-				if answer := "SecretProviderClass payments/payment-secrets: " + err.Error() + "\n"; !strings.Contains(string(golden), answer) {
-					t.Fatalf("the provider says something else than %s", answer)
+				if message := "SecretProviderClass payments/payment-secrets: " + err.Error() + "\n"; !strings.Contains(string(golden), message) {
+					t.Fatalf("the golden file lacks this message: %s", message)
 				}
 				var texts []string
 				for _, f := range want.Faults {
@@ -70,7 +69,7 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	}
 }
 
-// What AWS would refuse in any case is found too.
+// The command check also finds values that AWS always refuses.
 func TestCheckFindsTheMistakesOfValues(t *testing.T) {
 	found := 0
 	for _, m := range valueMistakes().mistakes {
@@ -81,7 +80,7 @@ func TestCheckFindsTheMistakesOfValues(t *testing.T) {
 		case offline && (len(errs) != 1 || errs[0].Field != field || errs[0].Line != line["objects"]+1):
 			t.Errorf("%s: %v, want one error of %s", m.title, errs, field)
 		case !offline && len(errs) > 0:
-			t.Errorf("%s: %v, and only AWS can know", m.title, errs)
+			t.Errorf("%s: %v, although only AWS can find it", m.title, errs)
 		case offline:
 			found++
 		}
@@ -107,7 +106,7 @@ func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 		}
 		field, offline := offlineMistakes[m.title]
 		if !offline {
-			t.Errorf("nothing says whether check finds %q", m.title)
+			t.Errorf("offlineMistakes lacks %q", m.title)
 			continue
 		}
 		name, annotation := "app-sa", ""
@@ -127,7 +126,7 @@ func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 	}
 }
 
-// parametersOfClass are those of the mistake's SecretProviderClass.
+// parametersOfClass returns the parameters of the mistake's SecretProviderClass.
 func (m mistake) parametersOfClass() map[string]string {
 	parameters := map[string]string{"region": rig.Region, "objects": dbSecret}
 	if m.objects != "" {
@@ -141,8 +140,8 @@ func (m mistake) parametersOfClass() map[string]string {
 	return parameters
 }
 
-// manifestOf writes a SecretProviderClass, each parameter as a block, and gives the line of each parameter's key; that
-// of parameters is under the empty name.
+// manifestOf returns a SecretProviderClass with each parameter as a YAML block, and the line of each parameter's key.
+// The empty name has the line of the key parameters.
 func manifestOf(parameters map[string]string) (manifest string, line map[string]int) {
 	lines := []string{
 		"apiVersion: secrets-store.csi.x-k8s.io/v1", "kind: SecretProviderClass", "metadata: {name: payment-secrets, namespace: payments}",
@@ -159,7 +158,7 @@ func manifestOf(parameters map[string]string) (manifest string, line map[string]
 	return strings.Join(lines, "\n") + "\n", line
 }
 
-// lineOfFault is where a fault is in the manifest. What the YAML parser finds behind the last line is in that.
+// lineOfFault returns the line of a fault in the manifest. A fault after the last line counts as on the last line.
 func lineOfFault(f class.Fault, parameters map[string]string, line map[string]int) int {
 	key, written := line[f.Parameter()]
 	if !written {

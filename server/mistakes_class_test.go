@@ -11,12 +11,12 @@ func secretNamed(name string) string {
 	return fmt.Sprintf("- {objectName: %q, objectType: secretsmanager}", name)
 }
 
-// with adds fields to a good object.
+// with adds fields to a valid object.
 func with(fields string) string {
 	return "- {objectName: prod/db, objectType: secretsmanager, " + fields + "}"
 }
 
-// withFailover asks for a failover region.
+// withFailover sets a failover region.
 var withFailover = map[string]string{"failoverRegion": failoverRegion}
 
 func objectMistakes() chapter {
@@ -27,9 +27,9 @@ func objectMistakes() chapter {
 		{title: "objects is not YAML: a tab for indentation", objects: "- objectName: prod/db\n\tobjectType: secretsmanager"},
 		{title: "objects is not YAML: a quote is not closed", objects: "- objectName: \"prod/db\n  objectType: secretsmanager\n"},
 		{title: "objects is a mapping: the dash is missing", objects: "objectName: prod/db\nobjectType: secretsmanager"},
-		{title: "objects is a text", objects: "prod/db"},
+		{title: "objects is a string", objects: "prod/db"},
 		{title: "objects is two YAML documents", objects: dbSecret + "---\n" + dbSecret},
-		{title: "A dash with nothing behind it", objects: dbSecret + "- \n"},
+		{title: "A dash with nothing after it", objects: dbSecret + "- \n"},
 		{title: "A list of names instead of objects", objects: "- prod/db\n- prod/text"},
 		{title: "An object without objectName", objects: "- objectType: secretsmanager"},
 		{title: "objectName is misspelt", objects: "- {objectNam: prod/db, objectType: secretsmanager}"},
@@ -39,20 +39,20 @@ func objectMistakes() chapter {
 		{title: "objectName is a list", objects: "- {objectName: [prod/db, prod/text], objectType: secretsmanager}"},
 		{title: "One field twice", objects: "- {objectName: prod/db, objectName: prod/text, objectType: secretsmanager}"},
 		{title: "A YAML merge key", objects: "- &base {objectName: prod/db, objectType: secretsmanager}\n- {<<: *base, objectAlias: copy}"},
-		{title: "The ARN is of another region", objects: secretNamed(strings.Replace(arn, rig.Region, "eu-west-1", 1))},
-		{title: "The ARN does not agree with objectType", objects: fmt.Sprintf("- {objectName: %q, objectType: ssmparameter}", arn)},
-		{title: "The ARN of something else", objects: secretNamed("arn:aws:s3:::my-bucket/key")},
+		{title: "The ARN is in another region", objects: secretNamed(strings.Replace(arn, rig.Region, "eu-west-1", 1))},
+		{title: "The ARN does not match objectType", objects: fmt.Sprintf("- {objectName: %q, objectType: ssmparameter}", arn)},
+		{title: "The ARN of another service", objects: secretNamed("arn:aws:s3:::my-bucket/key")},
 		{title: "A parameter's version and label at once", objects: "- {objectName: /prod/url, objectType: ssmparameter, objectVersion: 1, objectVersionLabel: live}"},
 		{title: "A parameter's version inside its name", objects: "- {objectName: \"/prod/url:1\", objectType: ssmparameter}"},
 		{title: "failoverObject without failoverRegion", objects: with("objectAlias: db, failoverObject: {objectName: prod/db-copy}")},
 		{title: "failoverObject without objectAlias", objects: with("failoverObject: {objectName: prod/db-copy}"), parameters: withFailover},
 		{title: "failoverObject is a name", objects: with("objectAlias: db, failoverObject: prod/db-copy"), parameters: withFailover},
 		{title: "failoverObject has another version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy, objectVersion: "2"}`), parameters: withFailover},
-		{title: "failoverObject lacks the object's version", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy}`), parameters: withFailover},
-		{title: "failoverObject's ARN is of the primary region", objects: with(fmt.Sprintf("objectAlias: db, failoverObject: {objectName: %q}", arn)), parameters: withFailover},
-		{title: "failoverObject's ARN is of a parameter", objects: with(`objectAlias: db, failoverObject: {objectName: "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}`), parameters: withFailover},
+		{title: "failoverObject has no version, but the object has one", objects: with(`objectAlias: db, objectVersion: "1", failoverObject: {objectName: prod/db-copy}`), parameters: withFailover},
+		{title: "failoverObject's ARN is in the primary region", objects: with(fmt.Sprintf("objectAlias: db, failoverObject: {objectName: %q}", arn)), parameters: withFailover},
+		{title: "failoverObject's ARN is a parameter's", objects: with(`objectAlias: db, failoverObject: {objectName: "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}`), parameters: withFailover},
 		{title: "failoverRegion, an ARN and no failoverObject", objects: secretNamed(arn), parameters: withFailover},
-		{title: "Four things at once", objects: "- {objectName: prod/db}\n- {objectType: secretsmanager}\n- {objectName: prod/text, objectType: secretsmanager, filePermission: 0999}\n- \n"},
+		{title: "Four mistakes at once", objects: "- {objectName: prod/db}\n- {objectType: secretsmanager}\n- {objectName: prod/text, objectType: secretsmanager, filePermission: 0999}\n- \n"},
 	}}
 }
 
@@ -64,20 +64,20 @@ func fileMistakes() chapter {
 		{title: "filePermission as letters", objects: with("filePermission: rw-r--r--")},
 		{title: "One secret twice", objects: dbSecret + dbSecret},
 		{title: "One alias twice", objects: with("objectAlias: db") + "\n- {objectName: prod/text, objectType: secretsmanager, objectAlias: db}"},
-		{title: "A jmesPath file that is another object's", objects: with("jmesPath: [{path: user, objectAlias: prod_text}]") + "\n" + secretNamed("prod/text")},
+		{title: "A jmesPath entry writes the file of another object", objects: with("jmesPath: [{path: user, objectAlias: prod_text}]") + "\n" + secretNamed("prod/text")},
 		{title: "Two names that become one file", objects: dbSecret + secretNamed("prod_db")},
 		{title: "A file where another needs a directory", objects: with("objectAlias: prod") + "\n- {objectName: prod/text, objectType: secretsmanager}", parameters: map[string]string{"pathTranslation": "False"}},
 		{title: "A file name that leaves the volume", objects: with("objectAlias: ../../etc/passwd"), parameters: map[string]string{"pathTranslation": "False"}},
 		{title: "A file name that begins with two dots", objects: with("objectAlias: ..db")},
 		{title: "A file name that is the volume", objects: with("objectAlias: .")},
-		{title: "A file name with a slash at its end", objects: with("objectAlias: db/"), parameters: map[string]string{"pathTranslation": "False"}},
+		{title: "A file name that ends with a slash", objects: with("objectAlias: db/"), parameters: map[string]string{"pathTranslation": "False"}},
 		{title: "A file name that is too long", objects: with("objectAlias: " + strings.Repeat("x", 256))},
 		{title: "jmesPath without path", objects: with("jmesPath: [{objectAlias: user}]")},
 		{title: "jmesPath without objectAlias", objects: with("jmesPath: [{path: user}]")},
-		{title: "jmesPath is a text", objects: with("jmesPath: user")},
+		{title: "jmesPath is a string", objects: with("jmesPath: user")},
 		{title: "jmesPath with a syntax error", objects: with(`jmesPath: [{path: "user.", objectAlias: user}]`)},
 		{title: "jmesPath with a dash and no quotes", objects: with(`jmesPath: [{path: "user-name", objectAlias: user}]`)},
-		{title: "jmesPath with a function that there is not", objects: with(`jmesPath: [{path: "upper(user)", objectAlias: user}]`)},
+		{title: "jmesPath with an unknown function", objects: with(`jmesPath: [{path: "upper(user)", objectAlias: user}]`)},
 		{title: "jmesPath that is too long", objects: with(`jmesPath: [{path: "` + strings.Repeat("user|", 1000) + `user", objectAlias: user}]`)},
 		{title: "jmesPath that is nested too deep", objects: with(`jmesPath: [{path: "` + strings.Repeat("!", 100) + `user", objectAlias: user}]`)},
 	}}
@@ -86,8 +86,8 @@ func fileMistakes() chapter {
 func parameterMistakes() chapter {
 	one := func(name, value string) map[string]string { return map[string]string{name: value} }
 	return chapter{"SecretProviderClass: other parameters", []mistake{
-		{title: "region is no name of a region", parameters: one("region", "Asia Pacific (Mumbai)")},
-		{title: "region is an availability zone's name with a capital", parameters: one("region", "AP-SOUTH-1a")},
+		{title: "region is not a region name", parameters: one("region", "Asia Pacific (Mumbai)")},
+		{title: "region is an availability zone in capitals", parameters: one("region", "AP-SOUTH-1a")},
 		{title: "roleArn is a name", parameters: one("roleArn", "payment-role")},
 		{title: "roleArn is a user's", parameters: one("roleArn", "arn:aws:iam::123456789012:user/payment")},
 		{title: "pathTranslation has two characters", parameters: one("pathTranslation", "__")},
@@ -97,9 +97,9 @@ func parameterMistakes() chapter {
 		{title: "assumeRoleArn is a name", parameters: one("assumeRoleArn", "vault-role")},
 		{title: "externalId without assumeRoleArn", parameters: one("externalId", "of-payments")},
 		{title: "externalId has a space", parameters: map[string]string{"assumeRoleArn": vaultARN, "externalId": "of payments"}},
-		{title: "failoverRegion is no name of a region", parameters: one("failoverRegion", "Ireland")},
-		{title: "failoverRegion is the region", parameters: one("failoverRegion", rig.Region)},
-		{title: "failoverRegion is the node's region", parameters: map[string]string{"region": "", "failoverRegion": rig.Region}, house: &rig.Options{}, same: "failoverRegion is the region"},
+		{title: "failoverRegion is not a region name", parameters: one("failoverRegion", "Ireland")},
+		{title: "failoverRegion is the primary region", parameters: one("failoverRegion", rig.Region)},
+		{title: "failoverRegion is the node's region", parameters: map[string]string{"region": "", "failoverRegion": rig.Region}, ownRig: &rig.Options{}, same: "failoverRegion is the primary region"},
 	}}
 }
 
@@ -107,25 +107,25 @@ func valueMistakes() chapter {
 	parameter := func(fields string) string { return "- {objectType: ssmparameter, " + fields + "}" }
 	return chapter{"Secrets and parameters in AWS", []mistake{
 		{title: "The secret does not exist", objects: secretNamed("prod/dbb")},
-		{title: "The secret is in another region", objects: secretNamed("prod/abroad")},
+		{title: "The secret is in another region", objects: secretNamed("prod/elsewhere")},
 		{title: "The secret is not in the failover region", objects: secretNamed("prod/text"), parameters: withFailover},
-		{title: "The secret is in the failover region only", objects: secretNamed("prod/abroad"), parameters: withFailover, same: "The secret is in another region"},
+		{title: "The secret is in the failover region only", objects: secretNamed("prod/elsewhere"), parameters: withFailover, same: "The secret is in another region"},
 		{title: "The parameter is not in the failover region", objects: parameter("objectName: /prod/url"), parameters: withFailover},
 		{title: "The secret's ARN has another suffix", objects: secretNamed("arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-ZZZZZZ")},
 		{title: "The secret has no value", objects: secretNamed("prod/empty")},
 		{title: "The secret has no such version", objects: with("objectVersion: 33333333-3333-3333-3333-333333333333")},
 		{title: "The secret's version is a number", objects: with("objectVersion: 2")},
 		{title: "The secret has no such label", objects: with("objectVersionLabel: LIVE")},
-		{title: "The secret's version and label do not agree", objects: with("objectVersion: 11111111-1111-1111-1111-111111111111, objectVersionLabel: AWSCURRENT")},
+		{title: "The secret's version and label do not match", objects: with("objectVersion: 11111111-1111-1111-1111-111111111111, objectVersionLabel: AWSCURRENT")},
 		{title: "The secret's name has a space", objects: secretNamed("prod db")},
 		{title: "The parameter does not exist", objects: parameter("objectName: /prod/urll")},
-		{title: "The parameter's name lacks its slash", objects: parameter("objectName: prod/url")},
+		{title: "The parameter's name lacks its leading slash", objects: parameter("objectName: prod/url")},
 		{title: "The parameter has no such version", objects: parameter("objectName: /prod/url, objectVersion: 9")},
 		{title: "The parameter has no such label", objects: parameter("objectName: /prod/url, objectVersionLabel: LIVE")},
 		{title: "The parameter's name has a space", objects: parameter(`objectName: "/prod/my url"`)},
 		{title: "jmesPath on a value that is not JSON", objects: "- {objectName: prod/text, objectType: secretsmanager, jmesPath: [{path: user, objectAlias: user}]}"},
-		{title: "jmesPath for a key that there is not", objects: with("jmesPath: [{path: username, objectAlias: user}]")},
-		{title: "jmesPath with a function that does not fit", objects: with("jmesPath: [{path: sum(hosts), objectAlias: sum}]")},
-		{title: "Two things at once: both secrets are missing", objects: secretNamed("prod/dbb") + "\n" + secretNamed("prod/abroad")},
+		{title: "jmesPath for a missing key", objects: with("jmesPath: [{path: username, objectAlias: user}]")},
+		{title: "jmesPath with a function that does not take this type", objects: with("jmesPath: [{path: sum(hosts), objectAlias: sum}]")},
+		{title: "Two mistakes at once: both secrets are missing", objects: secretNamed("prod/dbb") + "\n" + secretNamed("prod/elsewhere")},
 	}}
 }

@@ -15,10 +15,10 @@ const (
 	noAgent  = "http://127.0.0.1:1"                        // refuses connections
 )
 
-// allowVault lets a role assume vault-role, with the tags of Pod Identity.
+// allowVault allows assuming vault-role with the session tags of Pod Identity.
 var allowVault = awssim.AllowPolicy(vaultARN, "sts:AssumeRole", "sts:TagSession")
 
-// setRole makes a role, or makes it anew.
+// setRole creates or replaces a role.
 func setRole(t *testing.T, r *rig.Rig, role awssim.Role) {
 	t.Helper()
 	if err := r.AWS.SetRole(role); err != nil {
@@ -26,7 +26,7 @@ func setRole(t *testing.T, r *rig.Rig, role awssim.Role) {
 	}
 }
 
-// all makes several things given.
+// all combines several preparations.
 func all(givens ...func(*testing.T, *rig.Rig, *rig.Mount)) func(*testing.T, *rig.Rig, *rig.Mount) {
 	return func(t *testing.T, r *rig.Rig, m *rig.Mount) {
 		t.Helper()
@@ -36,7 +36,7 @@ func all(givens ...func(*testing.T, *rig.Rig, *rig.Mount)) func(*testing.T, *rig
 	}
 }
 
-// associated makes a ServiceAccount of its own for the mount, with an association of its own.
+// associated creates a ServiceAccount with a Pod Identity association for this mount only.
 func associated(name string, policies ...awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
 	return func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 		m.ServiceAccount = name
@@ -44,7 +44,7 @@ func associated(name string, policies ...awssim.Document) func(*testing.T, *rig.
 	}
 }
 
-// vault makes vault-role anew; it may read nothing.
+// vault replaces vault-role by a role that may read nothing.
 func vault(trust awssim.Document) func(*testing.T, *rig.Rig, *rig.Mount) {
 	return func(t *testing.T, r *rig.Rig, _ *rig.Mount) {
 		t.Helper()
@@ -66,13 +66,13 @@ func podIdentityMistakes() chapter {
 	}
 	return chapter{"EKS Pod Identity", []mistake{
 		{title: "Pod Identity: the ServiceAccount has no association", parameters: on},
-		{title: "Pod Identity: tokenRequests has the audience of STS only", parameters: on, mount: rig.Mount{Tokens: map[string]string{"sts.amazonaws.com": "a.b.c"}}},
+		{title: "Pod Identity: tokenRequests has only the audience of STS", parameters: on, mount: rig.Mount{Tokens: map[string]string{"sts.amazonaws.com": "a.b.c"}}},
 		{title: "Pod Identity: the token has expired", parameters: on, same: "The token has expired: the node's clock is ahead", given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9", TTL: -time.Minute})}
 		}},
-		{title: "Pod Identity: the token is another pod's", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+		{title: "Pod Identity: the token belongs to another pod", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "other", PodUID: "uid-of-other"})}
-		}, house: &rig.Options{Now: time.Now}}, // where a pod's uid is the same in each run
+		}, ownRig: &rig.Options{Now: time.Now}}, // with a clock the pod's uid is the same in each run
 		{title: "Pod Identity: the token has the audience of STS", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9"})}
 		}, house: &rig.Options{Now: time.Now}},
@@ -81,11 +81,11 @@ func podIdentityMistakes() chapter {
 		}},
 		{title: "Pod Identity: the pod has no uid", parameters: on, attributes: func(a map[string]string) { delete(a, "csi.storage.k8s.io/pod.uid") }},
 		{title: "Pod Identity: the role trusts the cluster's issuer", parameters: on, given: trusting("issuer-role", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "issuer-role") })},
-		{title: "Pod Identity: the role does not trust for sts:TagSession", parameters: on, given: trusting("untagged", func(*rig.Rig) awssim.Document { return withoutTagSession(awssim.PodIdentityTrustPolicy) })},
+		{title: "Pod Identity: the trust policy lacks sts:TagSession", parameters: on, given: trusting("untagged", func(*rig.Rig) awssim.Document { return withoutTagSession(awssim.PodIdentityTrustPolicy) })},
 		{title: "Pod Identity: the role has no policy", parameters: on, given: associated("pod-no-policy")},
-		{title: "Pod Identity: the agent is not installed", parameters: on, house: &rig.Options{Agent: auth.Agent{IPv4: noAgent, IPv6: noAgent}}},
-		{title: "Pod Identity: ipv6 is preferred on a node without", parameters: map[string]string{"usePodIdentity": "true", "preferredAddressType": "ipv6"}, house: &rig.Options{Agent: auth.Agent{IPv6: noAgent}}},
-		{title: "Pod Identity: a NetworkPolicy stands before the agent", parameters: on, house: &rig.Options{Agent: auth.Agent{Timeout: 300 * time.Millisecond}}, given: inject(awssim.Fault{Service: "pod-identity", Hang: true})},
+		{title: "Pod Identity: the agent is not installed", parameters: on, ownRig: &rig.Options{Agent: auth.Agent{IPv4: noAgent, IPv6: noAgent}}},
+		{title: "Pod Identity: preferredAddressType is ipv6 on a node without IPv6", parameters: map[string]string{"usePodIdentity": "true", "preferredAddressType": "ipv6"}, ownRig: &rig.Options{Agent: auth.Agent{IPv6: noAgent}}},
+		{title: "Pod Identity: a NetworkPolicy blocks the agent", parameters: on, ownRig: &rig.Options{Agent: auth.Agent{Timeout: 300 * time.Millisecond}}, given: inject(awssim.Fault{Service: "pod-identity", Hang: true})},
 		{title: "Pod Identity: EKS throttles", parameters: on, given: inject(awssim.Fault{Service: "pod-identity", Status: 429, Message: "Rate exceeded"})},
 		{title: "Pod Identity: EKS has an outage", parameters: on, given: inject(awssim.Fault{Service: "pod-identity", Status: 500, Code: "InternalServerException", Message: "Internal error"})},
 	}}
@@ -98,14 +98,14 @@ func secondRoleMistakes() chapter {
 	return chapter{"A second role, by assumeRoleArn", []mistake{
 		{title: "The first role may not assume the second", parameters: vaulted, given: all(account("chain-no-policy", nil, rig.ReadSecrets), vault(awssim.TrustOf("of-payments", role+"chain-no-policy")))},
 		{title: "The second role trusts another role", parameters: vaulted, given: all(account("chain-no-trust", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"payment-role")))},
-		{title: "The second role asks for another external id", parameters: vaulted, given: all(account("chain-other-id", nil, allowVault), vault(awssim.TrustOf("of-somebody", role+"chain-other-id")))},
-		{title: "The second role asks for an external id, and none is set", parameters: map[string]string{"assumeRoleArn": vaultARN}, given: all(account("chain-no-id", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"chain-no-id")))},
+		{title: "The second role requires another external id", parameters: vaulted, given: all(account("chain-other-id", nil, allowVault), vault(awssim.TrustOf("of-somebody", role+"chain-other-id")))},
+		{title: "The second role requires an external id, and none is set", parameters: map[string]string{"assumeRoleArn": vaultARN}, given: all(account("chain-no-id", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"chain-no-id")))},
 		{title: "The second role does not exist", parameters: map[string]string{"assumeRoleArn": vaultARN + "s"}, given: account("chain-no-role", nil, awssim.AllowPolicy("*", "sts:AssumeRole"))},
 		{title: "The second role may not read the secret", parameters: vaulted, given: all(account("chain-no-read", nil, allowVault), vault(awssim.TrustOf("of-payments", role+"chain-no-read")))},
-		{title: "The first role is refused already", parameters: vaulted, given: account("chain-no-first", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "somebody-else") })},
-		{title: "Pod Identity: the first role may not pass its tags on", parameters: podVaulted,
+		{title: "STS refuses the first role", parameters: vaulted, given: account("chain-no-first", func(r *rig.Rig) awssim.Document { return r.Issuer.TrustPolicy(rig.Namespace, "somebody-else") })},
+		{title: "Pod Identity: the first role may not pass its session tags", parameters: podVaulted,
 			given: all(associated("pod-no-tags", awssim.AllowPolicy(vaultARN, "sts:AssumeRole")), vault(awssim.TrustOf("of-payments", role+"pod-no-tags")))},
-		{title: "Pod Identity: the second role does not trust for sts:TagSession", parameters: podVaulted,
+		{title: "Pod Identity: the second role's trust policy lacks sts:TagSession", parameters: podVaulted,
 			given: all(associated("pod-no-tag-trust", allowVault), vault(withoutTagSession(awssim.TrustOf("of-payments", role+"pod-no-tag-trust"))))},
 		{title: "STS has an outage for the second role", parameters: vaulted, given: all(account("chain-outage", nil, allowVault), inject(awssim.Fault{Service: "sts", Operation: "AssumeRole", Status: 503, Message: "Service is unavailable"}))},
 	}}

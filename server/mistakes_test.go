@@ -18,22 +18,22 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/mistakes.golden with what the provider says now")
+var update = flag.Bool("update", false, "rewrite testdata/mistakes.golden with the current messages")
 
-// mistake is one wrong thing that a person can do. Everything that it does not name is right: the
-// pod of payments/payment-sa mounts, in ap-south-1, with a role that trusts it and may read all.
+// mistake is one mistake of a user. Everything else is correct: the pod of payments/payment-sa mounts in
+// ap-south-1, and its role trusts it and may read everything.
 type mistake struct {
 	title      string
-	objects    string            // the parameter `objects`; good where empty
-	parameters map[string]string // over region: ap-south-1; an empty value removes one
-	mount      rig.Mount         // the rest
+	objects    string            // the parameter `objects`; empty: dbSecret
+	parameters map[string]string // override region: ap-south-1; an empty value removes a parameter
+	mount      rig.Mount         // the other fields of the mount
 	attributes func(map[string]string)
 	given      func(*testing.T, *rig.Rig, *rig.Mount)
-	house      *rig.Options // a house of its own, for what cannot be undone
-	same       string       // title of an earlier mistake that the provider cannot tell from this one
+	ownRig     *rig.Options // for a change that cannot be undone in the shared rig
+	same       string       // title of an earlier mistake with the same message
 }
 
-// chapter is a place where mistakes are made.
+// chapter is a section of the golden file.
 type chapter struct {
 	title    string
 	mistakes []mistake
@@ -41,23 +41,23 @@ type chapter struct {
 
 const goldenFile = "testdata/mistakes.golden"
 
-const preface = `# What people do wrong, and what the provider answers
+const preface = `# Mistakes of users, and the messages of the provider
 
-Each mistake was made in a whole house (the provider on its socket, a strict AWS, a Kubernetes API), and
-below it stands the answer of Mount: the gRPC code and the message, as "kubectl describe pod" shows them
-in the event FailedMount. Request ids, ports, times and the cluster's issuer are replaced.
+Each mistake runs against the whole server (the provider on its socket, a strict AWS simulator, a Kubernetes
+API). Below its title are the gRPC code and the message of Mount, as "kubectl describe pod" shows them in the
+event FailedMount. Request ids, ports, times and the cluster's issuer are replaced.
 Written by: go test ./server -run TestMistakes -update
 `
 
-// maxEvent is what a message may take, so that an event, which is cut at 1024 bytes, shows all of it
-// after the kubelet's and the driver's own words.
+// maxEvent is the maximum length of a message. Kubernetes cuts an event at 1024 bytes, and the kubelet and the
+// driver add their own text before the message.
 const maxEvent = 760
 
 func TestMistakes(t *testing.T) {
 	var got strings.Builder
 	got.WriteString(preface)
-	shared := rig.New(t, house(rig.Options{}))
-	seen := map[string]string{} // message → title of the first mistake that gives it
+	shared := rig.New(t, mistakeOptions(rig.Options{}))
+	seen := map[string]string{} // message → title of the first mistake with it
 	listed, made := 0, 0
 	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes(), valueMistakes(), permissionMistakes(), trustMistakes(), accountMistakes(), clusterMistakes(), podIdentityMistakes(), secondRoleMistakes(), networkMistakes()} {
 		fmt.Fprintf(&got, "\n## %s\n", c.title)
@@ -68,12 +68,12 @@ func TestMistakes(t *testing.T) {
 				code, message := m.make(t, shared)
 				fmt.Fprintf(&got, "\n### %s\n%s: %s\n", m.title, code, message)
 				if first := seen[message]; first != m.same {
-					t.Errorf("has the message of %q, want that of %q (where there is none, its own): %s", first, m.same, message)
+					t.Errorf("has the message of %q, want that of %q (empty: a new message): %s", first, m.same, message)
 				}
 				if m.same == "" {
 					seen[message] = m.title
 				}
-				if len(message) > maxEvent && !strings.Contains(m.title, "thing") { // several things at once
+				if len(message) > maxEvent && !strings.Contains(m.title, "mistakes at once") { // several mistakes at once
 					t.Errorf("%d bytes are cut in an event: %s", len(message), message)
 				}
 			})
@@ -82,8 +82,8 @@ func TestMistakes(t *testing.T) {
 	if listed < 45 {
 		t.Errorf("%d mistakes, want at least 45", listed)
 	}
-	if made < listed { // by -run
-		t.Skipf("%d of %d mistakes were made, which is no file", made, listed)
+	if made < listed { // because of -run
+		t.Skipf("only %d of %d mistakes ran, so the golden file is not compared", made, listed)
 	}
 	if *update {
 		if err := os.WriteFile(goldenFile, []byte(got.String()), 0o644); err != nil {
@@ -96,16 +96,16 @@ func TestMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); diff != "" {
-		t.Errorf("the provider says something else than %s (if it is better: go test ./server -run TestMistakes -update); -file +now:\n%s", goldenFile, diff)
+		t.Errorf("messages differ from %s (if the new ones are better: go test ./server -run TestMistakes -update); -file +now:\n%s", goldenFile, diff)
 	}
 }
 
-// make makes the mistake and gives what the provider answers.
+// make makes the mistake and returns the code and message of Mount.
 func (m mistake) make(t *testing.T, shared *rig.Rig) (code, message string) {
 	t.Helper()
 	r := shared
-	if m.house != nil {
-		r = rig.New(t, house(*m.house))
+	if m.ownRig != nil {
+		r = rig.New(t, mistakeOptions(*m.ownRig))
 	}
 	mount := m.mount
 	mount.Objects = m.objects
@@ -124,14 +124,14 @@ func (m mistake) make(t *testing.T, shared *rig.Rig) (code, message string) {
 	}
 	resp, err := r.Client.Mount(t.Context(), req)
 	if err == nil {
-		t.Fatalf("the provider did as asked: %d files", len(resp.GetFiles()))
+		t.Fatalf("the mount succeeded with %d files", len(resp.GetFiles()))
 	}
 	wantFinal(t, err)
 	return status.Code(err).String(), normalise(status.Convert(err).Message(), r)
 }
 
-// house is o with what all houses have in common. AWS speaks TLS because issuers have https URLs.
-func house(o rig.Options) rig.Options {
+// mistakeOptions completes o with the options of every rig here. AWS uses TLS because issuers have https URLs.
+func mistakeOptions(o rig.Options) rig.Options {
 	o.State, o.TLS = mistakesWorld(), true
 	o.AWS = awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second}
 	return o
@@ -148,7 +148,7 @@ var replacements = []struct {
 	{regexp.MustCompile(`assumed-role/([a-z-]+)/eks-prod-[0-9a-z-]+`), "assumed-role/$1/eks-prod-POD-ID"},
 }
 
-// normalise replaces what differs from run to run.
+// normalise replaces the parts of a message that differ from run to run.
 func normalise(message string, r *rig.Rig) string {
 	issuer := strings.TrimSuffix(r.Issuer.ConditionKey("sub"), ":sub")
 	message = strings.ReplaceAll(message, issuer, "oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE")
@@ -158,7 +158,7 @@ func normalise(message string, r *rig.Rig) string {
 	return message
 }
 
-// mistakesWorld is what AWS holds.
+// mistakesWorld is the content of AWS.
 func mistakesWorld() awssim.State {
 	return awssim.State{
 		Secrets: []awssim.Secret{
@@ -169,7 +169,7 @@ func mistakesWorld() awssim.State {
 			{Region: rig.Region, Name: "prod/text", Suffix: "AbCdEf", Value: "not JSON"},
 			{Region: rig.Region, Name: "prod/empty", Suffix: "AbCdEf"},
 			{Region: failoverRegion, Name: "prod/db", Suffix: "GhIjKl", Value: `{"user":"app","password":"hunter2"}`},
-			{Region: failoverRegion, Name: "prod/abroad", Suffix: "AbCdEf", Value: "x"},
+			{Region: failoverRegion, Name: "prod/elsewhere", Suffix: "AbCdEf", Value: "x"},
 		},
 		Parameters: []awssim.Parameter{
 			{Region: rig.Region, Name: "/prod/url", Versions: []string{"https://old.example.com", "https://example.com"}, Labels: map[string]int64{"live": 1}},

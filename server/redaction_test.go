@@ -29,21 +29,21 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// canaries are texts that may stand in a file of the volume and in no log and no message. Each is
-// planted where the name says.
+// canaries are strings that may appear in a file of the volume, but in no log and no message. The name says where
+// each one is planted.
 var canaries = map[string]string{
-	"secret value":          "canary-Secr3t-value-1a2b",
-	"key of a JSON value":   "canary-json-key-3c4d",
-	"text beside the JSON":  "canary-not-json-5e6f",
-	"binary secret":         "canary-binary-7g8h",
-	"parameter value":       "canary-Param3ter-9i0j",
-	"nodePublishSecretRef":  "canary-publish-ref-1k2l",
-	"token of no one's":     "canary-foreign-token-3m4n",
-	"a number in the JSON":  "90210314159265",
-	"deep in the JSON":      "canary-deep-5o6p",
-	"version of yesterday":  "canary-previous-7q8r",
-	"token that is rubbish": "canary-rubbish-token-9s0t",
-	"agent's broken answer": "canary-agent-answer-1u2v",
+	"secret value":            "canary-Secr3t-value-1a2b",
+	"key of a JSON value":     "canary-json-key-3c4d",
+	"text beside the JSON":    "canary-not-json-5e6f",
+	"binary secret":           "canary-binary-7g8h",
+	"parameter value":         "canary-Param3ter-9i0j",
+	"nodePublishSecretRef":    "canary-publish-ref-1k2l",
+	"token of another pod":    "canary-foreign-token-3m4n",
+	"a number in the JSON":    "90210314159265",
+	"deep in the JSON":        "canary-deep-5o6p",
+	"version of yesterday":    "canary-previous-7q8r",
+	"token that is rubbish":   "canary-rubbish-token-9s0t",
+	"agent's broken response": "canary-agent-answer-1u2v",
 }
 
 var canaryWorld = awssim.State{
@@ -57,7 +57,7 @@ var canaryWorld = awssim.State{
 	Parameters: []awssim.Parameter{{Region: rig.Region, Name: "parameter", Type: "SecureString", Value: canaries["parameter value"]}},
 }
 
-// canaryObjects are volumes by name: what mounts, and each way to fail on a value.
+// canaryObjects are volumes by name: two that mount, and one for each failure that involves a value.
 var canaryObjects = map[string]string{
 	"everything": `
 - {objectName: text, objectType: secretsmanager}
@@ -87,7 +87,7 @@ func jmes(secret, path string) string {
 	return fmt.Sprintf("- {objectName: %s, objectType: secretsmanager, jmesPath: [{path: %q, objectAlias: out}]}", secret, path)
 }
 
-// No secret value, token or credential stands in any log or error, whatever happens to a mount.
+// No log and no error contains a secret value, token or credential, for any result of a mount.
 func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
 	r := allOperationsRig(t, rig.Options{
@@ -96,7 +96,7 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	})
 	wire.target.Store(r.AWS)
 	var (
-		said  strings.Builder // every error, in every form in which somebody might print it
+		said  strings.Builder // every error, printed in every form
 		files strings.Builder // the content of every file
 		sent  []string        // every token
 	)
@@ -149,10 +149,10 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 		}
 	}
 
-	// The canaries were in play: they have arrived in files, or are in what was sent.
+	// Check that the test was effective: the canaries were in files or in requests.
 	for _, name := range []string{"secret value", "key of a JSON value", "text beside the JSON", "binary secret", "parameter value", "a number in the JSON", "deep in the JSON"} {
 		if !strings.Contains(files.String(), canaries[name]) {
-			t.Errorf("%s: the canary is in no file, the test shows nothing", name)
+			t.Errorf("%s: the canary is in no file, so the test proves nothing", name)
 		}
 	}
 	if len(sent) < 30 {
@@ -164,7 +164,7 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	}
 	for i, token := range sent {
 		for j, part := range strings.Split(token, ".") { // header, claims, signature
-			if j != 0 { // the header is the same in every cluster, and no secret
+			if j != 0 { // the header is not a secret
 				hidden[fmt.Sprintf("part %d of token %d", j, i)] = part
 			}
 		}
@@ -172,7 +172,7 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	for i, text := range wire.credentials() {
 		hidden[fmt.Sprintf("credential %d", i)] = text
 	}
-	if n := len(wire.credentials()); n < 3*20 { // id, secret and session token of each role session
+	if n := len(wire.credentials()); n < 3*20 { // key id, secret key and session token of each session
 		t.Errorf("only %d credentials went over the wire", n)
 	}
 	all := r.Logs() + said.String()
@@ -191,9 +191,9 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	}
 }
 
-// hostileAgents answer with what they were sent, and with credentials in a shape that is not theirs.
+// hostileAgents respond with the token that they received, or with malformed credentials.
 func hostileAgents() map[string]http.HandlerFunc {
-	canary := canaries["agent's broken answer"]
+	canary := canaries["agent's broken response"]
 	return map[string]http.HandlerFunc{
 		"the token back": func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "no: "+r.Header.Get("Authorization"), http.StatusBadRequest)
@@ -247,7 +247,7 @@ func serveHTTP(t *testing.T, h http.Handler) (url string) {
 	return s.URL
 }
 
-// tap is a proxy to one address of the target that remembers.
+// tap returns a proxy to one address of the target. It records every credential.
 func (w *wiretap) tap(t *testing.T, address func(*awssim.Sim) string) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
@@ -257,7 +257,7 @@ func (w *wiretap) tap(t *testing.T, address func(*awssim.Sim) string) http.Handl
 				return
 			}
 			p.SetURL(target)
-			p.Out.Host = p.In.Host // it is signed
+			p.Out.Host = p.In.Host // the signature covers it
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			body, err := io.ReadAll(resp.Body)
@@ -269,7 +269,7 @@ func (w *wiretap) tap(t *testing.T, address func(*awssim.Sim) string) http.Handl
 			}
 			return err
 		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // cuts, as AWS did
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // closes the connection, as AWS did
 	}
 }
 
@@ -279,7 +279,7 @@ func (w *wiretap) credentials() []string {
 	return slices.Clone(w.seen)
 }
 
-// spoiledRequests are requests that fail before any value is read, with a canary in each.
+// spoiledRequests are requests that fail before any read. Each contains a canary.
 func spoiledRequests(r *rig.Rig) map[string]func(*v1alpha1.MountRequest) {
 	withTokens := func(text string) func(*v1alpha1.MountRequest) {
 		return func(q *v1alpha1.MountRequest) {
@@ -293,7 +293,7 @@ func spoiledRequests(r *rig.Rig) map[string]func(*v1alpha1.MountRequest) {
 		}
 	}
 	quoted := func(token string) string { return fmt.Sprintf(`{"sts.amazonaws.com":{"token":%q}}`, token) }
-	foreign := r.Token(awssim.Token{Namespace: "other", ServiceAccount: "other", Claims: map[string]any{"jti": canaries["token of no one's"]}})
+	foreign := r.Token(awssim.Token{Namespace: "other", ServiceAccount: "other", Claims: map[string]any{"jti": canaries["token of another pod"]}})
 	expired := r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, TTL: -time.Hour})
 	return map[string]func(*v1alpha1.MountRequest){
 		"tokens are no JSON":      withTokens(canaries["token that is rubbish"]),
@@ -323,13 +323,13 @@ func tokensIn(t *testing.T, req *v1alpha1.MountRequest) []string {
 	return tokens
 }
 
-// around is the place of text in all, without the text itself: a failed test is a log, too.
+// around returns the context of text in all, without text itself, because the output of a failed test is a log too.
 func around(all, text string) string {
 	at := strings.Index(all, text)
 	return strings.ReplaceAll(all[max(0, at-120):min(len(all), at+len(text)+40)], text, "<HERE>")
 }
 
-// say writes v with every verb of fmt that takes anything, as JSON and as a log attribute.
+// say writes v with every general verb of fmt, as JSON and as a log attribute.
 func say(w *strings.Builder, v any) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		fmt.Fprintf(w, verb+"\n", v)
@@ -340,7 +340,7 @@ func say(w *strings.Builder, v any) {
 	slog.New(slog.NewJSONHandler(w, nil)).Info("x", "v", v)
 }
 
-// The types that hold secrets hide them, however and inside of whatever they are printed.
+// Types that hold secrets hide them with every verb and inside every other type.
 func TestD18_NothingSecretInPrintedTypes(t *testing.T) {
 	const canary = "canary-of-a-type"
 	tokens, err := auth.ParseTokens(`{"sts.amazonaws.com":{"token":"` + canary + `"}}`)
@@ -348,7 +348,7 @@ func TestD18_NothingSecretInPrintedTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(tokens) != 1 {
-		t.Fatal("the token was not read, the test shows nothing")
+		t.Fatal("the token was not parsed, so the test proves nothing")
 	}
 	file := provider.File{Path: "p", Content: provider.Content(canary)}
 	for name, v := range map[string]any{
@@ -372,7 +372,7 @@ func TestD18_NothingSecretInPrintedTypes(t *testing.T) {
 			}
 		}
 		if !strings.Contains(said.String(), "[redacted]") {
-			t.Errorf("%s does not say that it hides something: %s", name, said.String())
+			t.Errorf("%s does not show [redacted]: %s", name, said.String())
 		}
 	}
 }

@@ -22,18 +22,18 @@ const (
 	attrClass          = "secretProviderClass"
 )
 
-// volume is a MountRequest, typed.
+// volume is a decoded MountRequest.
 type volume struct {
 	pod        auth.Pod
 	tokens     auth.Tokens
 	className  string
-	parameters map[string]string // of the SecretProviderClass, overlaid by the pod's volumeAttributes
+	parameters map[string]string // of the SecretProviderClass, overridden by the pod's volumeAttributes
 	targetPath string
-	mode       fs.FileMode // of files that say none
+	mode       fs.FileMode // of files without filePermission
 }
 
-// key names the volume from its first mount to its last republish. It is empty where token is of no pod: the
-// secrets-store-sync-controller sends all its requests with its own pod and one target path, so each is a first mount.
+// key identifies the volume from its first mount to its last republish. It is empty when the token belongs to no pod:
+// the secrets-store-sync-controller sends all requests with its own pod and one target path, so each is a first mount.
 func (v volume) key(token auth.Token) string {
 	if token.PodUID() == "" {
 		return ""
@@ -41,8 +41,8 @@ func (v volume) key(token auth.Token) string {
 	return v.pod.UID + " " + v.targetPath
 }
 
-// decode reads a request. Its error never repeats the attributes or the secrets, which hold tokens.
-// What could be read is given with an error too, for the log.
+// decode parses a request. An error never contains the attributes or the secrets, because both can hold tokens.
+// With an error it also returns the fields parsed so far, for the log.
 func decode(req *v1alpha1.MountRequest) (volume, error) {
 	var attributes map[string]string
 	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil {
@@ -58,7 +58,7 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 	}
 	tokens := attributes[attrTokens]
 	if tokens == "" {
-		// Kubernetes 1.35 and later can hand the tokens over among the secrets (KEP-5538).
+		// Kubernetes 1.35 and later can send the tokens in the secrets field (KEP-5538).
 		var secrets map[string]string
 		if text := req.GetSecrets(); text != "" && json.Unmarshal([]byte(text), &secrets) != nil {
 			return v, badRequest("its secrets are not a JSON object of strings")

@@ -11,8 +11,8 @@ import (
 	"secrets-provider-aws/provider"
 )
 
-// encode makes the response, which is the whole volume: the driver removes what it does not list.
-// Paths were checked when the SecretProviderClass was read; what is left to check is the size.
+// encode builds the response. It holds the whole volume, because the driver removes every file that the response
+// does not list. Package class has checked the paths, so encode checks only the size.
 func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.MountResponse, error) {
 	resp := &v1alpha1.MountResponse{
 		Files:         make([]*v1alpha1.File, 0, len(files)),
@@ -30,7 +30,7 @@ func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.Mo
 			largest = f
 		}
 	}
-	// The driver's gRPC client would answer a larger one with ResourceExhausted, a code that is not final.
+	// For a larger response the driver's gRPC client returns ResourceExhausted, a code that is not final.
 	if size := proto.Size(resp); size > maxBytes {
 		return nil, &fault.Error{
 			Kind: fault.Content, What: "the volume is too large",

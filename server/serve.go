@@ -14,19 +14,19 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// cancelTimeout is how long Serve waits for cancelled mounts to answer. With the default of
-// Config.DrainTimeout before it, it is less than the 30 s that Kubernetes gives a pod.
+// cancelTimeout is how long Serve waits for cancelled mounts to return. Together with the default of
+// Config.DrainTimeout it is shorter than the 30 s that Kubernetes gives a pod.
 const cancelTimeout = 5 * time.Second
 
-// Serve answers on socket until ctx ends, then stops accepting, lets running mounts finish for a
-// bounded time, and removes the socket if it is still this one. Until then it keeps the socket there.
+// Serve serves on socket until ctx ends. It restores the socket file when someone removes it. At the end it stops
+// accepting, gives running mounts DrainTimeout to finish, and removes the file if it still belongs to socket.
 func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g := grpc.NewServer(
 		grpc.UnaryInterceptor(s.intercept(stopping)),
 		grpc.StatsHandler(s.memory),
-		grpc.MaxRecvMsgSize(16<<20), // the default of 4 MiB would answer with ResourceExhausted
+		grpc.MaxRecvMsgSize(16<<20), // above the default of 4 MiB gRPC returns ResourceExhausted, which is not final
 		grpc.MaxSendMsgSize(math.MaxInt32),
 	)
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
@@ -44,14 +44,14 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		return fmt.Errorf("serve %s: %w", socket.Path(), err)
 	case <-ctx.Done():
 	}
-	keeper.Wait() // or it would put back what is removed below
+	keeper.Wait() // otherwise it could restore the file that is removed below
 	healthy.Shutdown()
 	drained := make(chan struct{})
 	go func() {
 		g.GracefulStop()
 		close(drained)
 	}()
-	// A cancelled mount answers with a final code; only one that ignores even that is cut off.
+	// A cancelled mount returns a final code. Stop cuts off only a mount that ignores its context.
 	if !within(drained, s.drainTimeout) {
 		stop()
 		if !within(drained, cancelTimeout) {
@@ -59,7 +59,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		}
 	}
 	err := <-served
-	if errors.Is(err, grpc.ErrServerStopped) { // ctx ended before the first connection could be taken
+	if errors.Is(err, grpc.ErrServerStopped) { // ctx ended before Serve accepted a connection
 		err = nil
 	}
 	return errors.Join(err, socket.Remove())

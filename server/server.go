@@ -21,24 +21,24 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// RuntimeName is how the provider names itself to the driver.
+// RuntimeName is the provider's name in the response to the driver's Version call.
 const RuntimeName = "secrets-provider-aws"
 
 // apiVersion is the version of the provider API (service.proto of the driver).
 const apiVersion = "v1alpha1"
 
-// Config is what New needs.
+// Config is the configuration of a Server.
 type Config struct {
 	Auth    *auth.Authenticator // required
 	Fetcher *provider.Fetcher   // required
 	Log     *slog.Logger        // required
 
 	Version      string        // of this build, semver; required
-	Region       string        // default AWS region; empty: the node's
-	MountTimeout time.Duration // most that one mount may take; 0: 60 s
-	DrainTimeout time.Duration // most that running mounts may go on once the server is to end; 0: 20 s
-	MaxResponse  int           // bytes that the driver takes in one response; 0: 4 MiB, its default
-	InFlight     int64         // bytes that values and responses of requests in progress may take; 0: 64 MiB
+	Region       string        // default AWS region; empty: the region of the node
+	MountTimeout time.Duration // limit for one mount; 0: 60 s
+	DrainTimeout time.Duration // limit for running mounts at shutdown; 0: 20 s
+	MaxResponse  int           // bytes that the driver accepts in one response; 0: 4 MiB, the driver's default
+	InFlight     int64         // bytes for values and responses of requests in progress; 0: 64 MiB
 }
 
 // Server implements v1alpha1.CSIDriverProviderServer.
@@ -59,7 +59,7 @@ type Server struct {
 	requests atomic.Uint64 // so far; numbers them in the log
 }
 
-// New makes a Server, or says what cfg lacks.
+// New returns a Server, or an error that names the invalid field of cfg.
 func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.Auth == nil:
@@ -84,12 +84,12 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Version tells the driver what it talks to.
+// Version implements the driver's health check.
 func (s *Server) Version(context.Context, *v1alpha1.VersionRequest) (*v1alpha1.VersionResponse, error) {
 	return &v1alpha1.VersionResponse{Version: apiVersion, RuntimeName: RuntimeName, RuntimeVersion: s.version}, nil
 }
 
-// Mount gives the whole content of one volume, or none of it. Errors are *fault.Error here; the
+// Mount returns the whole content of one volume or an error. Errors are *fault.Error or context errors; the
 // interceptor turns them into gRPC statuses.
 func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alpha1.MountResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget(ctx, s.mountTimeout, time.Now()))
@@ -140,22 +140,22 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	return resp, nil
 }
 
-// requestCost is about what a request takes in memory: its texts, and the YAML nodes of `objects`, of which each takes
-// 200 bytes for what can be two characters.
+// requestCost estimates the memory of a request: its strings, and the YAML nodes of `objects`. A node takes about
+// 200 bytes and can come from two characters.
 func requestCost(req *v1alpha1.MountRequest) int64 {
 	return 32 * int64(len(req.GetAttributes())+len(req.GetSecrets()))
 }
 
-// noMemory is the end of a wait for memory.
+// noMemory is the error of a mount that waited for memory until its deadline.
 func noMemory(err error) error {
 	return &fault.Error{
-		Kind: fault.Transient, Why: "the provider had no memory for the volume in time, as other mounts on the node need it",
-		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+		Kind: fault.Transient, Why: "the provider has no free memory for the volume, because other mounts on the node use it",
+		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
 	}
 }
 
-// class reads the SecretProviderClass, with the node's region where nothing else names one.
-// Nothing is asked of AWS before all of it is known to be right.
+// class parses the SecretProviderClass. When neither the class nor the provider sets a region, it uses the region
+// of the node. It checks everything before the first call to AWS.
 func (s *Server) class(ctx context.Context, v volume) (class.Class, error) {
 	spc, err := class.Parse(v.parameters, s.region)
 	if err != nil || spc.Region != "" {
@@ -168,8 +168,8 @@ func (s *Server) class(ctx context.Context, v volume) (class.Class, error) {
 	return spc.InRegion(region)
 }
 
-// budget is how long a mount may take: always less than the caller waits, so that the caller gets
-// an answer with a final code and not a time-out, which the kubelet reads as "maybe mounted".
+// budget returns how long a mount may take. It is shorter than the caller's deadline, so that the caller gets a
+// response with a final code. The kubelet reads DeadlineExceeded as "maybe mounted".
 func budget(ctx context.Context, most time.Duration, now time.Time) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -179,12 +179,12 @@ func budget(ctx context.Context, most time.Duration, now time.Time) time.Duratio
 	return min(most, left-max(left/10, 100*time.Millisecond))
 }
 
-// tooLong says of a mount that ran out of its budget what nothing else said.
+// tooLong is the error of a mount that exceeded its budget without another error.
 func tooLong() error {
 	return &fault.Error{Kind: fault.Transient, Why: "the mount took too long", Hint: "the kubelet retries automatically"}
 }
 
-// shuttingDown says of a mount that the server's end cut off that neither AWS nor the caller is to blame.
+// shuttingDown is the error of a mount that the shutdown cancelled. Neither AWS nor the caller caused it.
 func shuttingDown() error {
 	return &fault.Error{Kind: fault.Transient, Why: "the provider is shutting down", Hint: "the kubelet retries automatically"}
 }

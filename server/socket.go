@@ -18,7 +18,7 @@ import (
 // SocketName is the file that the driver dials for SecretProviderClasses with `provider: aws`.
 const SocketName = "aws.sock"
 
-// maxSocketPath is the most that a socket's address takes (unix(7), sun_path without its NUL).
+// maxSocketPath is the maximum length of a socket's path (unix(7), sun_path without its NUL).
 const maxSocketPath = 107 // bytes
 
 // Socket listens on <dir>/aws.sock. It is a net.Listener.
@@ -27,12 +27,12 @@ type Socket struct {
 
 	mu       sync.Mutex
 	listener *net.UnixListener
-	file     os.FileInfo // the socket's own, to tell it from a successor's
+	file     os.FileInfo // identifies this socket, so that a successor's is not removed
 }
 
-// Listen binds a new socket and renames it over dir/aws.sock, so that there is never a moment without
-// a listener: the driver waits for up to two minutes on a socket that nobody listens on. The directory
-// is made where it is missing. Mode 0600: only root, as which the driver runs, may connect.
+// Listen binds a new socket and renames it to dir/aws.sock, so that the path always has a listener: the driver
+// waits up to two minutes for a socket without one. Listen creates a missing directory. The socket has mode 0600,
+// because the driver runs as root.
 func Listen(dir string) (*Socket, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
 		return nil, fmt.Errorf("make the provider volume: %w", err)
@@ -44,7 +44,7 @@ func Listen(dir string) (*Socket, error) {
 	return s, nil
 }
 
-// bind puts a listener of its own in place, in that of the one it has.
+// bind creates a listener, renames its socket into place, and closes the listener that it replaces.
 func (s *Socket) bind() error {
 	suffix := make([]byte, 4)
 	if _, err := rand.Read(suffix); err != nil {
@@ -67,7 +67,7 @@ func (s *Socket) bind() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.listener != nil {
-		_ = s.listener.Close() // nobody finds it any more
+		_ = s.listener.Close() // its path is gone
 	}
 	s.listener, s.file = l, file
 	return nil
@@ -79,7 +79,7 @@ func moveInto(path, temporary string) (os.FileInfo, error) {
 	}
 	file, err := os.Lstat(temporary)
 	if err != nil {
-		return nil, fmt.Errorf("look at the socket: %w", err)
+		return nil, fmt.Errorf("stat the socket: %w", err)
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return nil, fmt.Errorf("put the socket in place: %w", err)
@@ -98,7 +98,7 @@ func (s *Socket) Accept() (net.Conn, error) {
 	for {
 		l := s.current()
 		conn, err := l.Accept()
-		if err == nil || l == s.current() { // another listener took the place of one that was closed
+		if err == nil || l == s.current() { // bind has not replaced the listener
 			return conn, err
 		}
 	}
@@ -110,12 +110,12 @@ func (s *Socket) Close() error { return s.current().Close() }
 // Addr implements net.Listener.
 func (s *Socket) Addr() net.Addr { return s.current().Addr() }
 
-// keepEvery is how soon a socket that was removed is back.
+// keepEvery is the interval at which Keep checks the socket file.
 const keepEvery = 200 * time.Millisecond
 
-// Keep puts the socket back until ctx ends, whenever its file is gone. AWS's provider removes aws.sock as it
-// ends, whoever listens there: without this a node would be left without a provider by the change from that
-// one to this one, and nothing would show it. A successor's socket is left alone.
+// Keep restores the socket until ctx ends, whenever its file is missing. AWS's provider removes aws.sock when it
+// stops, even when another provider listens there. Without Keep, a migration from AWS's provider would leave the
+// node without a provider, and nothing would show it. Keep does not touch a successor's socket.
 func (s *Socket) Keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
@@ -129,17 +129,17 @@ func (s *Socket) Keep(ctx context.Context, log *slog.Logger) {
 			continue
 		}
 		if err := s.bind(); err != nil {
-			log.Error("the socket was removed and cannot be put back", keyError, err.Error())
+			log.Error("the socket was removed and cannot be restored", keyError, err.Error())
 			continue
 		}
-		log.Warn("the socket was removed, as AWS's provider does when it ends, and is back")
+		log.Warn("the socket was removed, as AWS's provider does when it stops, and is restored")
 	}
 }
 
-// Path is where the driver finds the socket.
+// Path is the path of the socket file.
 func (s *Socket) Path() string { return s.path }
 
-// Remove deletes the socket's file unless another process has put its own there since.
+// Remove deletes the socket file unless another process has replaced it.
 func (s *Socket) Remove() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,9 +148,9 @@ func (s *Socket) Remove() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at the socket: %w", err)
+		return fmt.Errorf("stat the socket: %w", err)
 	}
-	// A new file may have the inode of a removed one, hence the time.
+	// A new file may reuse the inode of a removed one, so the time is compared too.
 	if !os.SameFile(file, s.file) || !file.ModTime().Equal(s.file.ModTime()) {
 		return nil
 	}

@@ -10,11 +10,11 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// statusCodes is the one table from a kind of failure to the gRPC code that leaves Mount.
+// statusCodes maps each kind of failure to the gRPC code that Mount returns.
 //
-// Every code here is final to the kubelet. Canceled, DeadlineExceeded, Unavailable,
-// ResourceExhausted and Aborted are not: after one of them the kubelet keeps the target directory,
-// and the driver takes its next call for a republish and reports an empty volume as success.
+// Every code here is final to the kubelet. Canceled, DeadlineExceeded, Unavailable, ResourceExhausted and Aborted
+// are not final: after one of them the kubelet keeps the target directory. The driver then takes the next call for
+// a republish and reports an empty volume as success.
 var statusCodes = map[fault.Kind]codes.Code{
 	fault.Internal:    codes.Internal,
 	fault.Class:       codes.InvalidArgument,
@@ -27,7 +27,7 @@ var statusCodes = map[fault.Kind]codes.Code{
 	fault.Transient:   codes.Internal,
 }
 
-// maxMessage bounds a status message, which travels in an HTTP/2 header.
+// maxMessage limits a status message, because gRPC sends it in an HTTP/2 header.
 const maxMessage = 4096 // bytes
 
 // toStatus turns any error into a gRPC status with a final code. className, "namespace/name", may be empty.
@@ -40,8 +40,8 @@ func toStatus(err error, className string) error {
 		code = codes.Internal
 	}
 	message := err.Error()
-	// An error that is not ours may wrap anything, a status with a code that is not final among it.
-	if ours := (*fault.Error)(nil); !errors.As(err, &ours) {
+	// Another error may wrap anything, also a status with a code that is not final.
+	if known := (*fault.Error)(nil); !errors.As(err, &known) {
 		message = "internal error of the provider: " + fault.OneLine(message)
 	}
 	if className != "" {

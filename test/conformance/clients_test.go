@@ -19,8 +19,8 @@ import (
 	"secrets-provider-aws/test/rig"
 )
 
-// backend is an AWS that the provider mounts from. Its content is made through the AWS SDK, as a
-// user would, and not behind its back.
+// backend is an AWS that the provider mounts from. The tests create its content through the AWS SDK, as a user
+// does.
 type backend struct {
 	*rig.Rig
 	secrets    *secretsmanager.Client
@@ -45,18 +45,18 @@ func TestClientsAgainstOurSimulator(t *testing.T) {
 	r := rig.New(t, rig.Options{State: awssim.State{Users: []awssim.User{admin}}})
 	testClients(t, newBackend(t, r, r.AWS.URL()))
 	if got := r.AWS.Calls()["ssm:GetParameters"]; got != 8 {
-		t.Errorf("%d calls of GetParameters, want 8: one for two, two for eleven, two for two versions of one, three for what is not there", got)
+		t.Errorf("%d calls of GetParameters, want 8: one for two, two for eleven, two for two versions of one, three for missing ones", got)
 	}
 }
 
-// Moto checks no token and no policy, answers 404 for a missing secret where AWS answers 400, knows
-// no ARN in GetParameters and leaves Selector empty. The suite stands on none of these.
+// Moto checks no token and no policy, returns 404 instead of 400 for a missing secret, accepts no ARN in
+// GetParameters and leaves Selector empty. The tests depend on none of these.
 func TestClientsAgainstMoto(t *testing.T) {
 	url := startMoto(t)
 	testClients(t, newBackend(t, rig.New(t, rig.Options{Endpoint: url}), url))
 }
 
-// testClients is what the provider's clients of Secrets Manager and Parameter Store must do with any AWS.
+// testClients tests the provider's clients of Secrets Manager and Parameter Store with any AWS.
 func testClients(t *testing.T, b backend) {
 	t.Helper()
 	text := b.createSecret(t, "app/db", &secretsmanager.CreateSecretInput{SecretString: aws.String(`{"user":"app","port":5432}`)})
@@ -118,7 +118,7 @@ func testClients(t *testing.T, b backend) {
 - {objectName: /app/url, objectType: ssmparameter, objectAlias: live, objectVersionLabel: live}`),
 			map[string]string{"one": "https://v1", "live": "https://v1"})
 	})
-	t.Run("what is not there", func(t *testing.T) {
+	t.Run("missing objects", func(t *testing.T) {
 		for objects, want := range map[string]string{
 			"- {objectName: app/none, objectType: secretsmanager}":                         `cannot read secret "app/none" in ap-south-1: ResourceNotFoundException: `,
 			"- {objectName: app/db, objectType: secretsmanager, objectVersionLabel: NONE}": `cannot read secret "app/db" label "NONE" in ap-south-1: ResourceNotFoundException: `,

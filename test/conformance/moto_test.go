@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// startMoto starts moto_server, an AWS emulator that shares nothing with ours, on a free port and
-// gives its URL, or skips the test where there is none that runs.
+// startMoto starts moto_server, an independent AWS emulator, on a free port and returns its URL. It skips the
+// test when moto_server does not run.
 func startMoto(t *testing.T) string {
 	t.Helper()
-	// What stands on PATH may be a shim of a version manager, which is there whether or not moto is.
+	// The file on PATH may be a shim of a version manager, which exists without moto too.
 	if out, err := exec.CommandContext(t.Context(), "moto_server", "--help").CombinedOutput(); err != nil {
-		t.Skipf("SKIPPED: no moto_server that runs (pip install 'moto[server]'), so that the clients are tested against our own simulator alone: %v %s", err, out)
+		t.Skipf("SKIPPED: moto_server does not run (pip install 'moto[server]'), so only our own simulator tests the clients: %v %s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), "moto_server", "-H", "127.0.0.1", "-p", "0")
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
@@ -31,11 +31,11 @@ func startMoto(t *testing.T) string {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = w.CloseWithError(cmd.Wait()) // ended by us
+		_ = w.CloseWithError(cmd.Wait()) // the test kills it
 		close(ended)
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Process.Kill() // it may have stopped already
 		<-ended
 	})
 	return motoURL(t, output)
@@ -43,18 +43,18 @@ func startMoto(t *testing.T) string {
 
 var motoAddress = regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
 
-// motoURL reads moto's output up to its address, and throws away the rest.
+// motoURL reads moto's output up to its address and discards the rest.
 func motoURL(t *testing.T, output io.Reader) string {
 	t.Helper()
-	var said strings.Builder
+	var seen strings.Builder
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		seen.WriteString(lines.Text() + "\n")
 		if match := motoAddress.FindStringSubmatch(lines.Text()); match != nil {
 			go func() { _, _ = io.Copy(io.Discard, output) }()
 			return match[1]
 		}
 	}
-	t.Fatalf("moto_server ended: %v\n%s", lines.Err(), said.String())
+	t.Fatalf("moto_server stopped: %v\n%s", lines.Err(), seen.String())
 	return ""
 }

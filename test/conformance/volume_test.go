@@ -1,4 +1,4 @@
-// Package conformance_test holds what the provider answers against judges that others wrote: the
+// Package conformance_test checks the provider's responses against programs that others wrote: the
 // CSI driver's own writer of volumes, and a second, independent AWS.
 package conformance_test
 
@@ -41,7 +41,7 @@ func world() awssim.State {
 }
 
 // classes are SecretProviderClasses with every feature of the objects language, and the tree that
-// a container finds: path → mode and content.
+// a container sees: path → mode and content.
 var classes = map[string]struct {
 	objects    string
 	parameters map[string]string
@@ -136,8 +136,8 @@ var classes = map[string]struct {
 	},
 }
 
-// The driver's own writer takes every response, and a container finds exactly the files that the
-// SecretProviderClass promises.
+// The driver's own writer accepts every response, and a container sees exactly the files of the
+// SecretProviderClass.
 func TestD21_TheDriverWritesEveryFeature(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	for name, tc := range classes {
@@ -208,15 +208,15 @@ func TestK45_DriverTakesOverFilesOfAWSProvider(t *testing.T) {
 	}
 }
 
-// All or nothing: a mount that fails changes nothing in a volume that stands.
+// All or nothing: a failed mount changes nothing in an existing volume.
 func TestD22_FailedMountLeavesTheVolumeUnchanged(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	const objects = "- {objectName: app/db, objectType: secretsmanager}\n- {objectName: plain, objectType: ssmparameter}\n"
 	dir := t.TempDir()
 	write(t, mount(t, r, objects, nil, ""), dir)
 	before, generationBefore := tree(t, dir), generation(t, dir)
-	r.AWS.PutSecret(rig.Region, "app/db", "changed") // which must not arrive by half
-	for name, spoil := range map[string]func() (objects string, undo func()){
+	r.AWS.PutSecret(rig.Region, "app/db", "changed") // must not arrive without the other objects
+	for name, breakMount := range map[string]func() (objects string, undo func()){
 		"the class": func() (string, func()) { return objects + "- {objectName: x}", func() {} },
 		"a missing secret": func() (string, func()) {
 			return objects + "- {objectName: none, objectType: secretsmanager}", func() {}
@@ -229,9 +229,9 @@ func TestD22_FailedMountLeavesTheVolumeUnchanged(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			spoiled, undo := spoil()
+			objects, undo := breakMount()
 			defer undo()
-			resp, err := r.Mount(rig.Mount{Parameters: map[string]string{"region": rig.Region}, Objects: spoiled})
+			resp, err := r.Mount(rig.Mount{Parameters: map[string]string{"region": rig.Region}, Objects: objects})
 			if err == nil {
 				write(t, resp, dir)
 				t.Error("the mount was not refused")
@@ -247,9 +247,9 @@ func TestD22_FailedMountLeavesTheVolumeUnchanged(t *testing.T) {
 	}
 }
 
-// What the driver's writer does not catch: "." wipes the volume, of equal paths the last wins, a file
-// where another needs a directory leaks a directory each time, and so does a NUL byte. And what it does
-// catch, the provider says better. Either way it is refused before AWS is asked.
+// The driver's writer does not catch these paths: "." wipes the volume, the last of two equal paths wins, and a
+// file where another needs a directory leaks a directory each time, as does a NUL byte. For the paths that it
+// catches, the provider has the better message. The provider refuses all of them before it calls AWS.
 func TestD25_NoBadPathReachesTheDriver(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
 	for name, aliases := range map[string][]string{
@@ -293,7 +293,7 @@ func write(t *testing.T, resp *v1alpha1.MountResponse, dir string) {
 	}
 }
 
-// tree is what a container sees below dir: path → octal mode, space, content.
+// tree returns what a container sees below dir: path → octal mode, space, content.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	volume, err := csidriver.Tree(dir)
@@ -307,7 +307,7 @@ func tree(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// generation is the directory that ..data points to.
+// generation returns the directory that ..data points to.
 func generation(t *testing.T, dir string) string {
 	t.Helper()
 	target, err := os.Readlink(filepath.Join(dir, "..data"))
@@ -317,7 +317,7 @@ func generation(t *testing.T, dir string) string {
 	return target
 }
 
-// wantAtomic proves that the volume holds one generation, and beside it links into it and nothing else.
+// wantAtomic checks that the volume holds one generation and otherwise only links into it.
 func wantAtomic(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

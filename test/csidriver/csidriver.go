@@ -1,6 +1,6 @@
-// Package csidriver plays the Secrets Store CSI driver v1.6.0 towards a provider: it makes the
-// requests that the driver makes, over a client set up as the driver's is, and writes the response
-// with the driver's own writer.
+// Package csidriver plays the Secrets Store CSI driver v1.6.0 for a provider: it sends the driver's
+// requests over a client with the driver's settings, and writes the response with the driver's own
+// writer.
 package csidriver
 
 import (
@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// serviceConfig is that of the driver's client (pkg/secrets-store/provider_client.go).
+// serviceConfig is the service config of the driver's client (pkg/secrets-store/provider_client.go).
 const serviceConfig = `{"methodConfig":[{"name":[{"service":"v1alpha1.CSIDriverProvider"}],"waitForReady":true,
 	"retryPolicy":{"MaxAttempts":3,"InitialBackoff":"1s","MaxBackoff":"10s","BackoffMultiplier":1.1,"RetryableStatusCodes":["UNAVAILABLE"]}}]}`
 
@@ -31,22 +31,22 @@ func Dial(socket string) (*grpc.ClientConn, error) {
 		grpc.WithDefaultServiceConfig(serviceConfig))
 }
 
-// Volume is a pod's volume in terms of what its author writes.
+// Volume is a pod's volume in the terms of its author.
 type Volume struct {
 	Namespace, ServiceAccount, Pod, PodUID string
 	Class                                  string            // name of the SecretProviderClass
-	Parameters                             map[string]string // spec.parameters, overlaid by the pod's volumeAttributes
+	Parameters                             map[string]string // spec.parameters, overridden by the pod's volumeAttributes
 	Tokens                                 map[string]string // audience → ServiceAccount token
-	TokensInSecrets                        bool              // hand the tokens over as Kubernetes 1.35 can
-	Permission                             string            // decimal file mode; "420" where empty
+	TokensInSecrets                        bool              // send the tokens in the secrets field, as Kubernetes 1.35 can
+	Permission                             string            // decimal file mode; empty: "420"
 }
 
-// TargetPath is where the kubelet wants the volume.
+// TargetPath is the directory of the volume on the node.
 func (v Volume) TargetPath() string {
 	return "/var/lib/kubelet/pods/" + v.PodUID + "/volumes/kubernetes.io~csi/secrets-store-inline/mount"
 }
 
-// Request is the request that the driver makes for the volume (nodeserver.go, NodePublishVolume).
+// Request returns the driver's request for the volume (nodeserver.go, NodePublishVolume).
 func (v Volume) Request() (*v1alpha1.MountRequest, error) {
 	type token struct {
 		Token   string    `json:"token"`
@@ -95,8 +95,8 @@ func (v Volume) Request() (*v1alpha1.MountRequest, error) {
 	}, nil
 }
 
-// Mount calls the provider and writes what it answers to dir with the driver's own writer.
-// Nothing is written where the provider or the writer refuses.
+// Mount calls the provider and writes the response to dir with the driver's own writer.
+// It writes nothing when the provider or the writer fails.
 func Mount(ctx context.Context, conn grpc.ClientConnInterface, v Volume, dir string) error {
 	req, err := v.Request()
 	if err != nil {
@@ -109,7 +109,7 @@ func Mount(ctx context.Context, conn grpc.ClientConnInterface, v Volume, dir str
 	return Write(resp, dir)
 }
 
-// Write does with a response what the driver does (MountContent in provider_client.go).
+// Write handles a response as the driver does (MountContent in provider_client.go).
 func Write(resp *v1alpha1.MountResponse, dir string) error {
 	if code := resp.GetError().GetCode(); code != "" {
 		return fmt.Errorf("mount request failed with provider error code %s", code)
@@ -120,13 +120,13 @@ func Write(resp *v1alpha1.MountResponse, dir string) error {
 	return fileutil.WritePayloads(dir, resp.GetFiles())
 }
 
-// File is what a container sees of a file.
+// File is a file as a container sees it.
 type File struct {
 	Mode    fs.FileMode // permission bits
 	Content string
 }
 
-// Tree is what a container sees below dir, a volume that Write has written: path to file.
+// Tree returns what a container sees below dir, a volume that Write has written: path to file.
 func Tree(dir string) (map[string]File, error) {
 	generation, err := os.Readlink(filepath.Join(dir, "..data"))
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package kubesim is a Kubernetes API server for tests that need two kinds of object and no
-// more: ServiceAccounts with their annotations and nodes with their labels, read one by one.
-// It answers with metadata only, as the real one does to a client that asks for that, counts
-// what it is asked, refuses everything else as RBAC would, and can be taken away.
+// Package kubesim is a Kubernetes API server for tests that need only two kinds of object:
+// ServiceAccounts with their annotations and nodes with their labels, read one by one.
+// It returns only metadata, as the real server does for a metadata client. It counts requests,
+// refuses all other requests as RBAC does, and can simulate an outage.
 package kubesim
 
 import (
@@ -24,23 +24,23 @@ type Sim struct {
 	mu      sync.Mutex
 	objects map[string]map[string]any // request path → metadata
 	calls   map[string]int
-	refused map[string]int // resource → HTTP status to answer with
+	refused map[string]int // resource → HTTP status to respond with
 }
 
-// Start starts an empty API server that takes delay for each answer.
+// Start starts an empty API server that waits for delay before each response.
 func Start(delay time.Duration) *Sim {
 	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s
 }
 
-// Close stops it.
+// Close stops the server.
 func (s *Sim) Close() { s.server.Close() }
 
-// URL is its address.
+// URL is the address of the server.
 func (s *Sim) URL() string { return s.server.URL }
 
-// WriteKubeconfig writes a kubeconfig for it.
+// WriteKubeconfig writes a kubeconfig for the server.
 func (s *Sim) WriteKubeconfig(path string) error {
 	const form = `apiVersion: v1
 kind: Config
@@ -52,14 +52,14 @@ contexts: [{name: sim, context: {cluster: sim, user: sim}}]
 	return os.WriteFile(path, fmt.Appendf(nil, form, s.URL()), 0o600)
 }
 
-// SetServiceAccount makes or replaces a ServiceAccount.
+// SetServiceAccount creates or replaces a ServiceAccount.
 func (s *Sim) SetServiceAccount(namespace, name string, annotations map[string]string) {
 	s.set("/api/v1/namespaces/"+namespace+"/serviceaccounts/"+name, map[string]any{
 		"namespace": namespace, "name": name, "annotations": annotations,
 	})
 }
 
-// SetNode makes or replaces a node.
+// SetNode creates or replaces a node.
 func (s *Sim) SetNode(name string, labels map[string]string) {
 	s.set("/api/v1/nodes/"+name, map[string]any{"name": name, "labels": labels})
 }
@@ -70,16 +70,16 @@ func (s *Sim) set(path string, metadata map[string]any) {
 	s.objects[path] = metadata
 }
 
-// Refuse answers every request for a resource ("serviceaccounts", "nodes") with an HTTP status: 403 as
-// without permission, 503 as in an outage; 0 answers again.
+// Refuse sets the HTTP status for every request for a resource ("serviceaccounts", "nodes"): 403 is a
+// missing permission, 503 an outage, and 0 ends the refusal.
 func (s *Sim) Refuse(resource string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused[resource] = status
 }
 
-// Calls counts requests since the start: "GET serviceaccounts" to their number, and "other" for all
-// that the provider has no business to ask.
+// Calls returns the number of requests since the start, by "GET serviceaccounts" and "GET nodes". "other"
+// counts requests that the provider must not send.
 func (s *Sim) Calls() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +111,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	case !found:
 		refuse(w, http.StatusNotFound, "NotFound", resource+" not found")
 	default:
-		answer(w, http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata})
+		respond(w, http.StatusOK, map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata})
 	}
 }
 
@@ -130,12 +130,12 @@ func resourceOf(r *http.Request) string {
 }
 
 func refuse(w http.ResponseWriter, code int, reason, message string) {
-	answer(w, code, map[string]any{
+	respond(w, code, map[string]any{
 		"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message,
 	})
 }
 
-func answer(w http.ResponseWriter, code int, body any) {
+func respond(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // the client is gone

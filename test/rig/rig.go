@@ -1,4 +1,4 @@
-// Package rig is the whole house in one test: the provider's server on a real Unix socket, the
+// Package rig runs the whole server in one test: the provider's server on a real Unix socket, the
 // strict AWS simulator, a Kubernetes API, an issuer of ServiceAccount tokens, and a client that
 // plays the CSI driver. Only the kubelet and the driver's process are missing.
 package rig
@@ -33,7 +33,7 @@ import (
 	"secrets-provider-aws/test/kubesim"
 )
 
-// The world of the tests: the one of our users' article.
+// Names that the tests use.
 const (
 	Region         = "ap-south-1"
 	Namespace      = "payments"
@@ -43,7 +43,7 @@ const (
 	Node           = "node-1"
 	RoleAnnotation = "eks.amazonaws.com/role-arn"
 	Version        = "1.2.3" // of the provider
-	// ReadSecrets is the policy of the article: it allows GetSecretValue and nothing else.
+	// ReadSecrets allows GetSecretValue and nothing else.
 	ReadSecrets = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":"*"}]}`
 	// ReadParameters allows GetParameters and nothing else.
 	ReadParameters = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ssm:GetParameters"],"Resource":"*"}]}`
@@ -51,44 +51,44 @@ const (
 
 // Options change the rig from its defaults.
 type Options struct {
-	State         awssim.State  // what AWS holds at the start
-	AWSDelay      time.Duration // of each AWS call; 2 ms where 0
+	State         awssim.State  // initial content of AWS
+	AWSDelay      time.Duration // of each AWS call; 0: 2 ms
 	MountTimeout  time.Duration // of the server
 	DrainTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
 	DefaultRegion string        // the provider's AWS_REGION
 	AWS           awsclient.Options
-	Policies      []awssim.Document // of payment-role; ReadSecrets and ReadParameters where nil
-	TLS           bool              // AWS speaks TLS, by an authority that stands in AWS_CA_BUNDLE
-	STSApart      bool              // STS is a host of its own, as it really is, and shares no connections; for one rig in a test
+	Policies      []awssim.Document // of payment-role; nil: ReadSecrets and ReadParameters
+	TLS           bool              // AWS uses TLS; AWS_CA_BUNDLE holds its authority
+	STSApart      bool              // STS has its own host and connections, as in AWS; for one rig in a test
 	NoCABundle    bool              // AWS_CA_BUNDLE is not set
-	Endpoint      string            // another AWS than the simulator, for AWS_ENDPOINT_URL
-	APIServer     string            // another Kubernetes API than the simulator
-	Agent         auth.Agent        // of EKS Pod Identity; the simulator's, at either address, where empty
+	Endpoint      string            // AWS_ENDPOINT_URL; empty: the simulator
+	APIServer     string            // URL of the Kubernetes API; empty: the simulator
+	Agent         auth.Agent        // of EKS Pod Identity; an empty address: the simulator's
 
-	// Now is the provider's clock, such as Clock.Now. Where it is nil every mount is a stranger's, a pod and a
-	// ServiceAccount that nobody has seen, so that a test without a clock meets no value of an earlier mount.
+	// Now is the provider's clock, such as Clock.Now. When it is nil, every mount has a new pod and ServiceAccount
+	// uid, so that a test without a clock gets no value of an earlier mount.
 	Now             func() time.Time
 	RefreshInterval time.Duration // of the provider
-	MaxStale        time.Duration // of the provider; 1 h where 0, never where NoStale
-	RegionTimeout   time.Duration // of the provider; AWS.AttemptTimeout where 0
+	MaxStale        time.Duration // of the provider; 0: 1 h; NoStale: never
+	RegionTimeout   time.Duration // of the provider; 0: AWS.AttemptTimeout
 	BatchSecrets    bool          // of the provider
 	CacheMaxBytes   int           // of the provider
 }
 
-// NoStale as Options.MaxStale serves nothing stale.
+// NoStale as Options.MaxStale disables stale values.
 const NoStale = -1
 
-// LongTTL is how long the tokens live that the rig makes for a provider with a clock of its own.
+// LongTTL is the lifetime of the rig's tokens. It is long, because a test may advance the provider's clock.
 const LongTTL = 100_000 * time.Hour
 
-// Clock is a time that only moves when it is told to. AWS and the tokens go by the real time.
+// Clock is a clock that only Advance moves. AWS and the tokens use the real time.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock is a Clock that begins now.
+// NewClock returns a Clock that starts at the current time.
 func NewClock() *Clock { return &Clock{now: time.Now()} }
 
 // Now is the clock's time.
@@ -105,7 +105,7 @@ func (c *Clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// Rig is one running house.
+// Rig is one running server with everything that it calls.
 type Rig struct {
 	AWS    *awssim.Sim
 	Kube   *kubesim.Sim
@@ -119,17 +119,17 @@ type Rig struct {
 	metrics *prometheus.Registry
 	running *Running
 
-	strangers bool
+	uniqueIDs bool
 	mounts    atomic.Int64
 }
 
-// New builds a rig that ends with the test. ServiceAccount payments/payment-sa is annotated with
+// New starts a rig that stops at the end of the test. ServiceAccount payments/payment-sa is annotated with
 // payment-role, which trusts it and may read every secret and parameter.
 func New(t testing.TB, o Options) *Rig {
 	t.Helper()
-	r := &Rig{t: t, strangers: o.Now == nil, logs: &syncBuffer{}}
+	r := &Rig{t: t, uniqueIDs: o.Now == nil, logs: &syncBuffer{}}
 	var err error
-	r.Dir, err = os.MkdirTemp("", "rig") // t.TempDir repeats the test's name, and a socket's path has 107 bytes
+	r.Dir, err = os.MkdirTemp("", "rig") // t.TempDir includes the name of the test, and a socket's path has at most 107 bytes
 	r.must(err)
 	t.Cleanup(func() { _ = os.RemoveAll(r.Dir) })
 	r.AWS, err = awssim.Start(awssim.Config{State: o.State, TLS: o.TLS, Delay: cmp.Or(o.AWSDelay, 2*time.Millisecond)})
@@ -184,7 +184,7 @@ func New(t testing.TB, o Options) *Rig {
 	return r
 }
 
-// isolateFromEnvironment points the SDK at the simulator and away from whatever the machine has set.
+// isolateFromEnvironment points the SDK to the simulator and overrides the AWS settings of the machine.
 func isolateFromEnvironment(t testing.TB, url, sts, ca string) {
 	for key, value := range map[string]string{
 		"AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": ca, "AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "",
@@ -196,8 +196,7 @@ func isolateFromEnvironment(t testing.TB, url, sts, ca string) {
 	}
 }
 
-// Associate gives pods of a ServiceAccount in Namespace a new role by EKS Pod Identity; it is named as
-// the ServiceAccount.
+// Associate creates a role with the name of the ServiceAccount and associates it by EKS Pod Identity.
 func (r *Rig) Associate(serviceAccount string, policies ...awssim.Document) {
 	r.t.Helper()
 	r.must(r.AWS.AddRole(awssim.Role{Name: serviceAccount, TrustPolicy: awssim.PodIdentityTrustPolicy, Policies: policies}))
@@ -206,15 +205,15 @@ func (r *Rig) Associate(serviceAccount string, policies ...awssim.Document) {
 	}))
 }
 
-// Running is the provider, serving.
+// Running is a server that serves.
 type Running struct {
 	stop   context.CancelFunc
 	served chan error
 	wait   func() error
 }
 
-// Serve has one more server take the socket over, as an upgrade with maxSurge does. New has called
-// it once. The server ends with the test where nothing has stopped it.
+// Serve starts one more server, which takes over the socket, as an upgrade with maxSurge does. New has called
+// it once. The server stops at the end of the test at the latest.
 func (r *Rig) Serve() *Running {
 	r.t.Helper()
 	socket, err := server.Listen(r.Dir)
@@ -232,19 +231,19 @@ func (r *Rig) Serve() *Running {
 	return p
 }
 
-// Running is the server that New has started.
+// Running is the server that New started.
 func (r *Rig) Running() *Running { return r.running }
 
-// Terminate tells the server to end, as SIGTERM does, and does not wait for it.
+// Terminate tells the server to stop, as SIGTERM does, and does not wait for it.
 func (p *Running) Terminate() { p.stop() }
 
-// Wait waits for the end of the server and gives its error.
+// Wait waits until the server has stopped and returns its error.
 func (p *Running) Wait() error { return p.wait() }
 
 // Socket is the path of the provider's socket.
 func (r *Rig) Socket() string { return filepath.Join(r.Dir, server.SocketName) }
 
-// Dial makes one more client, on a connection of its own.
+// Dial returns a new client with its own connection.
 func (r *Rig) Dial() v1alpha1.CSIDriverProviderClient {
 	r.t.Helper()
 	conn, err := csidriver.Dial(r.Socket())
@@ -253,8 +252,8 @@ func (r *Rig) Dial() v1alpha1.CSIDriverProviderClient {
 	return v1alpha1.NewCSIDriverProviderClient(conn)
 }
 
-// Mount is a mount request in terms of what a user writes. Its zero value is a pod of payment-sa
-// with no parameters at all.
+// Mount is a mount request in the terms of a user. Its zero value is a pod of payment-sa without
+// parameters.
 type Mount struct {
 	Namespace, ServiceAccount string // payments, payment-sa
 	Pod                       string // payment-7d4b9
@@ -262,11 +261,11 @@ type Mount struct {
 	Objects                   string // parameter `objects`
 	Parameters                map[string]string
 	Permission                string            // "420"
-	Tokens                    map[string]string // audience → token; a good one for STS, and for EKS with usePodIdentity, where nil
-	TokensInSecrets           bool              // as Kubernetes 1.35 can hand them over
+	Tokens                    map[string]string // audience → token; nil: a valid one for STS, and one for EKS with usePodIdentity
+	TokensInSecrets           bool              // as Kubernetes 1.35 can send them
 }
 
-// Request makes the request that the driver would send.
+// Request returns the request that the driver sends for m.
 func (r *Rig) Request(m Mount) *v1alpha1.MountRequest {
 	r.t.Helper()
 	v := csidriver.Volume{
@@ -281,7 +280,7 @@ func (r *Rig) Request(m Mount) *v1alpha1.MountRequest {
 	}
 	account := "uid-of-" + v.ServiceAccount
 	v.PodUID = "uid-of-" + v.Pod
-	if r.strangers {
+	if r.uniqueIDs {
 		n := r.mounts.Add(1)
 		v.PodUID, account = fmt.Sprintf("%s-%d", v.PodUID, n), fmt.Sprintf("uid-of-%s-%d", v.ServiceAccount, n)
 	}
@@ -312,7 +311,7 @@ func (r *Rig) Mount(m Mount) (*v1alpha1.MountResponse, error) {
 	return r.Client.Mount(r.t.Context(), r.Request(m))
 }
 
-// Files mounts, fails the test on an error, and gives the files: path to content.
+// Files mounts m and returns the files: path to content. An error fails the test.
 func (r *Rig) Files(m Mount) map[string]string {
 	r.t.Helper()
 	resp, err := r.Mount(m)
@@ -332,7 +331,7 @@ func (r *Rig) Token(t awssim.Token) string {
 	return token
 }
 
-// Metric is the value of a gauge of the fetcher.
+// Metric returns the value of a gauge of the fetcher.
 func (r *Rig) Metric(name string) float64 {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -346,7 +345,7 @@ func (r *Rig) Metric(name string) float64 {
 	return 0
 }
 
-// Values is how many values have gone into volumes from a source, as the metric counts them.
+// Values returns how many values a source has served, from the fetcher's metric.
 func (r *Rig) Values(source string) float64 {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -362,7 +361,7 @@ func (r *Rig) Values(source string) float64 {
 	return 0
 }
 
-// Logs is everything that the provider has logged.
+// Logs returns everything that the provider has logged.
 func (r *Rig) Logs() string { return r.logs.String() }
 
 func (r *Rig) must(err error) {
@@ -372,7 +371,7 @@ func (r *Rig) must(err error) {
 	}
 }
 
-// syncBuffer is a bytes.Buffer that many may write to.
+// syncBuffer is a bytes.Buffer for concurrent use.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
