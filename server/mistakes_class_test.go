@@ -93,7 +93,7 @@ func parameterMistakes() chapter {
 		{title: "pathTranslation has two characters", parameters: one("pathTranslation", "__")},
 		{title: "pathTranslation is True", parameters: one("pathTranslation", "True")},
 		{title: "usePodIdentity is neither true nor false", parameters: one("usePodIdentity", "yes")},
-		{title: "usePodIdentity beside roleArn", parameters: map[string]string{"usePodIdentity": "true", "roleArn": rig.RoleARN}},
+		{title: "usePodIdentity with roleArn", parameters: map[string]string{"usePodIdentity": "true", "roleArn": rig.RoleARN}},
 		{title: "assumeRoleArn is a name", parameters: one("assumeRoleArn", "vault-role")},
 		{title: "externalId without assumeRoleArn", parameters: one("externalId", "of-payments")},
 		{title: "externalId has a space", parameters: map[string]string{"assumeRoleArn": vaultARN, "externalId": "of payments"}},

@@ -34,7 +34,7 @@ import (
 var canaries = map[string]string{
 	"secret value":            "canary-Secr3t-value-1a2b",
 	"key of a JSON value":     "canary-json-key-3c4d",
-	"text beside the JSON":    "canary-not-json-5e6f",
+	"text after the JSON":     "canary-not-json-5e6f",
 	"binary secret":           "canary-binary-7g8h",
 	"parameter value":         "canary-Param3ter-9i0j",
 	"nodePublishSecretRef":    "canary-publish-ref-1k2l",
@@ -51,7 +51,7 @@ var canaryWorld = awssim.State{
 		{Region: rig.Region, Name: "text", Versions: []awssim.SecretVersion{{Value: canaries["version of yesterday"]}, {Value: canaries["secret value"]}}},
 		{Region: rig.Region, Name: "json", Value: fmt.Sprintf(`{%q:1,"number":%s,"deep":{"list":[%q]},"password":%q}`,
 			canaries["key of a JSON value"], canaries["a number in the JSON"], canaries["deep in the JSON"], canaries["secret value"])},
-		{Region: rig.Region, Name: "nearly-json", Value: `{"a":1} ` + canaries["text beside the JSON"]},
+		{Region: rig.Region, Name: "nearly-json", Value: `{"a":1} ` + canaries["text after the JSON"]},
 		{Region: rig.Region, Name: "binary", Binary: []byte(canaries["binary secret"] + "\x00\xff")},
 	},
 	Parameters: []awssim.Parameter{{Region: rig.Region, Name: "parameter", Type: "SecureString", Value: canaries["parameter value"]}},
@@ -135,10 +135,10 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 			remove()
 		}
 	}
-	for name, answer := range hostileAgents() {
-		wire.instead.Store(&answer)
+	for name, respond := range hostileAgents() {
+		wire.instead.Store(&respond)
 		if mount(request(everything, agentCredentials)) == nil {
-			t.Errorf("an agent that gives %s: the mount succeeded", name)
+			t.Errorf("with %s from the agent the mount succeeded", name)
 		}
 	}
 	for name, spoil := range spoiledRequests(r) {
@@ -150,7 +150,7 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	}
 
 	// Check that the test was effective: the canaries were in files or in requests.
-	for _, name := range []string{"secret value", "key of a JSON value", "text beside the JSON", "binary secret", "parameter value", "a number in the JSON", "deep in the JSON"} {
+	for _, name := range []string{"secret value", "key of a JSON value", "text after the JSON", "binary secret", "parameter value", "a number in the JSON", "deep in the JSON"} {
 		if !strings.Contains(files.String(), canaries[name]) {
 			t.Errorf("%s: the canary is in no file, so the test proves nothing", name)
 		}
@@ -215,7 +215,7 @@ type wiretap struct {
 	url     string // of AWS
 	agent   string // of the agent
 	target  atomic.Pointer[awssim.Sim]
-	instead atomic.Pointer[http.HandlerFunc] // answers for the agent where it is set
+	instead atomic.Pointer[http.HandlerFunc] // replaces the agent when it is set
 
 	mu   sync.Mutex
 	seen []string

@@ -183,7 +183,7 @@ func TestD21_TheDriverReplacesTheWholeVolume(t *testing.T) {
 	wantAtomic(t, dir)
 }
 
-// AWS's provider writes the files of a volume itself, unless --driver-writes-secrets: a temporary file beside each, renamed over it.
+// AWS's provider writes the files of a volume itself, unless --driver-writes-secrets: it writes a temporary file and renames it.
 // The first republish after the change to this one makes links of them; what the class does not list any more stays.
 func TestK45_DriverTakesOverFilesOfAWSProvider(t *testing.T) {
 	r := rig.New(t, rig.Options{State: world()})
