@@ -68,15 +68,15 @@ func podIdentityMistakes() chapter {
 		{title: "Pod Identity: the ServiceAccount has no association", parameters: on},
 		{title: "Pod Identity: tokenRequests has only the audience of STS", parameters: on, mount: rig.Mount{Tokens: map[string]string{"sts.amazonaws.com": "a.b.c"}}},
 		{title: "Pod Identity: the token has expired", parameters: on, same: "The token has expired: the node's clock is ahead", given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
-			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9", TTL: -time.Minute})}
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "payment-7d4b9", PodUID: "uid-of-payment-7d4b9", TTL: -time.Minute})}
 		}},
 		{title: "Pod Identity: the token belongs to another pod", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "other", PodUID: "uid-of-other"})}
 		}, ownRig: &rig.Options{Now: time.Now}}, // with a clock the pod's uid is the same in each run
 		{title: "Pod Identity: the token has the audience of STS", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
-			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, PodUID: "uid-of-payment-7d4b9"})}
-		}, house: &rig.Options{Now: time.Now}},
-		{title: "Pod Identity: secrets-store-sync-controller asks, whose token is of no pod", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
+			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Pod: "payment-7d4b9", PodUID: "uid-of-payment-7d4b9"})}
+		}, ownRig: &rig.Options{Now: time.Now}},
+		{title: "Pod Identity: the token of the secrets-store-sync-controller belongs to no pod", parameters: on, given: func(_ *testing.T, r *rig.Rig, m *rig.Mount) {
 			m.Tokens = map[string]string{"pods.eks.amazonaws.com": r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, Audience: []string{"pods.eks.amazonaws.com"}})}
 		}},
 		{title: "Pod Identity: the pod has no uid", parameters: on, attributes: func(a map[string]string) { delete(a, "csi.storage.k8s.io/pod.uid") }},
