@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Needs Go, git and GNU make; `make test` also a C compiler.
+# `make` alone lists the targets. They need Go, git and GNU make. `make test` also needs a C compiler.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,17 +9,17 @@ MAKEFLAGS   += --no-builtin-rules --no-print-directory
 BINARY  := bin/secrets-provider-aws
 VERSION ?= $(shell .ci/version)
 
-# The tools of .ci/tools are built once for each state of their module and release of Go.
+# The tools of .ci/tools are rebuilt when their module or the release of Go changes.
 TOOLS := bin/tools-$(shell { go version; cat .ci/tools/go.mod .ci/tools/go.sum; } | sha256sum | cut -c1-12)
 LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
-# The Go that go.mod names builds helm once, into the user's cache: minutes when cold, nothing after.
+# Go builds helm once, into the user's cache. The first build takes minutes.
 HELM_PATH = $$(go run ./test/node/cmd/node helm)
 ARCH     ?= $(shell go env GOARCH)
 
-# Everything is pure Go, as in the image; only the race detector needs C.
+# Everything is pure Go, as in the image. Only the race detector needs C.
 export CGO_ENABLED := 0
 
 .PHONY: help
@@ -31,36 +31,36 @@ build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
 	go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/secrets-provider-aws
 
 .PHONY: demo
-demo: build ## Play one mount from pod to files on this machine, without AWS (DEMOFLAGS='--dir DIR --keep')
+demo: build ## Run one mount on this machine, from pod to files, without AWS (DEMOFLAGS='--dir DIR --keep')
 	@go run ./cmd/demo --provider $(BINARY) $(DEMOFLAGS)
 
 .PHONY: image
-image: ## Build the image's archive, bin/image-ARCH.tar (ARCH=arm64), with docker buildx or buildah
+image: ## Build the image archive bin/image-ARCH.tar (ARCH=arm64) with docker buildx or buildah
 	GOOS=linux GOARCH=$(ARCH) $(MAKE) build BINARY=bin/linux-$(ARCH)/secrets-provider-aws VERSION='$(VERSION)'
 	.ci/image $(ARCH) '$(VERSION)'
 
 .PHONY: chart
-chart: ## Package the Helm chart, with the CSI driver's as its sub-chart, into dist
+chart: ## Package the Helm chart into dist, with the CSI driver's chart as its sub-chart
 	rm -rf bin/chart
 	go run ./deployment/cmd/chart bin/chart/secrets-provider-aws
 	$(HELM_PATH) package bin/chart/secrets-provider-aws --version '$(VERSION)' --app-version '$(VERSION)' --destination dist
 
 .PHONY: manifests
-manifests: ## Render deployment/manifests and the chart's golden files anew
+manifests: ## Regenerate deployment/manifests and the chart's golden files
 	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests' -update
 
 .PHONY: charttest
 charttest: ## Check the chart, the manifests and the examples
 	HELM=$(HELM_PATH) go test ./deployment/...
 
-# The tests come last, so that their summary closes the output.
+# The tests run last, so that their summary is at the end of the output.
 .PHONY: test
-test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s each), run all tests with -race
+test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s per target), run all tests with -race
 	.ci/fuzz $(or $(FUZZTIME),5s) --fresh
 	$(MAKE) race
 
 .PHONY: race
-race: compiler $(TESTS) ## Run all tests with -race, or PACKAGES=./server TESTFLAGS='-run TestMount'
+race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
 	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
 
 .PHONY: e2e
@@ -70,14 +70,14 @@ e2e: $(TESTS) ## Test the image and the chart on a real node, as root (TESTFLAGS
 .PHONY: compiler
 compiler:
 	@command -v "$$(go env CC)" >/dev/null || { \
-		echo "make test: the race detector needs a C compiler, and $$(go env CC) is not here (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+		echo "make test: the race detector needs a C compiler, but $$(go env CC) is not installed (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 
 .PHONY: vet
 vet:
 	go vet -tags e2e ./...
 
 .PHONY: lint
-lint: $(LINT) ## Check the code by .golangci.yml, and that go.mod is tidy
+lint: $(LINT) ## Check the code with golangci-lint, and that go.mod is tidy
 	$(LINT) config verify
 	$(LINT) run ./...
 	go mod tidy -diff
@@ -87,27 +87,27 @@ fmt: $(LINT) ## Format the code
 	$(LINT) fmt ./...
 
 .PHONY: fuzz
-fuzz: ## Fuzz every target for a minute (FUZZTIME=1m each)
+fuzz: ## Fuzz every target for a minute (FUZZTIME=1m per target)
 	.ci/fuzz $(or $(FUZZTIME),1m)
 
 .PHONY: vuln
-vuln: $(VULN) ## Look for known vulnerabilities, where their database can be reached
+vuln: $(VULN) ## Check for known vulnerabilities, if the database is reachable
 	.ci/vuln $(VULN)
 
 .PHONY: bench
-bench: build ## Measure all scenarios, or BENCHFLAGS='--quick --only cold1,boot': bin/bench.json
+bench: build ## Run the benchmarks, results in bin/bench.json (BENCHFLAGS='--quick --only cold1,boot')
 	go build -o bin/bench ./test/bench
 	bin/bench --provider $(BINARY) --json bin/bench.json $(BENCHFLAGS)
 
 .PHONY: cover
-cover: ## Measure how much of what ships the tests run: bin/cover.html
+cover: ## Measure the test coverage of the shipped code: bin/cover.html
 	@mkdir -p bin
 	go test -coverprofile=bin/cover.out -coverpkg="$$(go list -deps ./cmd/secrets-provider-aws | grep '^secrets-provider-aws/' | paste -sd,)" ./...
 	go tool cover -html=bin/cover.out -o bin/cover.html
 	go tool cover -func=bin/cover.out | tail -n 1
 
 .PHONY: clean
-clean: ## Remove what make built
+clean: ## Remove build results
 	rm -rf bin dist
 
 include test/node/node.mk

@@ -1,10 +1,10 @@
-// Package auth tells who a pod is and gets the credentials of its IAM role.
+// Package auth identifies a pod and gets credentials for its IAM role.
 //
-// The CSI driver hands over tokens that the API server signed for the pod's ServiceAccount.
-// With web identity the role comes from the SecretProviderClass or from the ServiceAccount's
-// annotation, and STS AssumeRoleWithWebIdentity exchanges the token for temporary credentials of
-// the role. With EKS Pod Identity the agent on the node does, for the role that EKS has associated.
-// From there STS AssumeRole can lead to one more role.
+// The CSI driver sends tokens that the API server signed for the pod's ServiceAccount. With web
+// identity, the SecretProviderClass or the ServiceAccount's annotation names the role, and STS
+// AssumeRoleWithWebIdentity exchanges the token for temporary credentials. With EKS Pod Identity, the
+// agent on the node exchanges the token, and EKS knows the role from its association.
+// In both modes STS AssumeRole can then switch to a second role.
 package auth
 
 import (
@@ -22,7 +22,7 @@ import (
 	"secrets-provider-aws/internal/awsclient"
 )
 
-// Pod is the pod that a volume is mounted for, as the CSI driver names it.
+// Pod is the pod of a mount request, as the CSI driver names it.
 type Pod struct {
 	Namespace      string
 	ServiceAccount string
@@ -35,16 +35,16 @@ func (p Pod) subject() string {
 	return "system:serviceaccount:" + p.Namespace + ":" + p.ServiceAccount
 }
 
-// Mode is how a pod gets credentials.
+// Mode says how a pod gets credentials.
 type Mode int
 
-// The modes. Web identity is the default.
+// Modes. Web identity is the default.
 const (
-	WebIdentity Mode = iota // the token is exchanged by STS, for a role that trusts the cluster's issuer
-	PodIdentity             // the token is exchanged by the EKS Pod Identity agent, for the associated role
+	WebIdentity Mode = iota // STS exchanges the token, for a role that trusts the cluster's issuer
+	PodIdentity             // the EKS Pod Identity agent exchanges the token, for the associated role
 )
 
-// String is the mode as logs show it.
+// String returns the mode as logs show it.
 func (m Mode) String() string {
 	if m == PodIdentity {
 		return "pod-identity"
@@ -52,20 +52,20 @@ func (m Mode) String() string {
 	return "web-identity"
 }
 
-// Identity is who asks AWS: the only key under which anything may ever be shared. Two
-// identities never share a credential or a value, whatever else of them is equal.
+// Identity is the caller that AWS sees. Credentials and values are shared within one identity only:
+// two identities that differ in any field share nothing.
 type Identity struct {
 	Mode              Mode
 	Namespace         string
 	ServiceAccount    string
-	ServiceAccountUID string // from the token, so that a ServiceAccount made anew is somebody else
-	PodUID            string // only with PodIdentity, whose credentials carry the pod's name and uid as session tags
-	RoleARN           string // the pod's own role; empty with PodIdentity, where the association decides
-	AssumeRoleARN     string // the role that the pod's own then assumes; empty for none
+	ServiceAccountUID string // from the token; a ServiceAccount that was deleted and created again is a new identity
+	PodUID            string // PodIdentity only: its credentials carry the pod's name and uid as session tags
+	RoleARN           string // the pod's own role; empty with PodIdentity, where the association names it
+	AssumeRoleARN     string // second role, assumed with the pod's own; empty for none
 	ExternalID        string // for AssumeRoleARN; empty for none
 }
 
-// Key is the identity as a text that no other identity has.
+// Key returns a text that is unique to the identity.
 func (i Identity) Key() string {
 	return fmt.Sprintf("%d %q %q %q %q %q %q %q", i.Mode, i.Namespace, i.ServiceAccount, i.ServiceAccountUID, i.PodUID, i.RoleARN, i.AssumeRoleARN, i.ExternalID)
 }
@@ -82,7 +82,7 @@ func (i Identity) String() string {
 	return text
 }
 
-// ownRole names the first role in messages.
+// ownRole names the pod's own role in messages.
 func (i Identity) ownRole() string {
 	if i.Mode == PodIdentity {
 		return "the role of its Pod Identity association"
@@ -90,25 +90,25 @@ func (i Identity) ownRole() string {
 	return "role " + i.RoleARN
 }
 
-// IdentityOptions are what a SecretProviderClass says of the identity.
+// IdentityOptions are the parameters of a SecretProviderClass that select the identity.
 type IdentityOptions struct {
-	PodIdentity   bool   // rather than web identity
-	RoleARN       string // with web identity; empty: as the ServiceAccount is annotated
-	AssumeRoleARN string // role to go on to; empty for none
+	PodIdentity   bool   // use PodIdentity, not WebIdentity
+	RoleARN       string // for web identity; empty: the role in the ServiceAccount's annotation
+	AssumeRoleARN string // second role; empty for none
 	ExternalID    string // for AssumeRoleARN; empty for none
 }
 
 // Config is what New needs. AWS and Kubernetes are required.
 type Config struct {
 	AWS        aws.Config         // from awsclient.Load
-	Kubernetes metadata.Interface // used for `get` on serviceaccounts and nodes, nothing else
-	NodeName   string             // the node that the provider runs on; empty: as the pod's token names it
-	Agent      Agent              // the EKS Pod Identity agent; zero: as EKS installs it
-	Now        func() time.Time   // time.Now where nil
-	Log        *slog.Logger       // gets lines at debug; nil for none
+	Kubernetes metadata.Interface // used only for `get` on serviceaccounts and nodes
+	NodeName   string             // node of the provider; empty: the node in the pod's token
+	Agent      Agent              // the EKS Pod Identity agent; zero: at the addresses that EKS uses
+	Now        func() time.Time   // nil: time.Now
+	Log        *slog.Logger       // for debug lines; nil: no log
 }
 
-// Authenticator identifies pods. One serves the whole process.
+// Authenticator identifies pods and gets their credentials. A process needs one.
 type Authenticator struct {
 	kubernetes metadata.Interface
 	sts        *awsclient.Regional[*sts.Client]
@@ -120,10 +120,10 @@ type Authenticator struct {
 	roles      *roles
 
 	mu         sync.Mutex
-	nodeRegion string // once known; a node does not move
+	nodeRegion string // empty until read; a node does not change its region
 }
 
-// New makes an Authenticator, or says what cfg lacks.
+// New returns an Authenticator, or an error that names what cfg lacks.
 func New(cfg Config) (*Authenticator, error) {
 	if cfg.Kubernetes == nil {
 		return nil, errors.New("auth: no Kubernetes client")
@@ -156,9 +156,9 @@ func New(cfg Config) (*Authenticator, error) {
 	}, nil
 }
 
-// Identify tells who pod is, with the token to get credentials for: the one for STS or, with Pod
-// Identity, for EKS, checked against pod. The role is that of options or, where they name none, of the
-// ServiceAccount's annotation; with Pod Identity the API server is not asked. Errors are *fault.Error.
+// Identify returns the identity of pod and the token to exchange for credentials: the token for STS or,
+// with Pod Identity, for EKS. It checks that the token belongs to pod. options name the role; if they do not,
+// the ServiceAccount's annotation does. Pod Identity needs no call to the API server. Errors are *fault.Error.
 func (a *Authenticator) Identify(ctx context.Context, pod Pod, tokens Tokens, options IdentityOptions) (Identity, Token, error) {
 	id := Identity{
 		Namespace: pod.Namespace, ServiceAccount: pod.ServiceAccount,

@@ -12,8 +12,8 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// assumeRole goes on from own, the credentials of the pod's own role, to the role that id assumes. They
-// last an hour, the most that STS gives in a chain (IAM User Guide, "Methods to assume a role").
+// assumeRole assumes the second role of id with own, the credentials of the pod's own role. The result
+// lasts one hour, the maximum for role chaining (IAM User Guide, "Methods to assume a role").
 // Errors are *fault.Error.
 func (a *Authenticator) assumeRole(ctx context.Context, id Identity, own aws.Credentials, region string) (aws.Credentials, error) {
 	in := &sts.AssumeRoleInput{RoleArn: aws.String(id.AssumeRoleARN), RoleSessionName: aws.String(sessionName(id))}
@@ -30,9 +30,9 @@ func (a *Authenticator) assumeRole(ctx context.Context, id Identity, own aws.Cre
 	return fromSTS(out.Credentials, what, region)
 }
 
-// chainHint says what to change in IAM so that the first role may assume the second. STS does not tell
-// which of the two policies refuses. The session tags of EKS Pod Identity go along (they are transitive),
-// which takes a permission of its own (EKS User Guide, "Grant Pods access based on tags").
+// chainHint says what to change in IAM so that the first role may assume the second. STS does not say
+// which of the two policies denies it. The session tags of EKS Pod Identity are transitive and need their
+// own permission, sts:TagSession (EKS User Guide, "Grant Pods access based on tags").
 func chainHint(id Identity) func(code, message string) string {
 	actions := "sts:AssumeRole"
 	first, second := roleName(id.RoleARN), roleName(id.AssumeRoleARN)
@@ -55,5 +55,5 @@ func chainHint(id Identity) func(code, message string) string {
 	}
 }
 
-// roleName is the last part of a role's ARN, for messages that name the ARN before.
+// roleName returns the last part of a role's ARN, for messages that have already named the ARN.
 func roleName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -20,23 +20,23 @@ import (
 )
 
 const (
-	vaultRole  = "arn:aws:iam::210987654321:role/vault-role" // of another account
-	secondArea = "eu-west-1"
+	vaultRole    = "arn:aws:iam::210987654321:role/vault-role" // of another account
+	secondRegion = "eu-west-1"
 )
 
-// startChain is startPods where payment-role and pod-role may assume vault-role, which trusts both and
-// asks for the external id "of-payments".
+// startChain starts an account like startPods. In it payment-role and pod-role may assume vault-role, which
+// trusts both with the external id "of-payments".
 func startChain(t testing.TB, change ...func(*auth.Config)) *account {
 	t.Helper()
 	a := startAccount(t, awssim.Config{}, change...)
-	goOn := awssim.AllowPolicy(vaultRole, "sts:AssumeRole", "sts:TagSession")
-	a.setRole(awssim.Role{Name: "payment-role", TrustPolicy: a.issuer.TrustPolicy("payments", "payment-sa"), Policies: []awssim.Document{goOn}})
-	a.associate("payment-sa", "pod-role", awssim.PodIdentityTrustPolicy, goOn)
+	mayAssume := awssim.AllowPolicy(vaultRole, "sts:AssumeRole", "sts:TagSession")
+	a.setRole(awssim.Role{Name: "payment-role", TrustPolicy: a.issuer.TrustPolicy("payments", "payment-sa"), Policies: []awssim.Document{mayAssume}})
+	a.associate("payment-sa", "pod-role", awssim.PodIdentityTrustPolicy, mayAssume)
 	a.setRole(awssim.Role{ARN: vaultRole, TrustPolicy: trustBoth("of-payments")})
 	return a
 }
 
-// trustBoth lets payment-role and pod-role in, with an external id where that is not empty.
+// trustBoth is a trust policy for payment-role and pod-role. An empty externalID means no condition.
 func trustBoth(externalID string) awssim.Document {
 	return awssim.TrustOf(externalID, roleARN, podRole)
 }
@@ -48,8 +48,8 @@ func (a *account) setRole(r awssim.Role) {
 	}
 }
 
-// chained is the session of pod, by web identity or Pod Identity, that goes on to vault-role.
-func (a *account) chained(pod auth.Pod, options auth.IdentityOptions, how auth.CredentialOptions) *auth.Session {
+// chained returns a session of pod, with web identity or Pod Identity, that then assumes vault-role.
+func (a *account) chained(pod auth.Pod, options auth.IdentityOptions, credOptions auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
 	tokens := map[string]string{
 		audience:    a.token(pod, awssim.Token{}),
@@ -58,13 +58,13 @@ func (a *account) chained(pod auth.Pod, options auth.IdentityOptions, how auth.C
 	if options.AssumeRoleARN == "" {
 		options.AssumeRoleARN = vaultRole
 	}
-	return a.session(pod, tokens, options, how)
+	return a.session(pod, tokens, options, credOptions)
 }
 
 var chainModes = map[string]auth.IdentityOptions{"web identity": {RoleARN: roleARN}, "Pod Identity": {PodIdentity: true}}
 
-// The second role is assumed with the first one's credentials, in a session named after the workload.
-func TestF8_AssumeRoleAfterEitherMode(t *testing.T) {
+// The credentials of the first role assume the second. The workload's name is the session name.
+func TestF8_AssumeRoleAfterBothModes(t *testing.T) {
 	for mode, options := range chainModes {
 		t.Run(mode, func(t *testing.T) {
 			a := startChain(t)
@@ -72,7 +72,7 @@ func TestF8_AssumeRoleAfterEitherMode(t *testing.T) {
 			session := a.chained(payment, options, auth.CredentialOptions{})
 			client := secretsmanager.NewFromConfig(a.cfg, func(o *secretsmanager.Options) { o.Credentials, o.Region = session, region })
 			if _, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")}); err == nil {
-				t.Error("vault-role may read nothing, and has read")
+				t.Error("vault-role has read a secret without permission")
 			}
 			log := a.aws.CallLog()
 			if got, want := log[len(log)-1].Principal, "arn:aws:sts::210987654321:assumed-role/vault-role/payments-payment-sa"; got != want {
@@ -87,11 +87,11 @@ func TestF8_AssumeRoleAfterEitherMode(t *testing.T) {
 	}
 }
 
-// One exchange for each identity, however many ask; nothing of it is shared with another, not even the
+// Each identity makes one exchange for all its concurrent callers. Identities share nothing, not even the
 // credentials of the first role.
-func TestF8_OneChainForEachIdentity(t *testing.T) {
+func TestF8_OneExchangePerIdentity(t *testing.T) {
 	a := startChain(t)
-	a.setRole(awssim.Role{ARN: vaultRole, TrustPolicy: trustBoth("")}) // so that what is shared would be served
+	a.setRole(awssim.Role{ARN: vaultRole, TrustPolicy: trustBoth("")}) // accepts any external id, so that shared credentials would work
 	choices := []auth.IdentityOptions{
 		{RoleARN: roleARN, AssumeRoleARN: vaultRole},
 		{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "one"},
@@ -124,7 +124,7 @@ func TestF8_OneChainForEachIdentity(t *testing.T) {
 	a.wantAWS(map[string]int{"sts:AssumeRoleWithWebIdentity": len(choices) + 1, "sts:AssumeRole": len(choices)})
 }
 
-func TestF7_ForgottenChain(t *testing.T) {
+func TestF7_ForgetDropsBothRoles(t *testing.T) {
 	a := startChain(t)
 	session := a.chained(payment, auth.IdentityOptions{RoleARN: roleARN, ExternalID: "of-payments"}, auth.CredentialOptions{})
 	for range 2 {
@@ -174,7 +174,7 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 	}{
 		{"the first role has no policy for it", false, "of-payments", set(awssim.Role{Name: "payment-role"}), fault.Credentials,
 			byPayment + assume + check + withID},
-		{"the second role trusts somebody else", false, "of-payments", set(awssim.Role{ARN: vaultRole, TrustPolicy: awssim.TrustOf("", "arn:aws:iam::999999999999:root")}), fault.Credentials,
+		{"the second role trusts another account", false, "of-payments", set(awssim.Role{ARN: vaultRole, TrustPolicy: awssim.TrustOf("", "arn:aws:iam::999999999999:root")}), fault.Credentials,
 			byPayment + assume + check + withID},
 		{"another external id", false, "of-somebody", nil, fault.Credentials,
 			byPayment + assume + check + ` with sts:ExternalId = "of-somebody")`},
@@ -189,7 +189,7 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 			fromPod + "PackedPolicyTooLarge: Packed size of session tags consumes 112% of allotted space [id] (the session tags of EKS Pod Identity count towards the size: disable them in the association)"},
 		{"STS not active", false, "of-payments", inject(awssim.Fault{Code: "RegionDisabledException", Status: 403, Message: "Not active"}), fault.Credentials,
 			fromPayment + "RegionDisabledException: Not active [id] (activate STS in this region in the role's account)"},
-		{"STS in trouble", false, "of-payments", inject(awssim.Fault{Status: 503, Message: "Away"}), fault.Transient,
+		{"STS returns 503", false, "of-payments", inject(awssim.Fault{Status: 503, Message: "Away"}), fault.Transient,
 			fromPayment + "ServiceUnavailable: Away [id] (the kubelet retries automatically)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestI1_RealCauseInTheMessage_AssumeRole(t *testing.T) {
 	}
 }
 
-// podSessions replaces what differs from run to run in an error.
+// podSessions replaces the parts of an error that differ from run to run.
 var podSessions = replacer{{agentIDs, "[id]"}, {regexp.MustCompile(`eks-prod-[0-9a-z-]+`), "eks-prod-POD"}}
 
 type replacer []struct {
@@ -218,7 +218,7 @@ type replacer []struct {
 	by      string
 }
 
-// ReplaceAllError is err, of its kind, with another text.
+// ReplaceAllError returns an error of the same kind as err, with the replaced text.
 func (r replacer) ReplaceAllError(err error) error {
 	text := err.Error()
 	for _, p := range r {
@@ -227,8 +227,8 @@ func (r replacer) ReplaceAllError(err error) error {
 	return &fault.Error{Kind: fault.KindOf(err), What: text}
 }
 
-// byHost brings calls to the simulator under AWS's own host names: one for each region, for a call of
-// AssumeRoleWithWebIdentity names its region in no other way.
+// byHost sends calls to the simulator under the host names of AWS. A call of AssumeRoleWithWebIdentity names its
+// region only in the host name.
 type byHost struct{ aws string }
 
 func (b byHost) Do(r *http.Request) (*http.Response, error) {
@@ -237,12 +237,12 @@ func (b byHost) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
-	r.Host = r.URL.Host // it is signed
+	r.Host = r.URL.Host // the signature covers it
 	r.URL.Scheme, r.URL.Host = target.Scheme, target.Host
 	return http.DefaultClient.Do(r)
 }
 
-// startRegions is startChain with an STS for each region.
+// startRegions starts an account like startChain, with one STS per region.
 func startRegions(t *testing.T) *account {
 	t.Helper()
 	t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
@@ -250,23 +250,23 @@ func startRegions(t *testing.T) *account {
 	return startChain(t, func(c *auth.Config) { c.AWS.HTTPClient = byHost{os.Getenv("AWS_ENDPOINT_URL")} })
 }
 
-// With two regions STS of the second gives what the first does not, for every step of the chain, and the
-// region that has answered one step is asked first for the next.
-func TestR12_STSOfTheSecondRegion(t *testing.T) {
-	both := auth.CredentialOptions{Regions: []string{region, secondArea}}
+// STS in the second region stands in for the first at each step of the chain. The region that responded to
+// one step is called first for the next.
+func TestR12_STSInTheSecondRegion(t *testing.T) {
+	both := auth.CredentialOptions{Regions: []string{region, secondRegion}}
 	chain := auth.IdentityOptions{RoleARN: roleARN, AssumeRoleARN: vaultRole, ExternalID: "of-payments"}
 	for _, tt := range []struct {
 		name    string
 		options auth.IdentityOptions
-		fault   awssim.Fault // of STS in the first region
+		fault   awssim.Fault // injected into STS of the first region
 		calls   []string     // operation and region
-		err     string       // empty: it works
+		err     string       // empty: success
 	}{
 		{name: "healthy", options: chain, fault: awssim.Fault{Operation: "None"},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRole ap-south-1"}},
 		{name: "5xx", options: chain, fault: awssim.Fault{Status: 500},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
-		{name: "cut", options: chain, fault: awssim.Fault{Cut: true},
+		{name: "connection closed", options: chain, fault: awssim.Fault{Cut: true},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
 		{name: "hangs", options: chain, fault: awssim.Fault{Hang: true},
 			calls: []string{"AssumeRoleWithWebIdentity ap-south-1", "AssumeRoleWithWebIdentity eu-west-1", "AssumeRole eu-west-1"}},
@@ -294,10 +294,10 @@ func TestR12_STSOfTheSecondRegion(t *testing.T) {
 			}
 		})
 	}
-	t.Run("both away", func(t *testing.T) {
+	t.Run("both unavailable", func(t *testing.T) {
 		a := startRegions(t)
 		a.aws.Inject(awssim.Fault{Service: "sts", Region: region, Status: 503, Message: "Away"})
-		a.aws.Inject(awssim.Fault{Service: "sts", Region: secondArea, Cut: true})
+		a.aws.Inject(awssim.Fault{Service: "sts", Region: secondRegion, Cut: true})
 		_, err := a.chained(payment, chain, both).Retrieve(t.Context())
 		if fault.KindOf(err) != fault.Transient {
 			t.Errorf("error %v of kind %v", err, fault.KindOf(err))
@@ -310,7 +310,7 @@ func TestR12_STSOfTheSecondRegion(t *testing.T) {
 	})
 }
 
-// Whatever of two identities differs, their keys do; and no value of one field can pass for another field's.
+// Identities that differ in any field have different keys. A value of one field cannot imitate another field.
 func TestF1_IdentityKeyHasEveryField(t *testing.T) {
 	base := auth.Identity{Namespace: "n", ServiceAccount: "s", ServiceAccountUID: "u", RoleARN: "r"}
 	seen := map[string]auth.Identity{base.Key(): base}
@@ -324,10 +324,10 @@ func TestF1_IdentityKeyHasEveryField(t *testing.T) {
 			case reflect.Int:
 				f.SetInt(int64(len(text)))
 			default:
-				t.Fatalf("field %s is of a kind that this test does not know", fields.Field(i).Name)
+				t.Fatalf("field %s has a kind that this test does not support", fields.Field(i).Name)
 			}
 			if twin, taken := seen[id.Key()]; taken && twin != id {
-				t.Errorf("%+v and %+v have one key %s", twin, id, id.Key())
+				t.Errorf("%+v and %+v have the same key %s", twin, id, id.Key())
 			}
 			seen[id.Key()] = id
 		}

@@ -13,13 +13,13 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// fuzzPod is the pod whose tokens are fuzzed.
+// fuzzPod is the pod of the fuzzed tokens.
 var fuzzPod = Pod{Namespace: "payments", ServiceAccount: "payment-sa"}
 
 const goodClaims = `{"iss":"https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B","aud":["sts.amazonaws.com"],"sub":"system:serviceaccount:payments:payment-sa",` +
 	`"exp":4102444800,"iat":1700000000,"kubernetes.io":{"namespace":"payments","node":{"name":"node-1","uid":"n"},"pod":{"name":"p","uid":"u"},"serviceaccount":{"name":"payment-sa","uid":"s"}}}`
 
-// claimTexts are payloads of tokens: that of a real one, and what may be wrong with it.
+// claimTexts are payloads of tokens: one valid payload, and invalid ones.
 var claimTexts = []string{
 	goodClaims,
 	`{}`, `null`, `[]`, `"a"`, `7`, ``, `{`,
@@ -34,24 +34,24 @@ var claimTexts = []string{
 	"{\"sub\":\"\xff\\u0000\\ud800\",\"iss\":\"\\u202e\"}",
 }
 
-// makeToken is a token of three parts in base64url, so that its claims are looked at.
+// makeToken returns a token of three base64url parts, so that the fuzzer reaches its claims.
 func makeToken(header, payload, signature string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(header)) + "." + encode([]byte(payload)) + "." + encode([]byte(signature))
 }
 
-// checkNoPiece fails the test if text holds more than 16 bytes of the token that are not also in allowed.
+// checkNoPiece fails the test if text contains more than 16 bytes of token that are not in allowed.
 func checkNoPiece(t *testing.T, text, token, allowed string) {
 	t.Helper()
 	const most = 16
 	for i := 0; i+most < len(token); i++ {
 		if piece := token[i : i+most+1]; strings.Contains(text, piece) && !strings.Contains(allowed, piece) {
-			t.Fatalf("the error holds %q of the token: %s", piece, text)
+			t.Fatalf("the error contains %q of the token: %s", piece, text)
 		}
 	}
 }
 
-// FuzzParseClaims holds that a token either gives its claims or an error that repeats no piece of it.
+// FuzzParseClaims checks that a token gives its claims, or an error that contains no part of it.
 func FuzzParseClaims(f *testing.F) {
 	for _, payload := range claimTexts {
 		f.Add(`{"alg":"RS256","kid":"k"}`, payload, "signature", "")
@@ -76,8 +76,8 @@ func FuzzParseClaims(f *testing.F) {
 	})
 }
 
-// FuzzParseTokens holds the same of all that the driver hands over, up to the decision whose token it
-// is: accepted is only what names the pod and has not expired.
+// FuzzParseTokens checks the same for the tokens of a mount request. Only a token that names the pod and has
+// not expired is accepted.
 func FuzzParseTokens(f *testing.F) {
 	for _, payload := range claimTexts {
 		f.Add(AudienceSTS, `{"alg":"RS256"}`, payload, "signature", "")
@@ -115,7 +115,7 @@ func FuzzParseTokens(f *testing.F) {
 			if strings.ContainsAny(err.Error(), "\r\n") {
 				t.Errorf("the error is more than one line: %q", err)
 			}
-			// Whose token it is stands in the message, and may be spelled like any other part of it.
+			// The message names the subject, which may look like another part of the token.
 			checkNoPiece(t, err.Error(), token, fault.Quote(c.Subject)+fuzzPod.subject()+AudienceSTS)
 			return
 		}
@@ -125,9 +125,9 @@ func FuzzParseTokens(f *testing.F) {
 	})
 }
 
-// FuzzAgentAnswer holds that an answer of the Pod Identity agent, or of whatever else listens there, gives
-// whole credentials that have not expired, or an error of one line that repeats neither them nor the token.
-func FuzzAgentAnswer(f *testing.F) {
+// FuzzAgentResponse checks that a response of the Pod Identity agent, or of another program at its address, gives
+// complete and valid credentials, or an error of one line that contains no credentials and no token.
+func FuzzAgentResponse(f *testing.F) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	const good = `{"AccessKeyId":"ASIA","SecretAccessKey":"secret-secret-secret","Token":"token-token-token-token","AccountId":"123456789012","Expiration":"2026-03-01T18:00:00Z"}`
 	f.Add(200, []byte(good))
@@ -166,7 +166,7 @@ func FuzzAgentAnswer(f *testing.F) {
 				t.Errorf("the error repeats the token: %s", text)
 			}
 		}
-		if status == 200 { // a good answer of which one field is wrong holds credentials
+		if status == 200 { // a response with one invalid field still contains credentials
 			const own = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: the agent on the node returned no usable response: it is not the JSON of credentials longer than 64 KiB " +
 				"it lacks AccessKeyId, SecretAccessKey, Token or Expiration its credentials have expired, by the clock of the node (the kubelet retries automatically)"
 			checkNoPiece(t, text, string(body), own)
@@ -174,7 +174,7 @@ func FuzzAgentAnswer(f *testing.F) {
 	})
 }
 
-// The agent is the node's own: its address must never be asked of a proxy, which would see the token.
+// The agent runs on the node. A proxy would see the token.
 func TestA15_PodIdentityUsesNoProxy(t *testing.T) {
 	transport, ok := newAgent(Agent{}, nil, time.Now).http.Transport.(*http.Transport)
 	if !ok || transport.Proxy != nil {

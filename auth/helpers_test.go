@@ -26,24 +26,24 @@ const (
 	roleARN  = "arn:aws:iam::123456789012:role/payment-role"
 )
 
-// payment is the pod of the tests.
+// payment is the pod that most tests identify.
 var payment = auth.Pod{Namespace: "payments", ServiceAccount: "payment-sa", Name: "payment-7d4b9", UID: "uid-of-the-pod"}
 
-// now is the time of the tests that do not ask STS.
+// now is the time in tests that do not call STS.
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// bed is an Authenticator in front of the simulators of AWS and Kubernetes.
-type bed struct {
+// testbed is an Authenticator in front of the simulators of AWS and Kubernetes.
+type testbed struct {
 	*auth.Authenticator
 	t    testing.TB
 	aws  *awssim.Sim
 	kube *kubesim.Sim
 }
 
-// start starts a bed whose AWS is sim; nil for a test that must not reach AWS at all.
-func start(t testing.TB, sim *awssim.Sim, change ...func(*auth.Config)) *bed {
+// start starts a testbed in front of sim. A nil sim is for tests that must not call AWS.
+func start(t testing.TB, sim *awssim.Sim, change ...func(*auth.Config)) *testbed {
 	t.Helper()
-	url := "http://127.0.0.1:9" // nobody listens on the port of the discard service
+	url := "http://127.0.0.1:9" // the port of the discard service: it refuses connections
 	if sim != nil {
 		url = sim.URL()
 	}
@@ -59,7 +59,7 @@ func start(t testing.TB, sim *awssim.Sim, change ...func(*auth.Config)) *bed {
 	if cfg.AWS, err = awsclient.Load(context.Background(), awsclient.Options{MaxAttempts: 1}); err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{t: t, aws: sim, kube: kubesim.Start(0)}
+	b := &testbed{t: t, aws: sim, kube: kubesim.Start(0)}
 	t.Cleanup(b.kube.Close)
 	if cfg.Kubernetes, err = metadata.NewForConfig(&rest.Config{Host: b.kube.URL(), QPS: 1000, Burst: 1000}); err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func start(t testing.TB, sim *awssim.Sim, change ...func(*auth.Config)) *bed {
 	return b
 }
 
-// simulator starts an AWS.
+// simulator starts the simulator of AWS.
 func simulator(t testing.TB, cfg awssim.Config) *awssim.Sim {
 	t.Helper()
 	sim, err := awssim.Start(cfg)
@@ -84,13 +84,13 @@ func simulator(t testing.TB, cfg awssim.Config) *awssim.Sim {
 	return sim
 }
 
-// tokensOf is what the driver hands over: one token for STS.
+// tokensOf returns the tokens of a mount request that has one token, for STS.
 func tokensOf(t testing.TB, token string) auth.Tokens {
 	t.Helper()
 	return tokensFor(t, map[string]string{audience: token})
 }
 
-// tokensFor is what the driver hands over: audience → token.
+// tokensFor returns the tokens of a mount request: audience → token.
 func tokensFor(t testing.TB, byAudience map[string]string) auth.Tokens {
 	t.Helper()
 	type entry struct {
@@ -115,7 +115,7 @@ func tokensFor(t testing.TB, byAudience map[string]string) auth.Tokens {
 // claims are the claims of a token.
 type claims map[string]any
 
-// paymentClaims are those of a good token of the pod, changed by change: nil removes one.
+// paymentClaims returns the claims of a valid token of the pod, changed by change. A nil value removes a claim.
 func paymentClaims(change claims) claims {
 	c := claims{
 		"iss": "https://oidc.example/id/1", "aud": []string{audience}, "sub": "system:serviceaccount:payments:payment-sa",
@@ -130,7 +130,7 @@ func paymentClaims(change claims) claims {
 	return c
 }
 
-// jwt is a token of these claims with a signature that nobody here looks at.
+// jwt returns a token with these claims and a dummy signature.
 func jwt(t testing.TB, c claims) string {
 	t.Helper()
 	payload, err := json.Marshal(c)
@@ -145,7 +145,7 @@ func jwtOf(payload string) string {
 	return encode([]byte(`{"alg":"RS256","kid":"k"}`)) + "." + encode([]byte(payload)) + "." + encode([]byte(strings.Repeat("signature", 20)))
 }
 
-// wantError fails the test unless err is a *fault.Error of the kind and its one line is text.
+// wantError fails the test unless err is a *fault.Error of this kind and text.
 func wantError(t testing.TB, err error, kind fault.Kind, text string) {
 	t.Helper()
 	var e *fault.Error
@@ -160,8 +160,8 @@ func wantError(t testing.TB, err error, kind fault.Kind, text string) {
 	}
 }
 
-// wantKube fails the test unless the API server was asked exactly this.
-func (b *bed) wantKube(want map[string]int) {
+// wantKube fails the test unless the API server received exactly these calls.
+func (b *testbed) wantKube(want map[string]int) {
 	b.t.Helper()
 	if diff := cmp.Diff(want, b.kube.Calls()); diff != "" {
 		b.t.Errorf("Kubernetes calls (-want +got):\n%s", diff)

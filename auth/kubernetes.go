@@ -21,14 +21,14 @@ const (
 	regionLabel = "topology.kubernetes.io/region"
 )
 
-// Both objects are read as metadata only: the API server then sends no specification and no status,
-// and the types of the Kubernetes API stay out of the binary.
+// Both resources are read as metadata only. The API server then sends no spec and no status, and the
+// binary needs no types of the Kubernetes API.
 var (
 	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
 	nodes           = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 )
 
-// annotatedRole reads the role of the pod's ServiceAccount.
+// annotatedRole reads the role from the annotation of the pod's ServiceAccount.
 func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, error) {
 	name := pod.Namespace + "/" + pod.ServiceAccount
 	account, err := a.metadata(ctx, serviceAccounts, pod.Namespace, pod.ServiceAccount)
@@ -54,8 +54,8 @@ func (a *Authenticator) annotatedRole(ctx context.Context, pod Pod) (string, err
 	return role, nil
 }
 
-// NodeRegion is the region of the node, from its label: read once, then kept. tokens name the
-// node where the provider was not told its name. Errors are *fault.Error.
+// NodeRegion returns the region in the node's label. A successful read is cached for the life of the process.
+// If the Config has no NodeName, tokens name the node. Errors are *fault.Error.
 func (a *Authenticator) NodeRegion(ctx context.Context, tokens Tokens) (string, error) {
 	a.mu.Lock()
 	region := a.nodeRegion
@@ -89,8 +89,8 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 	return region, nil
 }
 
-// metadata reads one object. The names come from requests and from tokens that nobody has verified yet,
-// and the client puts them into a URL as they are: one that would lead elsewhere is of no object.
+// metadata reads one object. The names come from requests and from unverified tokens, and the client puts them
+// into the URL unescaped. A name that would change the URL's path is reported as not found.
 func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*metav1.PartialObjectMetadata, error) {
 	for _, segment := range []string{namespace, name} {
 		if len(content.IsPathSegmentName(segment)) > 0 {
@@ -100,7 +100,7 @@ func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersi
 	return a.kubernetes.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-// apiFault explains a refusal of the API server.
+// apiFault explains a failed call to the API server.
 func apiFault(err error, what, resource, otherwise string) error {
 	e := &fault.Error{What: what, Cause: err}
 	switch {

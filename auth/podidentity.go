@@ -20,21 +20,21 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// Agent is where the EKS Pod Identity agent of the node listens. Its zero value is where EKS puts it
-// (EKS User Guide, "Set up the Amazon EKS Pod Identity Agent"); other addresses are for tests.
+// Agent holds the addresses of the node's EKS Pod Identity agent. The zero value has the addresses of EKS
+// (EKS User Guide, "Set up the Amazon EKS Pod Identity Agent"). Tests set others.
 type Agent struct {
-	IPv4    string        // URL without path; http://169.254.170.23 where empty
-	IPv6    string        // URL without path; http://[fd00:ec2::23] where empty
-	Timeout time.Duration // for one request; 5 s where 0
+	IPv4    string        // URL without path; empty: http://169.254.170.23
+	IPv6    string        // URL without path; empty: http://[fd00:ec2::23]
+	Timeout time.Duration // of one request; 0: 5 s
 }
 
 const (
 	agentPath = "/v1/credentials"
-	// maxAgentAnswer is far more than credentials take.
-	maxAgentAnswer = 64 << 10 // bytes
+	// maxAgentResponse is much larger than any credentials.
+	maxAgentResponse = 64 << 10 // bytes
 )
 
-// agent asks the EKS Pod Identity agent for credentials.
+// agent is a client of the EKS Pod Identity agent.
 type agent struct {
 	ipv4, ipv6 string
 	timeout    time.Duration
@@ -42,8 +42,8 @@ type agent struct {
 	retryer    aws.Retryer
 	now        func() time.Time
 
-	mu       sync.Mutex
-	answered string // the address that answered last: a node may have one that never does
+	mu          sync.Mutex
+	lastAddress string // the last address that responded; on some nodes only one of the two ever does
 }
 
 func newAgent(cfg Agent, retryer func() aws.Retryer, now func() time.Time) *agent {
@@ -53,8 +53,8 @@ func newAgent(cfg Agent, retryer func() aws.Retryer, now func() time.Time) *agen
 	return &agent{
 		ipv4: cmp.Or(cfg.IPv4, "http://169.254.170.23"), ipv6: cmp.Or(cfg.IPv6, "http://[fd00:ec2::23]"),
 		timeout: cmp.Or(cfg.Timeout, 5*time.Second),
-		// The address is the node's own: no proxy, and nothing may lead the token elsewhere. A pod asks
-		// once in hours, so that no connection is kept either.
+		// The agent runs on this node: a proxy or a redirect would leak the token. A pod needs one request in
+		// hours, so no connection is kept.
 		http: &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -63,9 +63,9 @@ func newAgent(cfg Agent, retryer func() aws.Retryer, now func() time.Time) *agen
 	}
 }
 
-// credentials gets the credentials of the pod of id for its token. addressType names the only kind of
-// address to ask; empty is IPv4 and then IPv6. What passes, such as an agent that is not up yet on a new
-// node, is tried again. Errors are *fault.Error.
+// credentials exchanges the token for credentials of the pod of id. addressType, "ipv4" or "ipv6", selects
+// one address; empty means IPv4, then IPv6. Transient failures are retried: on a new node the agent may start
+// after the pod. Errors are *fault.Error.
 func (g *agent) credentials(ctx context.Context, id Identity, token Token, addressType string) (aws.Credentials, error) {
 	for attempt := 1; ; attempt++ {
 		c, err := g.try(ctx, id, token, addressType)
@@ -79,9 +79,9 @@ func (g *agent) credentials(ctx context.Context, id Identity, token Token, addre
 	}
 }
 
-// try asks the addresses in turn until one answers.
+// try calls each address until one responds.
 func (g *agent) try(ctx context.Context, id Identity, token Token, addressType string) (aws.Credentials, error) {
-	var silence []string
+	var failures []string
 	late := false
 	for _, address := range g.addresses(addressType) {
 		status, body, err := g.get(ctx, address, token)
@@ -91,13 +91,13 @@ func (g *agent) try(ctx context.Context, id Identity, token Token, addressType s
 		}
 		reason := fault.NoAnswer(err)
 		late = late || reason == fault.Late
-		silence = append(silence, hostOf(address)+": "+reason)
+		failures = append(failures, hostOf(address)+": "+reason)
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	e := &fault.Error{
-		Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node does not respond: " + strings.Join(silence, "; "),
+		Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node does not respond: " + strings.Join(failures, "; "),
 		Hint: "install the EKS add-on eks-pod-identity-agent; on a new node the agent may start later, and " + fault.RetryHint,
 	}
 	if late {
@@ -106,7 +106,7 @@ func (g *agent) try(ctx context.Context, id Identity, token Token, addressType s
 	return aws.Credentials{}, e
 }
 
-// addresses are those to ask, in order: the one that answered last goes first.
+// addresses returns the addresses to call, in order. The last one that responded comes first.
 func (g *agent) addresses(addressType string) []string {
 	switch addressType {
 	case "ipv4":
@@ -116,20 +116,20 @@ func (g *agent) addresses(addressType string) []string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.answered == g.ipv6 {
+	if g.lastAddress == g.ipv6 {
 		return []string{g.ipv6, g.ipv4}
 	}
 	return []string{g.ipv4, g.ipv6}
 }
 
-// remember notes that an address has answered.
+// remember records that address responded.
 func (g *agent) remember(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.answered = address
+	g.lastAddress = address
 }
 
-// get makes one request and reads all of the answer.
+// get makes one request and reads the whole response.
 func (g *agent) get(ctx context.Context, address string, token Token) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, g.timeout)
 	defer cancel()
@@ -143,16 +143,16 @@ func (g *agent) get(ctx context.Context, address string, token Token) (status in
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAgentAnswer+1))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAgentResponse+1))
 	return resp.StatusCode, body, err
 }
 
-// read makes credentials, or an error, of the agent's answer.
+// read turns a response of the agent into credentials or an error.
 func (g *agent) read(id Identity, token Token, status int, body []byte) (aws.Credentials, error) {
 	if status != http.StatusOK {
 		return aws.Credentials{}, agentFault(id, token, status, body)
 	}
-	c, err := parseAgentAnswer(body, g.now())
+	c, err := parseAgentResponse(body, g.now())
 	if err != nil {
 		return aws.Credentials{}, &fault.Error{
 			Kind: fault.Transient, What: agentWhat(id), Why: "the agent on the node returned no usable response: " + err.Error(), Hint: fault.RetryHint,
@@ -161,10 +161,10 @@ func (g *agent) read(id Identity, token Token, status int, body []byte) (aws.Cre
 	return c, nil
 }
 
-// parseAgentAnswer reads credentials (pkg/credentials/model.go of aws/eks-pod-identity-agent). Its errors
-// repeat nothing of the answer.
-func parseAgentAnswer(body []byte, now time.Time) (aws.Credentials, error) {
-	var answer struct {
+// parseAgentResponse parses credentials (pkg/credentials/model.go of aws/eks-pod-identity-agent). Its errors
+// contain no part of the response.
+func parseAgentResponse(body []byte, now time.Time) (aws.Credentials, error) {
+	var response struct {
 		AccessKeyID     string `json:"AccessKeyId"`
 		SecretAccessKey string
 		Token           string
@@ -172,26 +172,26 @@ func parseAgentAnswer(body []byte, now time.Time) (aws.Credentials, error) {
 		Expiration      time.Time
 	}
 	switch {
-	case len(body) > maxAgentAnswer:
+	case len(body) > maxAgentResponse:
 		return aws.Credentials{}, errors.New("it is longer than 64 KiB")
-	case json.Unmarshal(body, &answer) != nil:
+	case json.Unmarshal(body, &response) != nil:
 		return aws.Credentials{}, errors.New("it is not the JSON of credentials")
-	case answer.AccessKeyID == "" || answer.SecretAccessKey == "" || answer.Token == "" || answer.Expiration.IsZero():
+	case response.AccessKeyID == "" || response.SecretAccessKey == "" || response.Token == "" || response.Expiration.IsZero():
 		return aws.Credentials{}, errors.New("it lacks AccessKeyId, SecretAccessKey, Token or Expiration")
-	case !now.Before(answer.Expiration):
+	case !now.Before(response.Expiration):
 		return aws.Credentials{}, errors.New("its credentials have expired, by the clock of the node")
 	}
 	return aws.Credentials{
-		AccessKeyID: answer.AccessKeyID, SecretAccessKey: answer.SecretAccessKey, SessionToken: answer.Token,
-		AccountID: answer.AccountID, CanExpire: true, Expires: answer.Expiration,
+		AccessKeyID: response.AccessKeyID, SecretAccessKey: response.SecretAccessKey, SessionToken: response.Token,
+		AccountID: response.AccountID, CanExpire: true, Expires: response.Expiration,
 	}, nil
 }
 
-// agentTextRE takes the agent's errors apart: "[request id]: (Code): message, fault: client", the text
-// that it makes of EKS Auth's answers (pkg/errors/errors.go there). Its own errors are plain sentences.
+// agentTextRE parses errors of EKS Auth as the agent formats them: "[request id]: (Code): message, fault: client"
+// (pkg/errors/errors.go of the agent). The agent's own errors are plain sentences.
 var agentTextRE = regexp.MustCompile(`^(?:\[([\w-]*)\]: )?\((\w+)\): (.*?)(?:, fault: \w+)?$`)
 
-// agentFault explains why the agent gave no credentials, and what to change.
+// agentFault explains an error response of the agent. It redacts the token.
 func agentFault(id Identity, token Token, status int, body []byte) error {
 	text := string(body)
 	for _, part := range append([]string{token.raw}, strings.Split(token.raw, ".")...) {
@@ -223,12 +223,12 @@ func agentFault(id Identity, token Token, status int, body []byte) error {
 	return e
 }
 
-// agentWhat says in a message what was being done.
+// agentWhat names the failed operation in messages.
 func agentWhat(id Identity) string {
 	return fmt.Sprintf("ServiceAccount %s/%s gets no credentials from EKS Pod Identity", id.Namespace, id.ServiceAccount)
 }
 
-// hostOf is the host of an agent's URL, for messages.
+// hostOf returns the host of an agent's URL, for messages.
 func hostOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -237,7 +237,7 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// pause waits for d, or reports that ctx has ended.
+// pause waits for d. It returns false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

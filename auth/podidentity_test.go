@@ -32,7 +32,7 @@ const (
 	noAgent     = "http://127.0.0.1:1" // refuses connections
 )
 
-// startPods is an account that associates payments/payment-sa with pod-role.
+// startPods starts an account that associates payments/payment-sa with pod-role.
 func startPods(t testing.TB, change ...func(*auth.Config)) *account {
 	t.Helper()
 	a := startAccount(t, awssim.Config{}, change...)
@@ -53,21 +53,21 @@ func (a *account) associate(serviceAccount, role string, trust awssim.Document, 
 	}
 }
 
-// ofPod is the session of pod with a good token for EKS.
-func (a *account) ofPod(pod auth.Pod, how auth.CredentialOptions) *auth.Session {
+// ofPod returns a session of pod with a valid token for EKS.
+func (a *account) ofPod(pod auth.Pod, credOptions auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
 	token := a.token(pod, awssim.Token{Audience: []string{audienceEKS}})
-	return a.session(pod, map[string]string{audienceEKS: token}, auth.IdentityOptions{PodIdentity: true}, how)
+	return a.session(pod, map[string]string{audienceEKS: token}, auth.IdentityOptions{PodIdentity: true}, credOptions)
 }
 
-// podNumber is one of many pods of payment-sa.
+// podNumber returns the nth of many pods of payment-sa.
 func podNumber(n int) auth.Pod {
 	pod := payment
 	pod.Name, pod.UID = fmt.Sprintf("payment-%d", n), fmt.Sprintf("uid-%d", n)
 	return pod
 }
 
-// attempts has the provider try n times, without waiting in between.
+// attempts configures n attempts without a delay between them.
 func attempts(n int) func(*auth.Config) {
 	return func(c *auth.Config) {
 		c.AWS.Retryer = func() aws.Retryer {
@@ -79,14 +79,14 @@ func attempts(n int) func(*auth.Config) {
 	}
 }
 
-func (b *bed) wantAWS(want map[string]int) {
+func (b *testbed) wantAWS(want map[string]int) {
 	b.t.Helper()
 	if diff := cmp.Diff(want, b.aws.Calls()); diff != "" {
 		b.t.Errorf("AWS calls (-want +got):\n%s", diff)
 	}
 }
 
-func TestA10_PodIdentityGivesTheAssociatedRolesCredentials(t *testing.T) {
+func TestA10_PodIdentityGetsCredentialsOfAssociatedRole(t *testing.T) {
 	a := startPods(t)
 	a.aws.PutSecret(region, "db", "v")
 	session := a.ofPod(payment, auth.CredentialOptions{})
@@ -103,15 +103,15 @@ func TestA10_PodIdentityGivesTheAssociatedRolesCredentials(t *testing.T) {
 	a.wantKube(map[string]int{}) // the ServiceAccount is not read
 }
 
-// The credentials carry session tags down to the pod: each pod has its own, once.
-func TestA11_PodIdentityIsNeverSharedBetweenPods(t *testing.T) {
+// The credentials carry session tags of one pod, so each pod gets its own, once.
+func TestA11_PodIdentityCredentialsAreNotSharedBetweenPods(t *testing.T) {
 	const pods = 5
 	a := startPods(t)
 	keys := map[string]bool{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for n := range pods {
-		for range 4 { // its volumes, at once
+		for range 4 { // concurrent volumes
 			session := a.ofPod(podNumber(n), auth.CredentialOptions{})
 			all.Go(func() {
 				c, err := session.Retrieve(t.Context())
@@ -131,7 +131,7 @@ func TestA11_PodIdentityIsNeverSharedBetweenPods(t *testing.T) {
 	a.wantAWS(map[string]int{"pod-identity:GetCredentials": pods})
 }
 
-func TestA13_PodIdentityTokensAreHeldToThePod(t *testing.T) {
+func TestA13_PodIdentityTokenMustBelongToPod(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		pod    func(auth.Pod) auth.Pod
@@ -180,77 +180,77 @@ func TestA13_PodIdentityTokensAreHeldToThePod(t *testing.T) {
 	})
 }
 
-// door is an address of the agent. It counts who knocks.
-type door struct {
+// agentAddress is an HTTP server at one address of the agent. It counts requests.
+type agentAddress struct {
 	*httptest.Server
 
-	mu     sync.Mutex
-	knocks int
-	answer http.HandlerFunc // nil: the connection is cut
+	mu       sync.Mutex
+	requests int
+	handler  http.HandlerFunc // nil: the server closes the connection
 }
 
-// openDoor opens a door that leads to the agent of sim.
-func openDoor(t testing.TB, sim *awssim.Sim) *door {
+// startAgentAddress starts an address that forwards to the agent of sim. A nil sim means no handler.
+func startAgentAddress(t testing.TB, sim *awssim.Sim) *agentAddress {
 	t.Helper()
-	d := &door{}
+	addr := &agentAddress{}
 	if sim != nil {
 		target, err := url.Parse(sim.PodIdentityURL())
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.answer = httputil.NewSingleHostReverseProxy(target).ServeHTTP
+		addr.handler = httputil.NewSingleHostReverseProxy(target).ServeHTTP
 	}
-	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d.mu.Lock()
-		d.knocks++
-		answer := d.answer
-		d.mu.Unlock()
-		if answer == nil {
+	addr.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr.mu.Lock()
+		addr.requests++
+		handler := addr.handler
+		addr.mu.Unlock()
+		if handler == nil {
 			panic(http.ErrAbortHandler)
 		}
-		answer(w, r)
+		handler(w, r)
 	}))
-	t.Cleanup(d.Close)
-	return d
+	t.Cleanup(addr.Close)
+	return addr
 }
 
-func (d *door) set(answer http.HandlerFunc) (was http.HandlerFunc) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	was, d.answer = d.answer, answer
+func (addr *agentAddress) set(handler http.HandlerFunc) (was http.HandlerFunc) {
+	addr.mu.Lock()
+	defer addr.mu.Unlock()
+	was, addr.handler = addr.handler, handler
 	return was
 }
 
-func (d *door) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.knocks
+func (addr *agentAddress) count() int {
+	addr.mu.Lock()
+	defer addr.mu.Unlock()
+	return addr.requests
 }
 
-// hang answers nothing until the client leaves.
+// hang does not respond until the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// startDoors is startPods with the agent at two doors.
-func startDoors(t testing.TB, change ...func(*auth.Config)) (a *account, ipv4, ipv6 *door) {
+// startTwoAddresses starts an account like startPods, with an agent that has two addresses.
+func startTwoAddresses(t testing.TB, change ...func(*auth.Config)) (a *account, ipv4, ipv6 *agentAddress) {
 	t.Helper()
-	ipv4, ipv6 = openDoor(t, nil), openDoor(t, nil)
+	ipv4, ipv6 = startAgentAddress(t, nil), startAgentAddress(t, nil)
 	a = startPods(t, append([]func(*auth.Config){func(c *auth.Config) { c.Agent.IPv4, c.Agent.IPv6 = ipv4.URL, ipv6.URL }}, change...)...)
-	for _, d := range []*door{ipv4, ipv6} {
+	for _, addr := range []*agentAddress{ipv4, ipv6} {
 		target, err := url.Parse(a.aws.PodIdentityURL())
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.set(httputil.NewSingleHostReverseProxy(target).ServeHTTP)
+		addr.set(httputil.NewSingleHostReverseProxy(target).ServeHTTP)
 	}
 	return a, ipv4, ipv6
 }
 
-// ipv4 → ipv6 fallback is real; the address that answers is remembered for the process, while it does.
-func TestI10_IPv4ThenIPv6AndRemembered(t *testing.T) {
-	for name, silence := range map[string]http.HandlerFunc{"cut": nil, "hangs": hang} {
+// IPv4 falls back to IPv6. The last address that responded is called first, for all pods.
+func TestI10_IPv4ThenIPv6ThenLastAddress(t *testing.T) {
+	for name, failing := range map[string]http.HandlerFunc{"connection closed": nil, "hangs": hang} {
 		t.Run(name, func(t *testing.T) {
-			a, ipv4, ipv6 := startDoors(t, func(c *auth.Config) { c.Agent.Timeout = 300 * time.Millisecond })
-			open := ipv4.set(silence)
+			a, ipv4, ipv6 := startTwoAddresses(t, func(c *auth.Config) { c.Agent.Timeout = 300 * time.Millisecond })
+			healthy := ipv4.set(failing)
 			pod := 0
 			mount := func(want4, want6 int) {
 				t.Helper()
@@ -262,31 +262,31 @@ func TestI10_IPv4ThenIPv6AndRemembered(t *testing.T) {
 					t.Errorf("pod %d: %d requests by IPv4 and %d by IPv6 so far, want %d and %d", pod, ipv4.count(), ipv6.count(), want4, want6)
 				}
 			}
-			mount(1, 1) // a node with IPv6 alone pays once ...
-			mount(1, 2) // ... and not for each pod
+			mount(1, 1) // the first pod of a node with only IPv6 tries IPv4 once
+			mount(1, 2) // later pods do not
 			mount(1, 3)
-			ipv4.set(open)
-			mount(1, 4) // what answers is not left
-			ipv6.set(silence)
-			mount(2, 5) // what stops answering is
-			ipv6.set(open)
+			ipv4.set(healthy)
+			mount(1, 4) // IPv6 still responds
+			ipv6.set(failing)
+			mount(2, 5) // IPv6 no longer responds
+			ipv6.set(healthy)
 			mount(3, 5)
 			a.wantAWS(map[string]int{"pod-identity:GetCredentials": pod})
 		})
 	}
 }
 
-// An address where nobody listens is passed over, too.
-func TestI10_IPv4Refused(t *testing.T) {
+// A refused connection falls back too.
+func TestI10_RefusedIPv4FallsBack(t *testing.T) {
 	a := startPods(t, func(c *auth.Config) { c.Agent.IPv4 = noAgent })
 	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// An agent that answers is the agent: its refusal is not taken to the other address.
-func TestI10_ARefusalIsFinal(t *testing.T) {
-	a, ipv4, ipv6 := startDoors(t, attempts(3))
+// After an error response the other address is not called: the agent is the same.
+func TestI10_ErrorResponseIsFinal(t *testing.T) {
+	a, ipv4, ipv6 := startTwoAddresses(t, attempts(3))
 	a.aws.Inject(awssim.Fault{Service: "pod-identity", Status: 404, Code: "ResourceNotFoundException"})
 	if _, err := a.ofPod(payment, auth.CredentialOptions{}).Retrieve(t.Context()); fault.KindOf(err) != fault.Credentials {
 		t.Errorf("error %v of kind %v, want %v", err, fault.KindOf(err), fault.Credentials)
@@ -296,7 +296,7 @@ func TestI10_ARefusalIsFinal(t *testing.T) {
 	}
 }
 
-// preferredAddressType asks one address only, as AWS's provider does.
+// With preferredAddressType only one address is called, as in AWS's provider.
 func TestK13_PreferredAddressType(t *testing.T) {
 	for _, tt := range []struct {
 		addressType  string
@@ -307,7 +307,7 @@ func TestK13_PreferredAddressType(t *testing.T) {
 		{addressType: "ipv4", four: 1, closed: "ipv4"}, {addressType: "ipv6", six: 1, closed: "ipv6"},
 	} {
 		t.Run(tt.addressType+" closed "+tt.closed, func(t *testing.T) {
-			a, ipv4, ipv6 := startDoors(t)
+			a, ipv4, ipv6 := startTwoAddresses(t)
 			switch tt.closed {
 			case "ipv4":
 				ipv4.set(nil)
@@ -325,7 +325,7 @@ func TestK13_PreferredAddressType(t *testing.T) {
 	}
 }
 
-// What passes is tried again within the mount; what does not is final.
+// Transient failures are retried within the mount request. Other failures are final.
 func TestA14_PodIdentityRetries(t *testing.T) {
 	fails := func(status int, code string) awssim.Fault {
 		return awssim.Fault{Service: "pod-identity", Status: status, Code: code, Count: 2}
@@ -340,8 +340,8 @@ func TestA14_PodIdentityRetries(t *testing.T) {
 		{"500", fails(500, "InternalServerException"), 3, true},
 		{"429", fails(429, "ThrottlingException"), 3, true},
 		{"throttled by a 400", fails(400, "ThrottlingException"), 3, true},
-		{"cut", awssim.Fault{Service: "pod-identity", Cut: true, Count: 4}, 5, true}, // at both addresses each time
-		{"for longer", awssim.Fault{Service: "pod-identity", Status: 503}, 3, false},
+		{"connection closed", awssim.Fault{Service: "pod-identity", Cut: true, Count: 4}, 5, true}, // each attempt calls both addresses
+		{"503 at every attempt", awssim.Fault{Service: "pod-identity", Status: 503}, 3, false},
 		{"400", fails(400, "InvalidRequestException"), 1, false},
 		{"403", fails(403, "AccessDeniedException"), 1, false},
 		{"404", fails(404, "ResourceNotFoundException"), 1, false},
@@ -366,30 +366,30 @@ var (
 func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 	const (
 		gets    = "ServiceAccount payments/payment-sa gets no credentials from EKS Pod Identity: "
-		silent  = gets + "the agent on the node does not respond: "
+		down    = gets + "the agent on the node does not respond: "
 		install = " (install the EKS add-on eks-pod-identity-agent; on a new node the agent may start later, and the kubelet retries automatically)"
 		wait    = " (let NetworkPolicies allow the provider to reach port 80 of the agent; on a new node the agent may need longer, and the kubelet retries automatically)"
 		again   = " (the kubelet retries automatically)"
 		refused = "AGENT: no connection: connect: connection refused"
 		useless = gets + "the agent on the node returned no usable response: "
 	)
-	says := func(status int, body string) func(*account, *door) {
-		return func(_ *account, d *door) {
-			d.set(func(w http.ResponseWriter, _ *http.Request) {
+	says := func(status int, body string) func(*account, *agentAddress) {
+		return func(_ *account, addr *agentAddress) {
+			addr.set(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(status)
 				_, _ = w.Write([]byte(body))
 			})
 		}
 	}
-	with := func(f awssim.Fault) func(*account, *door) {
+	with := func(f awssim.Fault) func(*account, *agentAddress) {
 		f.Service = "pod-identity"
-		return func(a *account, _ *door) { a.aws.Inject(f) }
+		return func(a *account, _ *agentAddress) { a.aws.Inject(f) }
 	}
 	good := map[string]string{
 		"AccessKeyId": "ASIA", "SecretAccessKey": "canary-secret", "Token": "canary-token", "AccountId": "123456789012",
 		"Expiration": time.Now().Add(time.Hour).Format(time.RFC3339),
 	}
-	answer := func(change map[string]string) func(*account, *door) {
+	credentialsWith := func(change map[string]string) func(*account, *agentAddress) {
 		fields := maps.Clone(good)
 		maps.Copy(fields, change)
 		maps.DeleteFunc(fields, func(_, v string) bool { return v == "" })
@@ -403,21 +403,21 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		pod     auth.Pod
-		prepare func(*account, *door)
+		prepare func(*account, *agentAddress)
 		config  auth.Agent
 		kind    fault.Kind
 		want    string
 	}{
-		{name: "no agent", config: auth.Agent{IPv4: noAgent, IPv6: noAgent}, kind: fault.Transient, want: silent + refused + "; " + refused + install},
-		{name: "cut", prepare: func(_ *account, d *door) { d.set(nil) }, config: auth.Agent{IPv6: noAgent}, kind: fault.Transient,
-			want: silent + "AGENT: the connection was closed before a response; " + refused + install},
-		{name: "hangs", prepare: func(_ *account, d *door) { d.set(hang) }, config: auth.Agent{IPv6: noAgent, Timeout: 200 * time.Millisecond}, kind: fault.Transient,
-			want: silent + "AGENT: no response in time; " + refused + wait},
+		{name: "no agent", config: auth.Agent{IPv4: noAgent, IPv6: noAgent}, kind: fault.Transient, want: down + refused + "; " + refused + install},
+		{name: "connection closed", prepare: func(_ *account, addr *agentAddress) { addr.set(nil) }, config: auth.Agent{IPv6: noAgent}, kind: fault.Transient,
+			want: down + "AGENT: the connection was closed before a response; " + refused + install},
+		{name: "hangs", prepare: func(_ *account, addr *agentAddress) { addr.set(hang) }, config: auth.Agent{IPv6: noAgent, Timeout: 200 * time.Millisecond}, kind: fault.Transient,
+			want: down + "AGENT: no response in time; " + refused + wait},
 		{name: "no association", pod: auth.Pod{Namespace: "payments", ServiceAccount: "other", Name: "o", UID: "o"}, kind: fault.Credentials,
 			want: strings.ReplaceAll(gets, "payment-sa", "other") + "the agent on the node returned 404 Not Found: ResourceNotFoundException: No association found for the service account payments/other [id]" +
 				" (aws eks create-pod-identity-association --cluster-name CLUSTER --namespace payments --service-account other --role-arn ROLE_ARN)"},
-		{name: "the role trusts somebody else", pod: auth.Pod{Namespace: "payments", ServiceAccount: "untrusted", Name: "o", UID: "o"}, kind: fault.Credentials,
-			prepare: func(a *account, _ *door) { a.associate("untrusted", "untrusted", "") },
+		{name: "the role does not trust EKS Pod Identity", pod: auth.Pod{Namespace: "payments", ServiceAccount: "untrusted", Name: "o", UID: "o"}, kind: fault.Credentials,
+			prepare: func(a *account, _ *agentAddress) { a.associate("untrusted", "untrusted", "") },
 			want: strings.ReplaceAll(gets, "payment-sa", "untrusted") + "the agent on the node returned 400 Bad Request: AccessDeniedException: Unauthorized Exception! EKS does not have permissions to assume the associated role [id]" +
 				" (in the trust policy of the associated role, allow the service pods.eks.amazonaws.com sts:AssumeRole and sts:TagSession)"},
 		{name: "expired by the agent's clock", prepare: says(400, "Service account token failed basic claim validations: token has invalid claims: token is expired\n"), kind: fault.Credentials,
@@ -426,12 +426,12 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 			want: gets + "the agent on the node returned 400 Bad Request: InvalidTokenException: The token is of another cluster [id] (the agent must belong to the cluster that the pod runs in)"},
 		{name: "throttled", prepare: with(awssim.Fault{Status: 429, Message: "Rate exceeded"}), kind: fault.Transient,
 			want: gets + "the agent on the node returned 429 Too Many Requests: ThrottlingException: Rate exceeded [id]" + again},
-		{name: "EKS in trouble", prepare: with(awssim.Fault{Status: 500, Code: "InternalServerException", Message: "Internal"}), kind: fault.Transient,
+		{name: "EKS Auth returns 500", prepare: with(awssim.Fault{Status: 500, Code: "InternalServerException", Message: "Internal"}), kind: fault.Transient,
 			want: gets + "the agent on the node returned 500 Internal Server Error: InternalServerException: Internal [id]" + again},
-		{name: "EKS out of the agent's reach", prepare: says(500, "unable to fetch credentials from EKS Auth:\n\tdial tcp: i/o timeout"), kind: fault.Transient,
+		{name: "the agent cannot reach EKS Auth", prepare: says(500, "unable to fetch credentials from EKS Auth:\n\tdial tcp: i/o timeout"), kind: fault.Transient,
 			want: gets + "the agent on the node returned 500 Internal Server Error: unable to fetch credentials from EKS Auth: dial tcp: i/o timeout" + again},
-		{name: "a redirect", prepare: func(a *account, d *door) {
-			d.set(func(w http.ResponseWriter, r *http.Request) {
+		{name: "a redirect", prepare: func(a *account, addr *agentAddress) {
+			addr.set(func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, a.aws.PodIdentityURL()+"/v1/credentials", http.StatusFound)
 			})
 		}, kind: fault.Credentials, want: gets + "the agent on the node returned 302 Found: <a href=\"http://AGENT/v1/credentials\">Found</a>"},
@@ -441,16 +441,16 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 		{name: "not JSON", prepare: says(200, "canary-secret"), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
 		{name: "a list", prepare: says(200, `["canary-secret"]`), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
 		{name: "null", prepare: says(200, "null"), kind: fault.Transient, want: lacks},
-		{name: "nothing", prepare: says(200, ""), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
-		{name: "no key", prepare: answer(map[string]string{"AccessKeyId": ""}), kind: fault.Transient, want: lacks},
-		{name: "no secret key", prepare: answer(map[string]string{"SecretAccessKey": ""}), kind: fault.Transient, want: lacks},
-		{name: "no token", prepare: answer(map[string]string{"Token": ""}), kind: fault.Transient, want: lacks},
-		{name: "no end", prepare: answer(map[string]string{"Expiration": ""}), kind: fault.Transient, want: lacks},
-		{name: "an end that is no time", prepare: answer(map[string]string{"Expiration": "canary-secret"}), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
-		{name: "expired", prepare: answer(map[string]string{"Expiration": "2020-01-01T00:00:00Z"}), kind: fault.Transient, want: useless + "its credentials have expired, by the clock of the node" + again},
-		{name: "an endless answer", prepare: func(_ *account, d *door) {
-			d.set(func(w http.ResponseWriter, _ *http.Request) {
-				for { // until the client leaves
+		{name: "empty body", prepare: says(200, ""), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "no key", prepare: credentialsWith(map[string]string{"AccessKeyId": ""}), kind: fault.Transient, want: lacks},
+		{name: "no secret key", prepare: credentialsWith(map[string]string{"SecretAccessKey": ""}), kind: fault.Transient, want: lacks},
+		{name: "no token", prepare: credentialsWith(map[string]string{"Token": ""}), kind: fault.Transient, want: lacks},
+		{name: "no expiry", prepare: credentialsWith(map[string]string{"Expiration": ""}), kind: fault.Transient, want: lacks},
+		{name: "expiry that is not a time", prepare: credentialsWith(map[string]string{"Expiration": "canary-secret"}), kind: fault.Transient, want: useless + "it is not the JSON of credentials" + again},
+		{name: "expired", prepare: credentialsWith(map[string]string{"Expiration": "2020-01-01T00:00:00Z"}), kind: fault.Transient, want: useless + "its credentials have expired, by the clock of the node" + again},
+		{name: "an endless response", prepare: func(_ *account, addr *agentAddress) {
+			addr.set(func(w http.ResponseWriter, _ *http.Request) {
+				for { // until the client disconnects
 					if _, err := w.Write(bytes.Repeat([]byte("canary"), 1000)); err != nil {
 						return
 					}
@@ -459,7 +459,7 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 		}, kind: fault.Transient, want: useless + "it is longer than 64 KiB" + again},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ipv4 := openDoor(t, nil)
+			ipv4 := startAgentAddress(t, nil)
 			a := startPods(t, func(c *auth.Config) {
 				if tt.config.IPv4 == "" {
 					tt.config.IPv4 = ipv4.URL
@@ -490,18 +490,18 @@ func TestI1_RealCauseInTheMessage_PodIdentity(t *testing.T) {
 			}
 			hidden := append(strings.Split(token, "."), "canary")
 			if i := slices.IndexFunc(hidden, func(part string) bool { return strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), part) }); i >= 0 {
-				t.Errorf("the error holds part %d of what it must not", i)
+				t.Errorf("the error contains hidden part %d", i)
 			}
 			if tt.name == "a redirect" {
-				a.wantAWS(map[string]int{}) // nothing may lead the token elsewhere
+				a.wantAWS(map[string]int{}) // the token must not follow a redirect
 			}
 		})
 	}
 }
 
-// An agent that repeats what it was sent does not bring the token into a message.
-func TestD18_ARepeatedTokenIsNotRepeated(t *testing.T) {
-	a, ipv4, _ := startDoors(t)
+// An agent that repeats the request does not put the token into a message.
+func TestD18_TokenInAgentResponseIsRedacted(t *testing.T) {
+	a, ipv4, _ := startTwoAddresses(t)
 	ipv4.set(func(w http.ResponseWriter, r *http.Request) {
 		token := r.Header.Get("Authorization")
 		parts := strings.Split(token, ".")
@@ -512,8 +512,8 @@ func TestD18_ARepeatedTokenIsNotRepeated(t *testing.T) {
 		"cannot take [redacted] with [redacted] signed [redacted]")
 }
 
-// The same rules as for any credentials: renewed 5 minutes before their end, dropped when told so.
-func TestF6_PodIdentityCredentialsAreKeptAndRenewed(t *testing.T) {
+// The rules are those of all credentials: renewed 5 minutes before their expiry, dropped by Forget.
+func TestF6_PodIdentityCredentialsAreCachedAndRenewed(t *testing.T) {
 	now := time.Now()
 	a := startPods(t, func(c *auth.Config) { c.Now = func() time.Time { return now } })
 	retrieve := func(calls int) {
@@ -529,7 +529,7 @@ func TestF6_PodIdentityCredentialsAreKeptAndRenewed(t *testing.T) {
 	retrieve(1)
 	session.Forget()
 	retrieve(2)
-	now = now.Add(6*time.Hour - 7*time.Minute) // the agent's last six hours
+	now = now.Add(6*time.Hour - 7*time.Minute) // credentials of the agent last six hours
 	if _, err := session.Retrieve(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -9,21 +9,21 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// secondAfter is how long STS of the first region may take before STS of the second is called too.
+// secondAfter is how long STS in the first region may take before the second region is called too.
 const secondAfter = time.Second
 
-// inEither calls STS of the first region and, once that has failed transiently or not responded for a second, of the
-// next one too. The first credentials win, and come with their region. A refusal is final, from whichever region: STS
-// of the other would refuse too.
+// inEither calls STS in the first region. If that fails transiently or does not respond within secondAfter, it calls the
+// next region too. The first credentials win, and inEither returns their region. A failure that is not transient is
+// final, because STS in the other region would refuse too.
 func inEither(ctx context.Context, regions []string, call func(context.Context, string) (aws.Credentials, error)) (aws.Credentials, string, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the slower one
+	defer cancel() // stops the slower call
 	type response struct {
 		credentials aws.Credentials
 		region      string
 		err         error
 	}
-	responses := make(chan response, len(regions)) // nobody reads the slower one
+	responses := make(chan response, len(regions)) // has room for the slower response, which nobody reads
 	start := func(region string) {
 		go func() {
 			r := response{region: region}

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// roleFresh is how long an annotation is used without another look.
+	// roleFresh is how long a cached annotation is used.
 	roleFresh = 30 * time.Second
-	// maxRoles is far more ServiceAccounts than a node has.
+	// maxRoles is more than the ServiceAccounts of any node.
 	maxRoles = 4096
-	// maxLookup bounds one look-up at the API server. It goes on when the mount that started it ends.
+	// maxLookup is the timeout of one call to the API server. The call outlives the mount request that started it.
 	maxLookup = 10 * time.Second
 )
 
@@ -45,8 +45,8 @@ func newRoles(now func() time.Time) (*roles, error) {
 	return &roles{known: known, now: now}, nil
 }
 
-// role is the annotated role of the pod's ServiceAccount, at most 30 s old, or the last known one while the API
-// server does not respond.
+// role returns the annotated role of the pod's ServiceAccount, at most roleFresh old. While the API server does not
+// respond, it returns the last known role.
 func (a *Authenticator) role(ctx context.Context, pod Pod) (string, error) {
 	name := pod.Namespace + "/" + pod.ServiceAccount
 	known, ok := a.roles.known.GetIfPresent(name)

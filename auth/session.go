@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// renewBefore is how long before they expire credentials are replaced.
+	// renewBefore is how long before their expiry credentials are renewed.
 	renewBefore = 5 * time.Minute
-	// maxSessions is far more identities than a node has.
+	// maxSessions is more than the identities of any node.
 	maxSessions = 4096
-	// maxExchange bounds one exchange. It goes on when the mount that started it ends.
+	// maxExchange is the timeout of one exchange. The exchange outlives the mount request that started it.
 	maxExchange = 30 * time.Second
 )
 
 // CredentialOptions say how to get the credentials of an identity. They are not part of the identity.
 type CredentialOptions struct {
-	Regions     []string // of STS: one, or two where the second may stand in for the first
-	AddressType string   // of the Pod Identity agent: "ipv4" or "ipv6" alone, or empty for the first that responds
+	Regions     []string // of STS: one, or the primary and the failover region
+	AddressType string   // of the Pod Identity agent: "ipv4", "ipv6", or empty for the first that responds
 }
 
-// Session gives the credentials of one identity. It gets new ones only when it has none that are still valid, and
-// once for all callers at the same time. It prints as the identity.
+// Session provides the credentials of one identity. It gets new ones only when none are valid, and once for all
+// concurrent callers. It prints as the identity.
 type Session struct {
 	a       *Authenticator
 	id      Identity
@@ -39,15 +39,15 @@ type Session struct {
 	options CredentialOptions
 }
 
-// Session is a session of id, with the token to exchange for credentials.
+// Session returns a session of id that exchanges token for credentials.
 func (a *Authenticator) Session(id Identity, token Token, options CredentialOptions) *Session {
 	return &Session{a: a, id: id, token: token, options: options}
 }
 
-// String names the identity, no credential.
+// String names the identity and shows no credential.
 func (s *Session) String() string { return s.id.String() }
 
-// LogValue names the identity, no credential.
+// LogValue names the identity and shows no credential.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.id.String()) }
 
 // Retrieve implements aws.CredentialsProvider. Errors are *fault.Error.
@@ -61,7 +61,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	}
 	exchanged := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
 		defer fault.Recover(&err)
-		if c, ok := known.live(s.id); ok { // another exchange has just ended
+		if c, ok := known.live(s.id); ok { // another exchange has just completed
 			return c, nil
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
@@ -78,7 +78,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	})
 	select {
 	case r := <-exchanged:
-		c, _ := r.Val.(aws.Credentials) // none with an error
+		c, _ := r.Val.(aws.Credentials) // nil with an error
 		return c, r.Err
 	case <-ctx.Done():
 		return aws.Credentials{}, &fault.Error{
@@ -91,8 +91,8 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // Forget drops the credentials, because AWS no longer accepts them.
 func (s *Session) Forget() { s.a.sessions.cache.Invalidate(s.id) }
 
-// exchange gets the credentials of id for its token: those of its own role or, where that assumes another role, of
-// the other. The credentials of its own role are then not kept. Errors are *fault.Error.
+// exchange exchanges token for credentials of id: those of its second role or, if it has none, of its own role. With
+// a second role, the credentials of the first are not cached. Errors are *fault.Error.
 func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, options CredentialOptions) (aws.Credentials, error) {
 	var (
 		own       aws.Credentials
@@ -109,7 +109,7 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	if err != nil || id.AssumeRoleARN == "" {
 		return own, err
 	}
-	// The region that has just responded goes first: the other may still be unhealthy.
+	// The region that has just responded comes first: the other may still be unhealthy.
 	regions := append([]string{responded}, slices.DeleteFunc(slices.Clone(options.Regions), func(r string) bool { return r == responded })...)
 	c, _, err := inEither(ctx, regions, func(ctx context.Context, region string) (aws.Credentials, error) {
 		return a.assumeRole(ctx, id, own, region)
@@ -117,7 +117,7 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	return c, err
 }
 
-// issuer names who gives the credentials, for the log.
+// issuer names the source of new credentials, for the log.
 func (i Identity) issuer() string {
 	if i.Mode == PodIdentity {
 		return "agent"
@@ -125,7 +125,7 @@ func (i Identity) issuer() string {
 	return "sts"
 }
 
-// outcome is how a call ended, for the log: ok, or the kind of its error.
+// outcome names the result of a call, for the log: ok, or the kind of its error.
 func outcome(err error) string {
 	if err == nil {
 		return "ok"
@@ -133,7 +133,7 @@ func outcome(err error) string {
 	return fault.KindOf(err).String()
 }
 
-// ownWhat says in a message which credentials are missing.
+// ownWhat names the credentials that are missing, in messages.
 func ownWhat(id Identity) string {
 	if id.Mode == PodIdentity {
 		return agentWhat(id)
@@ -141,7 +141,7 @@ func ownWhat(id Identity) string {
 	return webIdentityWhat(id)
 }
 
-// sessions caches credentials by identity, each until shortly before they expire.
+// sessions caches credentials by identity, until shortly before they expire.
 type sessions struct {
 	cache     *otter.Cache[Identity, aws.Credentials]
 	exchanges singleflight.Group
@@ -167,8 +167,8 @@ func newSessions(now func() time.Time) (*sessions, error) {
 
 func (s *sessions) live(id Identity) (aws.Credentials, bool) { return s.cache.GetIfPresent(id) }
 
-// keep is how long credentials are used: until 5 minutes before they expire, spread over a minute so that a node does
-// not renew all of them at once. Credentials that last less than 10 minutes are used for half of that time.
+// keep returns how long credentials are cached: until renewBefore their expiry, minus a random part of a minute so that
+// a node does not renew all of them at once. Credentials that last less than 10 minutes are cached for half of that time.
 func (s *sessions) keep(c aws.Credentials) time.Duration {
 	left := c.Expires.Sub(s.now())
 	spread := time.Duration(rand.Int64N(int64(time.Minute))) //nolint:gosec // spreads load, guards nothing

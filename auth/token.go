@@ -13,13 +13,13 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// The audiences of tokens that pods get credentials for (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").
+// Audiences of the tokens that AWS exchanges for credentials (EKS User Guide, "IAM roles for service accounts" and "EKS Pod Identity").
 const (
 	AudienceSTS = "sts.amazonaws.com"
 	AudienceEKS = "pods.eks.amazonaws.com"
 )
 
-// maxToken is the most that STS takes (AssumeRoleWithWebIdentity, WebIdentityToken).
+// maxToken is the limit of STS (AssumeRoleWithWebIdentity, WebIdentityToken).
 const maxToken = 20000 // bytes
 
 // Token is a projected ServiceAccount token. It prints and logs as [redacted].
@@ -34,11 +34,11 @@ func (Token) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) 
 // LogValue logs [redacted].
 func (Token) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// PodUID is the uid of the pod that the token is bound to, or empty: the tokens of the secrets-store-sync-controller
-// are of a ServiceAccount and no pod.
+// PodUID is the uid of the pod that the token is bound to. It is empty for the secrets-store-sync-controller, which
+// requests tokens of a ServiceAccount without a pod.
 func (t Token) PodUID() string { return t.claims.Kubernetes.Pod.UID }
 
-// claims are the parts of a token that are looked at. The signature is the business of STS.
+// claims are the claims that this package reads. It does not verify the signature: STS and EKS do.
 // Source: Kubernetes, "Managing Service Accounts", schema of service account private claims.
 type claims struct {
 	Issuer     string  `json:"iss"`
@@ -66,8 +66,8 @@ func (Tokens) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]"))
 // LogValue logs [redacted].
 func (Tokens) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// ParseTokens reads the text that the kubelet hands to a CSI driver: a JSON object, audience to
-// {token, expirationTimestamp}. An empty text is no tokens. Errors never repeat the text.
+// ParseTokens parses the text that the kubelet sends to a CSI driver: a JSON object, audience →
+// {token, expirationTimestamp}. An empty text gives no tokens. Errors never contain the text.
 // Source: Kubernetes CSI documentation, "CSIDriver Object", tokenRequests.
 func ParseTokens(text string) (Tokens, error) {
 	if text == "" {
@@ -86,8 +86,8 @@ func ParseTokens(text string) (Tokens, error) {
 	return tokens, nil
 }
 
-// Node is the name of the node that the pod's token was issued for, or empty
-// (Kubernetes writes it since 1.29).
+// Node returns the name of the node in the pod's token, or an empty text: Kubernetes before 1.29
+// writes none.
 func (t Tokens) Node() string {
 	for _, audience := range slices.Sorted(maps.Keys(t)) {
 		if c, err := parseClaims(t[audience].raw); err == nil && c.Kubernetes.Node.Name != "" {
@@ -97,7 +97,7 @@ func (t Tokens) Node() string {
 	return ""
 }
 
-// forPod gives the token of an audience if it is the pod's and still valid.
+// forPod returns the token for an audience, if it belongs to pod and has not expired.
 func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	refuse := func(why, hint string) (Token, error) {
 		return Token{}, &fault.Error{
@@ -118,7 +118,7 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	if c.Subject != pod.subject() {
 		return refuse("its token belongs to "+fault.Quote(c.Subject)+", not to "+pod.subject(), "a pod can only use a token of its own ServiceAccount")
 	}
-	// What a float holds beyond these bounds no int64 does.
+	// The bounds keep the conversion of a float64 to int64 defined.
 	if expires := time.Unix(int64(min(max(c.Expires, 0), 1<<40)), 0); !now.Before(expires) {
 		return refuse("its token expired at "+expires.UTC().Format(time.RFC3339), "compare the node's clock with the API server's clock")
 	}
@@ -129,29 +129,31 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	return token, nil
 }
 
-// checkPodUID refuses a token of another pod: EKS Pod Identity gives its credentials to one pod.
+// checkPodUID refuses the token of another pod: credentials of EKS Pod Identity belong to one pod.
 func checkPodUID(pod Pod, token Token) error {
-	switch of := token.PodUID(); {
-	case of == "":
+	uid := token.PodUID()
+	switch {
+	case uid == "":
 		return &fault.Error{
 			Kind: fault.Identity, What: fmt.Sprintf("cannot identify ServiceAccount %s/%s to EKS Pod Identity", pod.Namespace, pod.ServiceAccount),
-			Why: "its token is of no pod, as those of the secrets-store-sync-controller are, and EKS Pod Identity gives credentials to one pod", Hint: "remove usePodIdentity, and annotate the ServiceAccount with a role or set roleArn",
+			Why:  "its token is bound to no pod, as with the secrets-store-sync-controller, and EKS Pod Identity gives credentials to a pod only",
+			Hint: "remove usePodIdentity, and annotate the ServiceAccount with a role or set roleArn",
 		}
 	case pod.UID == "":
 		return &fault.Error{
 			Kind: fault.Identity, What: "cannot identify the pod", Why: "the CSI driver sent no pod uid, which EKS Pod Identity needs",
 			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
 		}
-	case of != pod.UID:
+	case uid != pod.UID:
 		return &fault.Error{
 			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
-			Why: "its token belongs to the pod with uid " + fault.Quote(of) + ", not to " + fault.Quote(pod.UID), Hint: "a pod can only use its own token",
+			Why: "its token belongs to the pod with uid " + fault.Quote(uid) + ", not to " + fault.Quote(pod.UID), Hint: "a pod can only use its own token",
 		}
 	}
 	return nil
 }
 
-// tokenError says what is wrong with the shape of a token. It never holds a part of it.
+// tokenError says why a token cannot be parsed. It never contains a part of the token.
 type tokenError string
 
 func (e tokenError) Error() string { return string(e) }

@@ -15,7 +15,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-func TestD13_TokensOfTheDriver(t *testing.T) {
+func TestD13_TokensFromDriver(t *testing.T) {
 	b := start(t, nil)
 	token := jwt(t, paymentClaims(nil))
 	text := `{"pods.eks.amazonaws.com":{"token":"other","expirationTimestamp":"2026-03-01T13:00:00Z"},` +
@@ -38,10 +38,10 @@ func TestD13_TokensOfTheDriver(t *testing.T) {
 	if got, want := id.String(), "ServiceAccount payments/payment-sa with role "+roleARN; got != want {
 		t.Errorf("identity prints as %q, want %q", got, want)
 	}
-	b.wantKube(map[string]int{}) // with roleArn there is nothing to ask
+	b.wantKube(map[string]int{}) // the parameter roleArn needs no call
 }
 
-func TestD17_TokensNotAnObject(t *testing.T) {
+func TestD17_TokensMustBeAnObject(t *testing.T) {
 	const secret = "secret-token-text"
 	for _, text := range []string{
 		secret, `"` + secret + `"`, `["` + secret + `"]`, `{"sts.amazonaws.com":"` + secret + `"}`, `{"sts.amazonaws.com":{"token":7,"x":"` + secret + `"}}`,
@@ -58,7 +58,7 @@ func TestD17_TokensNotAnObject(t *testing.T) {
 	}
 }
 
-func TestD14_NoToken(t *testing.T) {
+func TestD14_MissingToken(t *testing.T) {
 	b := start(t, nil)
 	const want = "cannot identify ServiceAccount payments/payment-sa to AWS: the CSI driver sent no token for audience sts.amazonaws.com " +
 		"(add sts.amazonaws.com to tokenRequests of the CSIDriver object secrets-store.csi.k8s.io; the driver's Helm value is tokenRequests)"
@@ -76,7 +76,7 @@ func TestD14_NoToken(t *testing.T) {
 	}
 }
 
-func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
+func TestF2_TokenMustBelongToPodAndBeValid(t *testing.T) {
 	b := start(t, nil)
 	const (
 		cannot = "cannot identify ServiceAccount payments/payment-sa to AWS: "
@@ -86,16 +86,16 @@ func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 	)
 	of := func(change claims) string { return jwt(t, paymentClaims(change)) }
 	for _, tt := range []struct{ name, token, want string }{
-		{"good", of(nil), ""},
-		{"good for one more second", of(claims{"exp": now.Unix() + 1}), ""},
-		{"good with a fraction", of(claims{"exp": float64(now.Unix()) + 1.5}), ""},
-		{"good for ever", of(claims{"exp": 1e300}), ""},
+		{"valid", of(nil), ""},
+		{"valid for one more second", of(claims{"exp": now.Unix() + 1}), ""},
+		{"valid with a fraction", of(claims{"exp": float64(now.Unix()) + 1.5}), ""},
+		{"valid forever", of(claims{"exp": 1e300}), ""},
 		{"other ServiceAccount", of(claims{"sub": "system:serviceaccount:payments:other"}), cannot + `its token belongs to "system:serviceaccount:payments:other"` + own},
 		{"other namespace", of(claims{"sub": "system:serviceaccount:other:payment-sa"}), cannot + `its token belongs to "system:serviceaccount:other:payment-sa"` + own},
-		{"more than the name", of(claims{"sub": "system:serviceaccount:payments:payment-sa-2"}), cannot + `its token belongs to "system:serviceaccount:payments:payment-sa-2"` + own},
+		{"longer name", of(claims{"sub": "system:serviceaccount:payments:payment-sa-2"}), cannot + `its token belongs to "system:serviceaccount:payments:payment-sa-2"` + own},
 		{"other case", of(claims{"sub": "system:serviceaccount:payments:Payment-SA"}), cannot + `its token belongs to "system:serviceaccount:payments:Payment-SA"` + own},
 		{"a user", of(claims{"sub": "admin"}), cannot + `its token belongs to "admin"` + own},
-		{"nobody", of(claims{"sub": nil}), cannot + `its token belongs to ""` + own},
+		{"no subject", of(claims{"sub": nil}), cannot + `its token belongs to ""` + own},
 		{"line breaks in the subject", of(claims{"sub": "a\nb\x1b[2J"}), cannot + `its token belongs to "a\nb\x1b[2J"` + own},
 		{"expires now", of(claims{"exp": now.Unix()}), cannot + "its token expired at 2026-03-01T12:00:00Z" + clock},
 		{"expired", of(claims{"exp": now.Add(-time.Hour).Unix()}), cannot + "its token expired at 2026-03-01T11:00:00Z" + clock},
@@ -103,7 +103,7 @@ func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 		{"no expiry", of(claims{"exp": nil}), cannot + "its token expired at 1970-01-01T00:00:00Z" + clock},
 		{"not a JWT", "not-a-jwt", notJWT + "it does not have three parts"},
 		{"two parts", "a.b", notJWT + "it does not have three parts"},
-		{"five parts, as an encrypted one", "a.b.c.d.e", notJWT + "it does not have three parts"},
+		{"five parts, like an encrypted token", "a.b.c.d.e", notJWT + "it does not have three parts"},
 		{"claims not base64", "a.?.c", notJWT + "its claims are not base64url"},
 		{"claims padded", "a.e30=.c", notJWT + "its claims are not base64url"},
 		{"claims empty", "a..c", notJWT + "its claims are not the JSON of a ServiceAccount token"},
@@ -130,15 +130,15 @@ func TestF2_TokenMustBeThePodsAndLive(t *testing.T) {
 	}
 }
 
-// longToken is a good token of so many bytes.
+// longToken returns a valid token of length bytes.
 func longToken(t *testing.T, length int) string {
 	t.Helper()
 	token := jwt(t, paymentClaims(nil))
 	return token + strings.Repeat("s", length-len(token))
 }
 
-// A ServiceAccount made anew under the same name is somebody else.
-func TestF1_IdentityHasTheAccountsUID(t *testing.T) {
+// A ServiceAccount that is deleted and created again is a new identity.
+func TestF1_IdentityHasServiceAccountUID(t *testing.T) {
 	b := start(t, nil)
 	of := func(uid string) auth.Identity {
 		id, _, err := b.Identify(t.Context(), payment, tokensOf(t, jwt(t, paymentClaims(claims{
@@ -157,8 +157,8 @@ func TestF1_IdentityHasTheAccountsUID(t *testing.T) {
 	}
 }
 
-// However a token is printed, logged or marshalled, alone or among others, it does not show.
-func TestD18_TokensNeverShow(t *testing.T) {
+// A token is never visible when it is printed, logged or marshalled, alone or inside another value.
+func TestD18_TokensAreNeverPrinted(t *testing.T) {
 	b := start(t, nil)
 	raw := jwt(t, paymentClaims(nil))
 	tokens := tokensOf(t, raw)

@@ -14,7 +14,7 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// webIdentity gets temporary credentials of the role of id for its token, from STS of region.
+// webIdentity exchanges token for temporary credentials of the role of id, with STS in region.
 // Errors are *fault.Error.
 func (a *Authenticator) webIdentity(ctx context.Context, id Identity, token Token, region string) (aws.Credentials, error) {
 	out, err := a.sts.In(region).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
@@ -28,7 +28,7 @@ func (a *Authenticator) webIdentity(ctx context.Context, id Identity, token Toke
 	return fromSTS(out.Credentials, webIdentityWhat(id), region)
 }
 
-// fromSTS are the credentials of an answer of STS.
+// fromSTS converts the credentials in a response of STS.
 func fromSTS(c *types.Credentials, what, region string) (aws.Credentials, error) {
 	if c == nil {
 		return aws.Credentials{}, &fault.Error{Kind: fault.Transient, What: what, Region: region, Why: "the response of STS has no credentials"}
@@ -39,12 +39,12 @@ func fromSTS(c *types.Credentials, what, region string) (aws.Credentials, error)
 	}, nil
 }
 
-// webIdentityWhat says in a message what was being done.
+// webIdentityWhat names the failed operation in messages.
 func webIdentityWhat(id Identity) string {
 	return fmt.Sprintf("ServiceAccount %s/%s cannot assume role %s", id.Namespace, id.ServiceAccount, id.RoleARN)
 }
 
-// stsFault is what both ways to assume a role have in common: hint is for what only one of them answers.
+// stsFault explains a failure of AssumeRoleWithWebIdentity or AssumeRole. hint covers the codes of one of the two.
 func stsFault(err error, what, region string, hint func(code, message string) string) error {
 	e := fault.FromAWS(err, what, region)
 	if e.Kind != fault.Transient {
@@ -61,7 +61,7 @@ func stsFault(err error, what, region string, hint func(code, message string) st
 	return e
 }
 
-// webIdentityHint says what to change in IAM so that STS takes the token.
+// webIdentityHint says what to change in IAM so that STS accepts the token.
 func webIdentityHint(token Token) func(code, message string) string {
 	issuer := strings.TrimPrefix(token.claims.Issuer, "https://")
 	return func(code, message string) string {
@@ -83,11 +83,11 @@ func webIdentityHint(token Token) func(code, message string) string {
 	}
 }
 
-// maxSessionName is the most that STS takes (AssumeRoleWithWebIdentity, RoleSessionName).
+// maxSessionName is the limit of STS (AssumeRoleWithWebIdentity, RoleSessionName).
 const maxSessionName = 64
 
-// sessionName is <namespace>-<ServiceAccount>, which CloudTrail shows as the user. A longer one is
-// cut and ends in a hash of the whole, so that two workloads do not look like one.
+// sessionName returns <namespace>-<ServiceAccount>, which CloudTrail shows as the user. A longer name is cut
+// and ends in a hash of both, so that two workloads keep different names.
 func sessionName(id Identity) string {
 	name := id.Namespace + "-" + id.ServiceAccount
 	if len(name) <= maxSessionName {

@@ -19,10 +19,10 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// account is an AWS account with an issuer and payment-role, which trusts payments/payment-sa and may
-// read every secret, and an Authenticator in front of it that goes by the real clock.
+// account is an AWS account with an issuer and an Authenticator that uses the real clock. payment-role of the
+// account trusts payments/payment-sa and may read every secret.
 type account struct {
-	*bed
+	*testbed
 	issuer *awssim.Issuer
 	cfg    aws.Config
 }
@@ -36,7 +36,7 @@ func startAccount(t testing.TB, cfg awssim.Config, change ...func(*auth.Config))
 		t.Fatal(err)
 	}
 	a.addRole(t, sim, "payment-role", payment)
-	a.bed = start(t, sim, append([]func(*auth.Config){func(c *auth.Config) {
+	a.testbed = start(t, sim, append([]func(*auth.Config){func(c *auth.Config) {
 		c.Now = time.Now
 		c.Agent.IPv4, c.Agent.IPv6 = sim.PodIdentityURL(), sim.PodIdentityURL()
 		a.cfg = c.AWS
@@ -70,7 +70,7 @@ func signed(t testing.TB, issuer *awssim.Issuer, pod auth.Pod, change awssim.Tok
 	return token
 }
 
-// credentials goes the whole way of pod with this token and role.
+// credentials identifies pod with this token and role and returns its credentials.
 func (a *account) credentials(pod auth.Pod, token, role string) (aws.CredentialsProvider, error) {
 	a.t.Helper()
 	c, err := a.session(pod, map[string]string{audience: token}, auth.IdentityOptions{RoleARN: role}, auth.CredentialOptions{}).Retrieve(a.t.Context())
@@ -80,20 +80,20 @@ func (a *account) credentials(pod auth.Pod, token, role string) (aws.Credentials
 	return credentials.StaticCredentialsProvider{Value: c}, nil
 }
 
-// session is that of pod with these tokens, audience → token; in region where way names none.
-func (a *account) session(pod auth.Pod, tokens map[string]string, options auth.IdentityOptions, how auth.CredentialOptions) *auth.Session {
+// session returns a session of pod. tokens is audience → token. The default of credOptions.Regions is region.
+func (a *account) session(pod auth.Pod, tokens map[string]string, options auth.IdentityOptions, credOptions auth.CredentialOptions) *auth.Session {
 	a.t.Helper()
 	id, t, err := a.Identify(a.t.Context(), pod, tokensFor(a.t, tokens), options)
 	if err != nil {
 		a.t.Fatalf("Identify: %v", err)
 	}
-	if how.Regions == nil {
-		how.Regions = []string{region}
+	if credOptions.Regions == nil {
+		credOptions.Regions = []string{region}
 	}
-	return a.Session(id, t, how)
+	return a.Session(id, t, credOptions)
 }
 
-func TestA8_WebIdentityGivesTheRolesCredentials(t *testing.T) {
+func TestA8_WebIdentityGetsCredentialsOfRole(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	a.aws.PutSecret(region, "db", "v")
 	credentials, err := a.credentials(payment, a.token(payment, awssim.Token{}), roleARN)
@@ -171,15 +171,15 @@ func TestI1_RealCauseInTheMessage_STS(t *testing.T) {
 		}, fault.Credentials, cannot + "ExpiredTokenException: Token expired: current date/time N must be before the expiration date/time N [id] (compare the node's clock with the clock of AWS)"},
 		{"STS not active in the region", awssim.Config{State: awssim.State{STSDisabledRegions: []string{""}}}, payment, roleARN, good, fault.Credentials,
 			cannot + "RegionDisabledException: STS is not activated in this region for account:123456789012. Your account administrator can activate STS in this region using the IAM Console [id] (activate STS in this region in the role's account)"},
-		{"issuer out of reach", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "IDPCommunicationError", Message: "Couldn't communicate"}), fault.Transient,
+		{"issuer unreachable", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "IDPCommunicationError", Message: "Couldn't communicate"}), fault.Transient,
 			cannot + "IDPCommunicationError: Couldn't communicate [id] (check that AWS can reach the JWKS of the cluster's issuer ISSUER)"},
 		{"throttled", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "Throttling", Message: "Rate exceeded"}), fault.Transient,
 			cannot + "Throttling: Rate exceeded [id]" + again},
-		{"STS in trouble", awssim.Config{}, payment, roleARN, with(awssim.Fault{Status: http.StatusServiceUnavailable}), fault.Transient,
+		{"STS returns 503", awssim.Config{}, payment, roleARN, with(awssim.Fault{Status: http.StatusServiceUnavailable}), fault.Transient,
 			cannot + "ServiceUnavailable: fault injected into the simulator [id]" + again},
-		{"cut", awssim.Config{}, payment, roleARN, with(awssim.Fault{Cut: true}), fault.Transient,
+		{"connection closed", awssim.Config{}, payment, roleARN, with(awssim.Fault{Cut: true}), fault.Transient,
 			cannot + "the connection was closed before a response" + again},
-		{"a code that we do not know", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "PackedPolicyTooLarge", Message: "Too large"}), fault.Credentials,
+		{"unknown error code", awssim.Config{}, payment, roleARN, with(awssim.Fault{Code: "PackedPolicyTooLarge", Message: "Too large"}), fault.Credentials,
 			cannot + "PackedPolicyTooLarge: Too large [id]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -198,14 +198,14 @@ func TestI1_RealCauseInTheMessage_STS(t *testing.T) {
 			}
 			for _, part := range strings.Split(token, ".") {
 				if strings.Contains(err.Error(), part[:min(16, len(part))]) {
-					t.Errorf("the error holds a piece of the token: %v", err)
+					t.Errorf("the error contains a part of the token: %v", err)
 				}
 			}
 		})
 	}
 }
 
-func TestCredentials_EndWithTheContext(t *testing.T) {
+func TestSession_RetrieveStopsWithContext(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	a.aws.Inject(awssim.Fault{Hang: true})
 	id, token, err := a.Identify(t.Context(), payment, tokensOf(t, a.token(payment, awssim.Token{})), auth.IdentityOptions{RoleARN: roleARN})
@@ -218,15 +218,15 @@ func TestCredentials_EndWithTheContext(t *testing.T) {
 	wantError(t, err, fault.Transient, "ServiceAccount payments/payment-sa cannot assume role "+roleARN+" in ap-south-1: no response in time (the kubelet retries automatically)")
 }
 
-// Session name `[\w+=,.@-]{2,64}`: it is what CloudTrail shows.
-func TestA9_SessionNameNamesTheWorkload(t *testing.T) {
+// CloudTrail shows the session name. STS accepts [\w+=,.@-]{2,64}.
+func TestA9_SessionNameIdentifiesWorkload(t *testing.T) {
 	a := startAccount(t, awssim.Config{})
 	valid := regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 	n63 := strings.Repeat("n", 63)
 	seen := map[string]auth.Pod{}
 	for i, tt := range []struct {
 		pod  auth.Pod
-		want string // empty: cut, and ended in a hash
+		want string // empty: a cut name that ends in a hash
 	}{
 		{auth.Pod{Namespace: "payments", ServiceAccount: "payment-sa"}, "payments-payment-sa"},
 		{auth.Pod{Namespace: "n", ServiceAccount: "s"}, "n-s"},

@@ -13,7 +13,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// benchParameters are those of a SecretProviderClass with 20 secrets, as plain as most are.
+// benchParameters returns the parameters of a plain SecretProviderClass with 20 secrets.
 func benchParameters() map[string]string {
 	var objects strings.Builder
 	for i := range 20 {
@@ -49,7 +49,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-// A republish within the refresh interval: all of it comes from the cache.
+// BenchmarkFetchWarm measures a republish within the refresh interval: all values come from the cache.
 func BenchmarkFetchWarm(b *testing.B) {
 	f, err := New(Config{AWS: aws.Config{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -59,7 +59,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 	f.volumes.add(req.Volume)
 	for _, t := range newPlan(req).primary {
 		f.regions.cache.update(t.key, time.Hour, func(record) record {
-			// From the future, so that it is fresh however long the benchmark runs.
+			// Read in the future, so that the value stays fresh during the benchmark.
 			return record{value: value{content: make([]byte, 64), version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
 		})
 	}

@@ -28,7 +28,7 @@ const (
 	unhealthyPeriod  = 30 * time.Second
 )
 
-// maxUnhealthy bounds the regions that are remembered: pod authors write what they like.
+// maxUnhealthy bounds the regions that are remembered: pod authors choose their names.
 const maxUnhealthy = 64
 
 func newBreaker(regionTimeout time.Duration, now func() time.Time) (*breaker, error) {

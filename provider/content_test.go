@@ -17,8 +17,8 @@ import (
 	"secrets-provider-aws/provider"
 )
 
-// However a value is printed, logged or marshalled, alone or inside something, it does not show.
-func TestD18_ContentNeverShows(t *testing.T) {
+// A value is never visible when it is printed, logged or marshalled, alone or inside another value.
+func TestD18_ContentIsNeverPrinted(t *testing.T) {
 	const value = "hunter2-hunter2"
 	content := provider.Content(value)
 	file := provider.File{Path: "db", Content: content, Version: "1"}
@@ -48,7 +48,7 @@ func TestD18_ContentNeverShows(t *testing.T) {
 	}
 }
 
-// checkHidden looks for the value as text, in base64, hexadecimal and as a list of numbers.
+// checkHidden fails the test if shown contains the value as text, base64, hexadecimal or a list of numbers.
 func checkHidden(t *testing.T, where, shown string) {
 	t.Helper()
 	for _, form := range []string{"hunter2", "aHVudGVyMi", "68756e746572", "68756E746572", "104 117 110", "104, 117", "0x68", "U+0068"} {
@@ -58,8 +58,8 @@ func checkHidden(t *testing.T, where, shown string) {
 	}
 }
 
-// An answer without a value must not become an empty file.
-func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
+// A response without a value must not become an empty file.
+func TestFetch_ResponseWithoutValueFails(t *testing.T) {
 	for _, body := range []string{`{}`, ``, `{"VersionId":"1","Name":"db"}`, `{"Parameters":[{"Name":"level","Version":1}]}`} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
@@ -80,10 +80,10 @@ func TestFetch_AnswerWithoutAValueIsAFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &bed{t: t, fetcher: fetcher}
+		b := &testbed{t: t, fetcher: fetcher}
 		files, err := b.fetchAs(t.Context(), credentials.NewStaticCredentialsProvider("a", "b", ""), parse(t, objects, nil))
 		if files != nil {
-			t.Errorf("answer %s: files %v, want none", body, files)
+			t.Errorf("response %s: files %v, want none", body, files)
 		}
 		wantError(t, err, fault.Transient, "cannot read "+what+" in ap-south-1: the response holds no value: is a proxy in between?")
 	}

@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// jmes is an entry for a secret with jmesPath entries, each `expression=alias`.
+// jmes returns an entry for a secret with jmesPath entries, each `expression=alias`.
 func jmes(name string, entries ...string) string {
 	text := secret(name) + "  jmesPath:\n"
 	for _, e := range entries {
@@ -43,7 +43,7 @@ func TestI7_ResultsAreWrittenAsTheirJSON(t *testing.T) {
 	)
 }
 
-func TestK43_JMESPathOfAParameterAndABinary(t *testing.T) {
+func TestK43_JMESPathOnParameterAndBinary(t *testing.T) {
 	b := start(t, awssim.State{
 		Parameters: []awssim.Parameter{{Region: region, Name: "/app", Value: `{"k":"of the parameter"}`}},
 		Secrets:    []awssim.Secret{{Region: region, Name: "bin", Versions: []awssim.SecretVersion{{ID: versionOne, Binary: []byte(`{"k":"of the binary"}`)}}}},
@@ -53,7 +53,7 @@ func TestK43_JMESPathOfAParameterAndABinary(t *testing.T) {
 	), `_app = {"k":"of the parameter"} @ 1`, "p = of the parameter @ 1", `bin = {"k":"of the binary"} @ `+versionOne, "b = of the binary @ "+versionOne)
 }
 
-// A null or missing result is an error, and none of them shows anything of the value.
+// A null or missing result is an error. No error contains a part of the value.
 func TestI1_RealCauseInTheMessage_JMESPath(t *testing.T) {
 	const keys = " (compare it with the keys of the value; a key with a dash or a dot needs double quotes)"
 	for _, tt := range []struct {
@@ -79,10 +79,10 @@ func TestI1_RealCauseInTheMessage_JMESPath(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := start(t, awssim.State{})
 			b.PutSecret(region, "db", tt.value)
-			e := b.refuse(jmes("db", tt.expression+"=out"))
+			e := b.fetchError(jmes("db", tt.expression+"=out"))
 			wantError(t, e, tt.kind, tt.want)
 			if shown := fmt.Sprintf("%v %+v %#v %v", e, e, e.Cause, e.Unwrap()); strings.Contains(shown, "SECRET") {
-				t.Errorf("the value shows: %s", shown)
+				t.Errorf("the error contains the value: %s", shown)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestI1_EveryJMESPathFaultIsNamed(t *testing.T) {
 	b := start(t, awssim.State{})
 	b.PutSecret(region, "db", `{"user":"app"}`)
 	b.PutSecret(region, "text", `text`)
-	e := b.refuse(jmes("db", "user=user", "port=port", "host=host") + jmes("text", "a=a"))
+	e := b.fetchError(jmes("db", "user=user", "port=port", "host=host") + jmes("text", "a=a"))
 	const keys = " (compare it with the keys of the value; a key with a dash or a dot needs double quotes)"
 	wantError(t, e, fault.NotFound, `3 failures: `+
 		`(1) cannot write file "port" from secret "db": jmesPath "port" selects nothing, or null`+keys+`; `+

@@ -19,7 +19,7 @@ const (
 	versionTwo = "22222222-2222-2222-2222-222222222222"
 )
 
-// rotated is a secret with two versions, AWSPREVIOUS and AWSCURRENT.
+// rotated returns a secret with two versions, AWSPREVIOUS and AWSCURRENT.
 func rotated(name, previous, current string) awssim.Secret {
 	return awssim.Secret{Region: region, Name: name, Suffix: "AbCdEf", Versions: []awssim.SecretVersion{
 		{ID: versionOne, Value: previous, Stages: []string{"AWSPREVIOUS"}},
@@ -59,10 +59,10 @@ func TestK37_SecretVersionsAndLabels(t *testing.T) {
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 5})
 }
 
-// Both are sent, so that Secrets Manager can say that they do not agree.
+// Both are sent, so that Secrets Manager can check that they match.
 func TestK27_VersionAndLabelOfASecretAreSent(t *testing.T) {
 	b := start(t, awssim.State{Secrets: []awssim.Secret{rotated("db", "old", "new")}})
-	e := b.refuse(secret("db") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n")
+	e := b.fetchError(secret("db") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n")
 	if e.Code != "InvalidRequestException" {
 		t.Errorf("error %v, want InvalidRequestException", e)
 	}
@@ -107,8 +107,8 @@ func TestK39_ParametersInTens(t *testing.T) {
 	b.wantCalls(map[string]int{"ssm:GetParameters": 3})
 }
 
-// AWS's provider loses one of them, silently.
-func TestI4_VersionsAndLabelsOfOneParameterAreFilesEach(t *testing.T) {
+// AWS's provider drops one of them without an error.
+func TestI4_EachVersionAndLabelOfAParameterIsAFile(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{
 		{Region: region, Name: "/app/level", Versions: []string{"one", "two", "three"}, Labels: map[string]int64{"prod": 1, "stage": 2}},
 		{Region: region, Name: "/app/other", Value: "other"},
@@ -125,19 +125,19 @@ func TestI4_VersionsAndLabelsOfOneParameterAreFilesEach(t *testing.T) {
 			object("/app/other", "ssmparameter")+
 			object("arn:aws:ssm:"+region+":"+account+":parameter/app/level", "")+"  objectAlias: by-arn\n",
 	), "current = three @ 3", "prod = one @ 1", "stage = two @ 2", "v1 = one @ 1", "v2 = two @ 2", "_app_other = other @ 1", "by-arn = three @ 3")
-	b.wantCalls(map[string]int{"ssm:GetParameters": 6}) // one for each read of /app/level; /app/other goes with the first
+	b.wantCalls(map[string]int{"ssm:GetParameters": 6}) // one call for each version or label of /app/level; the first also reads /app/other
 }
 
-// Parameters named /a and a share an ARN and nothing else.
-func TestI4_ParametersThatDifferInTheirSlash(t *testing.T) {
+// The parameters /a and a have the same ARN but are two parameters.
+func TestI4_ParametersThatDifferByASlash(t *testing.T) {
 	b := start(t, awssim.State{Parameters: []awssim.Parameter{
 		{Region: region, Name: "/a", Value: "with"}, {Region: region, Name: "a", Value: "without"},
 	}})
 	wantContents(t, b.files(object("/a", "ssmparameter")+object("a", "ssmparameter")), "_a = with @ 1", "a = without @ 1")
 }
 
-// The version reported is that of the value served, also when a new one is put between two mounts.
-func TestI3_VersionIsThatOfTheValue(t *testing.T) {
+// The reported version belongs to the value in the file, also after the value changes between two mounts.
+func TestI3_VersionMatchesValue(t *testing.T) {
 	b := start(t, awssim.State{})
 	for _, value := range []string{"one", "two"} {
 		id := b.PutSecret(region, "db", value)
@@ -147,7 +147,7 @@ func TestI3_VersionIsThatOfTheValue(t *testing.T) {
 	}
 }
 
-func TestF14_EqualReadsOfAMountAreOneCall(t *testing.T) {
+func TestF14_EqualReadsOfAMountShareOneCall(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "db", `{"user":"app"}`)
 	b.PutParameter(region, "level", "debug")
@@ -160,13 +160,13 @@ func TestF14_EqualReadsOfAMountAreOneCall(t *testing.T) {
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 1, "ssm:GetParameters": 1})
 }
 
-// The class's order, whatever the order of the answers.
-func TestFetch_FilesStandInTheClassesOrderWithItsModes(t *testing.T) {
+// Files keep the order of the class. The order of the responses does not matter.
+func TestFetch_FilesKeepOrderAndModesOfClass(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "a", `{"k":1.50}`)
 	b.PutSecret(region, "b", "b")
 	b.PutParameter(region, "c", "c")
-	defer b.Inject(awssim.Fault{Object: "a", Latency: 50 * time.Millisecond})() // the first is answered last
+	defer b.Inject(awssim.Fault{Object: "a", Latency: 50 * time.Millisecond})() // the response for the first object is last
 	got := b.files(secret("a") + "  filePermission: '0400'\n  jmesPath: [{path: k, objectAlias: k, filePermission: '0444'}]\n" + object("c", "ssmparameter") + secret("b"))
 	mode := func(m fs.FileMode) *fs.FileMode { return &m }
 	want := []provider.File{
@@ -180,8 +180,8 @@ func TestFetch_FilesStandInTheClassesOrderWithItsModes(t *testing.T) {
 	}
 }
 
-// Regions are the class's: one Fetcher serves all of them.
-func TestFetch_ReadsFromTheClassesRegion(t *testing.T) {
+// The class names the region. One Fetcher serves all regions.
+func TestFetch_ReadsFromRegionOfClass(t *testing.T) {
 	b := start(t, awssim.State{})
 	for _, r := range []string{"ap-south-1", "eu-west-1", "us-gov-west-1"} {
 		b.PutSecret(r, "db", "of "+r)
@@ -194,7 +194,7 @@ func TestFetch_ReadsFromTheClassesRegion(t *testing.T) {
 		}
 		for _, f := range files {
 			if !bytes.Equal(f.Content, []byte("of "+r)) {
-				t.Errorf("%s read from %s is %s", f.Path, r, []byte(f.Content))
+				t.Errorf("%s from region %s is %s", f.Path, r, []byte(f.Content))
 			}
 		}
 	}

@@ -3,10 +3,10 @@
 // their values.
 //
 // A request goes through the files in one direction: fetcher → plan → regions → shared reads (from the cache,
-// in flight, or new) → read → backend → files. The rules of freshness and failover are pure
+// in-flight, or new) → read → backend → files. The rules of freshness and failover are pure
 // functions in freshness.go and failover.go.
 //
-// The package is given credentials. Who the pod is, is the business of package auth.
+// Callers pass credentials. Package auth identifies the pod and gets them.
 package provider
 
 import (
@@ -29,7 +29,7 @@ type Config struct {
 	MaxStale        time.Duration    // how old a value may be at a first mount while AWS is away; 0: never
 	CacheMaxBytes   int              // for values in the cache; 0: 64 MiB
 	RegionTimeout   time.Duration    // for the reads of a region where a volume has a second one; 0: 5 s
-	BatchSecrets    bool             // read secrets with BatchGetSecretValue, which takes a permission of its own
+	BatchSecrets    bool             // read secrets with BatchGetSecretValue, which needs its own permission
 	Now             func() time.Time // time.Now where nil
 }
 
@@ -37,12 +37,12 @@ type Config struct {
 type Fetcher struct {
 	now      func() time.Time
 	interval time.Duration
-	volumes  *recentNames // that were mounted
+	volumes  *recentNames // already mounted
 	regions  *regions
 	observer *observer
 }
 
-// New makes a Fetcher, or says what cfg lacks.
+// New returns a Fetcher, or an error that names what cfg lacks.
 func New(cfg Config) (*Fetcher, error) {
 	switch {
 	case cfg.Log == nil:
@@ -98,7 +98,7 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values)}, nil
 }
 
-// Describe implements prometheus.Collector: whoever makes a Fetcher registers it.
+// Describe implements prometheus.Collector. The caller of New registers the Fetcher.
 func (f *Fetcher) Describe(ch chan<- *prometheus.Desc) { f.observer.describe(ch) }
 
 // Collect implements prometheus.Collector.

@@ -18,11 +18,10 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// ids are the request ids in a message, which differ from run to run.
+// ids matches the request ids in a message, which differ from run to run.
 var ids = regexp.MustCompile(`\[request id [0-9a-f-]{36}\]`)
 
-// wantError fails the test unless err is of the kind and its one line is text, in which every
-// request id is written as [id].
+// wantError fails the test unless err has this kind and text. The text has [id] in place of each request id.
 func wantError(t testing.TB, err error, kind fault.Kind, text string) {
 	t.Helper()
 	if err == nil {
@@ -59,7 +58,7 @@ func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 			`cannot read secret "a" version "99999999-9999-9999-9999-999999999999" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 99999999-9999-9999-9999-999999999999 [id] (the secret exists; check its versions and staging labels with describe-secret)`},
 		{"no such label", nil, awssim.Fault{}, secret("a") + "  objectVersionLabel: AWSPENDING\n", fault.NotFound,
 			`cannot read secret "a" label "AWSPENDING" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSPENDING [id] (the secret exists; check its versions and staging labels with describe-secret)`},
-		{"version and label that do not agree", nil, awssim.Fault{}, secret("a") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n", fault.Rejected,
+		{"version and label do not match", nil, awssim.Fault{}, secret("a") + "  objectVersion: " + versionOne + "\n  objectVersionLabel: AWSCURRENT\n", fault.Rejected,
 			`cannot read secret "a" version "` + versionOne + `" label "AWSCURRENT" in ap-south-1: InvalidRequestException: You provided a VersionStage that is not associated to the provided VersionId [id]`},
 		{"not allowed", []awssim.Document{awssim.AllowPolicy("*", "ssm:GetParameters")}, awssim.Fault{}, secret("a"), fault.Denied,
 			`cannot read secret "a" in ap-south-1: AccessDeniedException: ` + user + arnOfA + ` because no identity-based policy allows the secretsmanager:GetSecretValue action [id] (allow secretsmanager:GetSecretValue on it in a policy of the pod's role)`},
@@ -71,9 +70,9 @@ func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 			`cannot read secret "a" in ap-south-1: DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key [id] (allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy)`},
 		{"throttled", nil, awssim.Fault{Code: "ThrottlingException", Message: "Rate exceeded"}, secret("a"), fault.Transient,
 			`cannot read secret "a" in ap-south-1: ThrottlingException: Rate exceeded [id] (` + again + `)`},
-		{"AWS's own failure", nil, awssim.Fault{Status: http.StatusInternalServerError, Message: "An error occurred on the server side."}, secret("a"), fault.Transient,
+		{"500", nil, awssim.Fault{Status: http.StatusInternalServerError, Message: "An error occurred on the server side."}, secret("a"), fault.Transient,
 			`cannot read secret "a" in ap-south-1: InternalServiceError: An error occurred on the server side [id] (` + again + `)`},
-		{"cut", nil, awssim.Fault{Cut: true}, secret("a"), fault.Transient,
+		{"connection closed", nil, awssim.Fault{Cut: true}, secret("a"), fault.Transient,
 			`cannot read secret "a" in ap-south-1: the connection was closed before a response (` + again + `)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,7 +80,7 @@ func TestI1_RealCauseInTheMessage_Secrets(t *testing.T) {
 			if tt.fault != (awssim.Fault{}) {
 				b.Inject(tt.fault)
 			}
-			wantError(t, b.refuse(tt.object), tt.kind, tt.want)
+			wantError(t, b.fetchError(tt.object), tt.kind, tt.want)
 		})
 	}
 }
@@ -100,11 +99,11 @@ func TestI1_RealCauseInTheMessage_Parameters(t *testing.T) {
 		{"no such label", object("/app/level", "ssmparameter") + "  objectVersionLabel: prod\n", fault.NotFound, `cannot read parameter "/app/level" label "prod"` + missing},
 		{"not allowed", object("/other", "ssmparameter"), fault.Denied,
 			`cannot read parameter "/other" in ap-south-1: AccessDeniedException: User: arn:aws:iam::123456789012:user/pod is not authorized to perform: ssm:GetParameters on resource: arn:aws:ssm:ap-south-1:123456789012:parameter/other because no identity-based policy allows the ssm:GetParameters action [id] (allow ssm:GetParameters on it in a policy of the pod's role)`},
-		// GetParameters refuses a call as a whole; AWS's own words name the parameter.
+		// GetParameters refuses the whole call. The message of AWS names the parameter.
 		{"one of three not allowed", object("/app/level", "ssmparameter") + object("/other", "ssmparameter") + object("/app/x", "ssmparameter"), fault.Denied,
 			`cannot read parameter "/app/level" and 2 more with it in ap-south-1: AccessDeniedException: User: arn:aws:iam::123456789012:user/pod is not authorized to perform: ssm:GetParameters on resource: arn:aws:ssm:ap-south-1:123456789012:parameter/other because no identity-based policy allows the ssm:GetParameters action [id] (allow ssm:GetParameters on it in a policy of the pod's role)`},
 	} {
-		t.Run(tt.name, func(t *testing.T) { wantError(t, b.refuse(tt.objects), tt.kind, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { wantError(t, b.fetchError(tt.objects), tt.kind, tt.want) })
 	}
 }
 
@@ -113,7 +112,7 @@ func TestK40_AllOrNothingNamesEveryFailure(t *testing.T) {
 	b.PutSecret(region, "good", "SECRET-VALUE")
 	b.PutParameter(region, "level", "SECRET-VALUE")
 	defer b.Inject(awssim.Fault{Object: "slow", Status: 503, Message: "later"})()
-	e := b.refuse(secret("good") + secret("gone") + secret("slow") + object("level", "ssmparameter") + object("lost", "ssmparameter") + secret("missing"))
+	e := b.fetchError(secret("good") + secret("gone") + secret("slow") + object("level", "ssmparameter") + object("lost", "ssmparameter") + secret("missing"))
 	wantError(t, e, fault.NotFound, `4 failures: `+
 		`(1) cannot read secret "gone" in ap-south-1: ResourceNotFoundException: Secrets Manager can't find the specified secret [id] (`+notThere+`); `+
 		`(2) cannot read secret "slow" in ap-south-1: ServiceUnavailable: later [id] (the kubelet retries automatically); `+
@@ -122,18 +121,18 @@ func TestK40_AllOrNothingNamesEveryFailure(t *testing.T) {
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 4, "ssm:GetParameters": 1})
 }
 
-func TestFetch_RequestIDsAreAWSs(t *testing.T) {
+func TestFetch_RequestIDsComeFromAWS(t *testing.T) {
 	b := start(t, awssim.State{})
-	one, two := b.refuse(secret("gone")), b.refuse(secret("gone"))
+	one, two := b.fetchError(secret("gone")), b.fetchError(secret("gone"))
 	if !ids.MatchString(one.Error()) || one.RequestID == "" || one.RequestID == two.RequestID {
 		t.Errorf("request ids %q and %q, want one for each call", one.RequestID, two.RequestID)
 	}
 }
 
-// Each of the failures that a second attempt mends.
+// Each of these failures is transient: the second attempt succeeds.
 func TestF23_TransientFailuresAreRetried(t *testing.T) {
 	for name, f := range map[string]awssim.Fault{
-		"throttled": {Code: "ThrottlingException"}, "500": {Status: 500}, "503": {Status: 503}, "cut": {Cut: true},
+		"throttled": {Code: "ThrottlingException"}, "500": {Status: 500}, "503": {Status: 503}, "connection closed": {Cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 2})
@@ -146,23 +145,23 @@ func TestF23_TransientFailuresAreRetried(t *testing.T) {
 	}
 }
 
-// A denial is not: asking again would only cost.
+// Another attempt cannot succeed after a denial.
 func TestF23_DenialsAreNotRetried(t *testing.T) {
 	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 4}, awssim.AllowPolicy("*", "ssm:GetParameters"))
-	if e := b.refuse(secret("db")); e.Kind != fault.Denied {
+	if e := b.fetchError(secret("db")); e.Kind != fault.Denied {
 		t.Errorf("kind %v, want %v", e.Kind, fault.Denied)
 	}
 	b.wantCalls(map[string]int{"secretsmanager:GetSecretValue": 1})
 }
 
-// A region that hangs costs one attempt's time-out, and says so.
-func TestFetch_HangingAWSIsATransientFailure(t *testing.T) {
+// A region that hangs costs the timeout of one attempt, and the error says so.
+func TestFetch_HangingAWSIsTransient(t *testing.T) {
 	b := startWith(t, awssim.State{}, awsclient.Options{MaxAttempts: 1, AttemptTimeout: 200 * time.Millisecond})
 	b.Inject(awssim.Fault{Hang: true})
-	wantError(t, b.refuse(secret("db")), fault.Transient, `cannot read secret "db" in ap-south-1: no response in time (the kubelet retries automatically)`)
+	wantError(t, b.fetchError(secret("db")), fault.Transient, `cannot read secret "db" in ap-south-1: no response in time (the kubelet retries automatically)`)
 }
 
-func TestFetch_EndsWithItsContext(t *testing.T) {
+func TestFetch_StopsWithContext(t *testing.T) {
 	b := start(t, awssim.State{})
 	b.Inject(awssim.Fault{Hang: true})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -170,11 +169,11 @@ func TestFetch_EndsWithItsContext(t *testing.T) {
 	_, err := b.fetchAs(ctx, b.user, parse(t, secret("db"), nil))
 	wantError(t, err, fault.Transient, `cannot read secret "db" in ap-south-1: no response in time (the kubelet retries automatically)`)
 	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("cause of %v is lost, want context.DeadlineExceeded", err)
+		t.Errorf("error %v has lost its cause, want context.DeadlineExceeded", err)
 	}
 }
 
-// A defect is one failed request, and its message holds nothing of what the panic held.
+// A panic fails one request only. The message contains no part of the panic value.
 func TestD30_PanicFailsOneRequest(t *testing.T) {
 	b := start(t, awssim.State{})
 	id := b.PutSecret(region, "db", "v")
@@ -193,6 +192,6 @@ func TestD30_PanicFailsOneRequest(t *testing.T) {
 func TestFetch_ExpiredCredentialsAreNamed(t *testing.T) {
 	b := start(t, awssim.State{})
 	b.Inject(awssim.Fault{Code: "ExpiredTokenException", Message: "The security token included in the request is expired"})
-	wantError(t, b.refuse(secret("db")), fault.Credentials,
+	wantError(t, b.fetchError(secret("db")), fault.Credentials,
 		`cannot read secret "db" in ap-south-1: ExpiredTokenException: The security token included in the request is expired [id]`)
 }

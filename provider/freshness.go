@@ -77,7 +77,7 @@ func (r record) acceptsShort(m mount, now time.Time, maxStale time.Duration) boo
 
 // stale reports whether a first mount may be given r's value although the read just failed with err:
 // the failure is transient and no denial, and the value is at most maxStale old.
-// A republish never is: the pod has its files already, and the failure has to be seen.
+// A republish never is: the pod has its files already, and the failure must be visible.
 func (r record) stale(m mount, err error, now time.Time, maxStale time.Duration) bool {
 	return m.first && transient(err) && !r.read.IsZero() && now.Sub(r.read) <= maxStale
 }

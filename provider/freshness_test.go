@@ -13,7 +13,7 @@ import (
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // First mounts (rule F10), republishes (rule F11) and pinned versions (rule F13).
-func TestF10_Serves(t *testing.T) {
+func TestF10_ServesFromCache(t *testing.T) {
 	const interval = 2 * time.Minute
 	have := func(age time.Duration) record { return record{read: noon.Add(-age), spread: 1} }
 	tests := []struct {
@@ -23,16 +23,16 @@ func TestF10_Serves(t *testing.T) {
 		pinned bool
 		want   bool
 	}{
-		{"first mount, nothing known", record{}, true, false, false},
+		{"first mount, nothing cached", record{}, true, false, false},
 		{"first mount, read a second ago", have(time.Second), true, false, true},
 		{"first mount, read more than a second ago", have(time.Second + 1), true, false, false},
 		{"first mount, read after it arrived", have(-time.Millisecond), true, false, true},
 		{"first mount of a pinned version, read long ago", have(time.Hour), true, true, false},
-		{"republish, nothing known", record{}, false, false, false},
-		{"republish, as old as the interval", have(interval), false, false, true},
+		{"republish, nothing cached", record{}, false, false, false},
+		{"republish, age equals the interval", have(interval), false, false, true},
 		{"republish, older than the interval", have(interval + 1), false, false, false},
 		{"republish of a pinned version, read long ago", have(time.Hour), false, true, true},
-		{"republish of a pinned version that AWS took away", record{err: errors.New("denied")}, false, true, false},
+		{"republish of a pinned version that AWS refused", record{err: errors.New("denied")}, false, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestF10_Serves(t *testing.T) {
 	}
 }
 
-// The refresh interval is spread by at most 10 % either way.
+// The refresh interval varies by at most ± 10 %.
 func TestF11_Spread(t *testing.T) {
 	for range 1000 {
 		if s := spread(); s < 0.9 || s > 1.1 {
@@ -57,7 +57,7 @@ func TestF11_Spread(t *testing.T) {
 	}
 }
 
-func TestF14_JoinsReadsInFlight(t *testing.T) {
+func TestF14_JoinsInFlightReads(t *testing.T) {
 	tests := []struct {
 		name    string
 		started time.Duration // before the request arrived
@@ -66,11 +66,11 @@ func TestF14_JoinsReadsInFlight(t *testing.T) {
 		want    bool
 	}{
 		{"first mount, started just before", time.Second, false, mount{first: true}, true},
-		{"first mount, started earlier: it may carry the value before the change", time.Second + 1, false, mount{first: true}, false},
+		{"first mount, started earlier: it may return the value before a change", time.Second + 1, false, mount{first: true}, false},
 		{"republish, started earlier", 30 * time.Second, false, mount{}, true},
 		{"republish, started more than an interval ago", 3 * time.Minute, false, mount{}, false},
 		{"short timeout, for a volume with two regions", time.Second, true, mount{failover: true}, true},
-		{"short timeout, for a volume with one: it gives up too early", time.Second, true, mount{}, false},
+		{"short timeout, for a volume with one region: it gives up too early", time.Second, true, mount{}, false},
 		{"full timeout, for a volume with two regions", time.Second, false, mount{failover: true}, true},
 	}
 	for _, tt := range tests {
@@ -83,8 +83,8 @@ func TestF14_JoinsReadsInFlight(t *testing.T) {
 	}
 }
 
-// The failover rule as a table of what the two regions gave: the values of a volume come from one of them.
-func TestR1_OneRegionIsChosen(t *testing.T) {
+// All values of a volume come from one region. The loops cover every pair of results from the two regions.
+func TestR1_OneRegionServesAVolume(t *testing.T) {
 	const none = fault.Kind(-1) // no failure: a value
 	kinds := append(fault.Kinds(), none)
 	for _, first := range kinds {
@@ -121,7 +121,7 @@ func TestR1_OneRegionIsChosen(t *testing.T) {
 	}
 }
 
-// regionOf is a region that gave a value, or failed, for each of some objects.
+// regionOf returns the responses of a region: for each object a value, or a failure of this kind.
 func regionOf(region string, kinds ...fault.Kind) *regionValues {
 	v := &regionValues{region: region}
 	for i, kind := range kinds {
@@ -134,8 +134,8 @@ func regionOf(region string, kinds ...fault.Kind) *regionValues {
 	return v
 }
 
-// What is known of the failover region is not served once the primary has refused a later read.
-func TestR5_RefusalOutdatesTheFailoverRegion(t *testing.T) {
+// After the primary region refuses a read, older values of the failover region are not served.
+func TestR5_RefusalOutdatesFailoverValues(t *testing.T) {
 	denied := &fault.Error{Kind: fault.Denied}
 	readAgo := func(age time.Duration) record { return record{read: noon.Add(-age)} }
 	refused := record{}.failed(denied, noon, noon)
@@ -145,7 +145,7 @@ func TestR5_RefusalOutdatesTheFailoverRegion(t *testing.T) {
 	}{
 		"never refused":                          {record{}, readAgo(time.Minute), false},
 		"refused after it was read":              {refused, readAgo(time.Minute), true},
-		"refused as it was read":                 {refused, readAgo(0), true},
+		"refused at the same time":               {refused, readAgo(0), true},
 		"refused before it was read":             {refused, readAgo(-time.Minute), false},
 		"refused, then failed":                   {refused.failed(&fault.Error{Kind: fault.Transient}, noon.Add(time.Second), noon), readAgo(time.Minute), true},
 		"refused, then read":                     {refused.succeeded(value{}, noon.Add(time.Second)), readAgo(time.Minute), false},
@@ -157,7 +157,7 @@ func TestR5_RefusalOutdatesTheFailoverRegion(t *testing.T) {
 	}
 }
 
-// After a region let all reads of a request time out, it has little time, until it responds or for half a minute.
+// A region that lets all reads of a request time out gets a short timeout for half a minute, or until it responds.
 func TestR10_UnhealthyRegion(t *testing.T) {
 	now := noon
 	b, err := newBreaker(defaultRegionTimeout, func() time.Time { return now })
@@ -172,7 +172,7 @@ func TestR10_UnhealthyRegion(t *testing.T) {
 	}
 	want("at first", 5*time.Second)
 	b.record("eu-west-1", false, false)
-	want("the mount's own time was up", 5*time.Second)
+	want("the deadline of the mount request passed", 5*time.Second)
 	b.record("eu-west-1", true, true)
 	want("some reads got a response", 5*time.Second)
 	b.record("eu-west-1", false, true)
@@ -186,7 +186,7 @@ func TestR10_UnhealthyRegion(t *testing.T) {
 	want("it has responded", 5*time.Second)
 	b.regionTimeout = 100 * time.Millisecond
 	b.record("eu-west-1", false, true)
-	want("never longer than otherwise", 100*time.Millisecond)
+	want("at most the region timeout", 100*time.Millisecond)
 }
 
 // Stale values are served on transient failures only, on first mounts only, within --max-stale.
@@ -215,8 +215,8 @@ func TestF16_Stale(t *testing.T) {
 	}
 }
 
-// A failure that is not transient takes the value away; a transient one leaves it.
-func TestF17_DenialTakesTheValueAway(t *testing.T) {
+// A failure that is not transient removes the value. A transient failure keeps it.
+func TestF17_DenialRemovesTheValue(t *testing.T) {
 	for _, kind := range fault.Kinds() {
 		known := record{value: value{content: Content("v")}, read: noon.Add(-time.Minute), spread: 1}
 		after := known.failed(&fault.Error{Kind: kind}, noon, noon)
@@ -224,12 +224,12 @@ func TestF17_DenialTakesTheValueAway(t *testing.T) {
 			t.Errorf("after a failure of kind %v: value kept = %v, want %v", kind, kept, want)
 		}
 		if after.read.IsZero() && after.value.content != nil {
-			t.Errorf("after a failure of kind %v the content is still held", kind)
+			t.Errorf("after a failure of kind %v the content is still in memory", kind)
 		}
 	}
 }
 
-// An old read that lands late changes nothing.
+// An older read that completes late changes nothing.
 func TestF15_LateReads(t *testing.T) {
 	newer := record{value: value{version: "2"}, read: noon, spread: 1}
 	if got := newer.succeeded(value{version: "1"}, noon.Add(-time.Second)); got.value.version != "2" {
@@ -240,7 +240,7 @@ func TestF15_LateReads(t *testing.T) {
 	}
 }
 
-// Failing republishes are spaced out: at first by some 15 s, doubling, at most 10 minutes. First mounts are not.
+// Republishes back off after a failure: 15 s, doubled by each failure, at most 10 minutes. First mounts do not.
 func TestF18_BackOff(t *testing.T) {
 	r := record{}
 	at := noon
@@ -251,13 +251,13 @@ func TestF18_BackOff(t *testing.T) {
 			t.Errorf("failure %d: next try after %v, want %v ± 10 %%", i+1, wait, want)
 		}
 		if !r.backedOff(mount{arrived: r.retry.Add(-1)}) {
-			t.Errorf("failure %d: a republish before the time asks AWS again", i+1)
+			t.Errorf("failure %d: a republish before the time calls AWS", i+1)
 		}
 		if r.backedOff(mount{arrived: r.retry}) {
-			t.Errorf("failure %d: a republish at the time does not ask AWS", i+1)
+			t.Errorf("failure %d: a republish at the time does not call AWS", i+1)
 		}
 		if r.backedOff(mount{arrived: at, first: true}) {
-			t.Errorf("failure %d: a first mount was refused without asking", i+1)
+			t.Errorf("failure %d: a first mount was refused without a call to AWS", i+1)
 		}
 		if again := r.failed(&fault.Error{Kind: fault.Transient}, at, r.retry.Add(-1)); !again.retry.Equal(r.retry) || again.failures != r.failures {
 			t.Errorf("failure %d: a first mount that fails before the time makes republishes wait longer", i+1)
@@ -265,6 +265,6 @@ func TestF18_BackOff(t *testing.T) {
 		at = r.retry
 	}
 	if r = r.succeeded(value{}, at); r.err != nil || r.failures != 0 {
-		t.Error("a success leaves the back-off standing")
+		t.Error("a success does not reset the back-off")
 	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	region = "ap-south-1" // where the tests read from
-	second = "eu-west-1"  // their failover region
+	region = "ap-south-1" // primary region of the tests
+	second = "eu-west-1"  // failover region of the tests
 
 	secretARN    = "arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/db-AbCdEf"
 	parameterARN = "arn:aws:ssm:ap-south-1:123456789012:parameter/prod/level"
@@ -21,7 +21,7 @@ type params = map[string]string
 
 var withSecond = params{"failoverRegion": second}
 
-// parse parses objects, with further parameters, that must be right.
+// parse parses objects and further parameters. It fails the test if they are not valid.
 func parse(t testing.TB, objects string, more params) class.Class {
 	t.Helper()
 	p := params{"objects": objects}
@@ -33,12 +33,12 @@ func parse(t testing.TB, objects string, more params) class.Class {
 	return spc
 }
 
-// secret is an entry of `objects` for a secret of this name.
+// secret returns an entry of `objects` for a secret with this name.
 func secret(name string) string {
 	return fmt.Sprintf("- objectName: %s\n  objectType: secretsmanager\n", name)
 }
 
-// object is an entry of `objects`; kind is empty where the name tells it.
+// object returns an entry of `objects`. kind is empty if name is an ARN.
 func object(name, kind string) string {
 	text := "- objectName: " + name + "\n"
 	if kind != "" {

@@ -14,7 +14,7 @@ import (
 	"secrets-provider-aws/provider/class"
 )
 
-// parametersPerCall is the most that GetParameters takes (Systems Manager API reference).
+// parametersPerCall is the limit of GetParameters (Systems Manager API reference).
 const parametersPerCall = 10
 
 // batchParameters shares the parameters at indexes of objects out to calls, each at most once per parameter:
@@ -38,7 +38,7 @@ func batchParameters(objects []object, indexes []int) [][]int {
 	return batches
 }
 
-// selector is what GetParameters takes: name, name:version or name:label.
+// selector returns the name that GetParameters accepts: name, name:version or name:label.
 func (o object) selector() string {
 	if part := cmp.Or(o.version, o.label); part != "" {
 		return o.name + ":" + part

@@ -43,7 +43,7 @@ type key struct {
 	object
 }
 
-// target is a value that a volume takes from one region.
+// target is a value that a volume reads from one region.
 type target struct {
 	key
 	primary *key  // in the failover region, the key of the same value in the primary region; else nil
@@ -51,7 +51,7 @@ type target struct {
 	size    *size // of what its region gives the volume
 }
 
-// plan says which values a volume takes.
+// plan says which values a volume reads.
 type plan struct {
 	primary  []target // value → where the primary region has it
 	failover []target // value → where the failover region has it; nil where the class names none

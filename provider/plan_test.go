@@ -32,7 +32,7 @@ func TestF14_EqualReadsAreOne(t *testing.T) {
 		parameter("a", "", ""),
 		{Type: class.SecretsManager, Name: "a"}, // as 0
 		{Type: class.SecretsManager, Name: "a", Label: "AWSPREVIOUS"},
-		{Type: class.SecretsManager, Name: "a", Version: "AWSPREVIOUS"}, // a version, not a label
+		{Type: class.SecretsManager, Name: "a", Version: "AWSPREVIOUS"}, // a version ID, not a label
 		parameter("a", "", ""),                                          // as 1
 		parameter("a", "1", ""),
 		{Type: class.SecretsManager, Name: "A"},
@@ -57,7 +57,7 @@ func TestPlan_FailoverRegion(t *testing.T) {
 	other := &class.Failover{Name: "a-copy", Version: "1", Label: "L"}
 	p := newPlan(Request{Owner: "owner", Class: class.Class{Region: "ap-south-1", FailoverRegion: "eu-west-1", Objects: []class.Object{
 		{Type: class.SecretsManager, Name: "a", Version: "1"},
-		{Type: class.SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the failover region's may differ
+		{Type: class.SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the object in the failover region differs
 		{Type: class.SecretsManager, Name: "a", Version: "1"},                  // as 0
 	}}})
 	in := func(region string, o object) key { return key{owner: "owner", region: region, object: o} }
@@ -73,7 +73,7 @@ func TestPlan_FailoverRegion(t *testing.T) {
 	}
 }
 
-// batches are the calls that reading the parameters takes, as indexes of their reads.
+// batches returns the calls that read the parameters of p, as indexes into p.primary.
 func batches(p plan) [][]int {
 	var objects []object
 	var indexes []int
@@ -86,7 +86,7 @@ func batches(p plan) [][]int {
 	return batchParameters(objects, indexes)
 }
 
-func TestK39_ParametersArePlannedInTens(t *testing.T) {
+func TestK39_BatchesHaveTenParameters(t *testing.T) {
 	for n, want := range map[int][]int{0: nil, 1: {1}, 10: {10}, 11: {10, 1}, 25: {10, 10, 5}, 500: {
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
 		10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
@@ -109,8 +109,8 @@ func sizes(batches [][]int) []int {
 	return n
 }
 
-// The answer of GetParameters names the parameter without telling which of two reads it is for.
-func TestA6_AParameterStandsOnceInABatch(t *testing.T) {
+// The response of GetParameters names the parameter, but not the version or label of the read.
+func TestA6_BatchHasEachParameterOnce(t *testing.T) {
 	const arn = "arn:aws:ssm:ap-south-1:123456789012:parameter/"
 	for _, tt := range []struct {
 		name    string
@@ -121,8 +121,8 @@ func TestA6_AParameterStandsOnceInABatch(t *testing.T) {
 			parameter("/a", "", ""), parameter("/a", "1", ""), parameter("/a", "", "prod"), parameter("/b", "", ""),
 		}, [][]int{{0, 3}, {1}, {2}}},
 		{"name and ARN of one", []class.Object{parameter("/app/a", "", ""), parameter(arn+"app/a", "", ""), parameter("/app/b", "", "")}, [][]int{{0, 2}, {1}}},
-		{"one level, with and without its slash", []class.Object{parameter("a", "", ""), parameter("/a", "", ""), parameter(arn+"a", "", "")}, [][]int{{0}, {1}, {2}}},
-		{"names that share an end", []class.Object{parameter("/x/a", "", ""), parameter("/y/a", "", ""), parameter("a", "", "")}, [][]int{{0, 1, 2}}},
+		{"one name with and without its slash", []class.Object{parameter("a", "", ""), parameter("/a", "", ""), parameter(arn+"a", "", "")}, [][]int{{0}, {1}, {2}}},
+		{"names with the same last part", []class.Object{parameter("/x/a", "", ""), parameter("/y/a", "", ""), parameter("a", "", "")}, [][]int{{0, 1, 2}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, batches(planOf(tt.objects))); diff != "" {
@@ -134,7 +134,7 @@ func TestA6_AParameterStandsOnceInABatch(t *testing.T) {
 
 func TestK39_EveryReadIsInOneBatch(t *testing.T) {
 	var objects []class.Object
-	for i := range 37 { // 37 parameters in four versions each, and one more time without
+	for i := range 37 { // 37 parameters, each without a version and with three
 		for _, version := range []string{"", "1", "2", "3"} {
 			objects = append(objects, parameter(fmt.Sprintf("/p/%d", i), version, ""))
 		}
@@ -149,7 +149,7 @@ func TestK39_EveryReadIsInOneBatch(t *testing.T) {
 		for _, at := range batch {
 			times[at]++
 			if name := p.primary[at].name; names[name] {
-				t.Errorf("%s stands twice in one batch", name)
+				t.Errorf("%s is twice in one batch", name)
 			} else {
 				names[name] = true
 			}
@@ -160,7 +160,7 @@ func TestK39_EveryReadIsInOneBatch(t *testing.T) {
 			t.Errorf("read %d is in %d batches, want 1", at, times[at])
 		}
 	}
-	if n := len(batches(p)); n != 16 { // four times 37 in tens; the fours never share
+	if n := len(batches(p)); n != 16 { // 4 batches for each of the 4 reads of a parameter, which never share a batch
 		t.Errorf("%d batches, want 16", n)
 	}
 }

@@ -54,7 +54,7 @@ func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount
 		return nil
 	case len(failures) == 0 && len(pending) == 0: // a republish that the primary region serves
 		return nil
-	case len(failures) == 0: // a first mount: a mistake in the failover region has to show
+	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)
 		defer cancel()
 		ctx = grace

@@ -13,14 +13,14 @@ import (
 // under which values are shared.
 type Owner string
 
-// Credentials are those of one owner. They are retrieved only when AWS has to be called.
+// Credentials are those of one owner. They are retrieved only for a call to AWS.
 type Credentials interface {
 	aws.CredentialsProvider
-	// Forget drops what Retrieve gave: AWS calls it expired.
+	// Forget drops the credentials of Retrieve, because AWS no longer accepts them.
 	Forget()
 }
 
-// Request asks for the content of one volume.
+// Request describes one volume to fetch.
 type Request struct {
 	Owner       Owner
 	Volume      string // names the volume from its first mount to its last republish; empty: each mount is a first one

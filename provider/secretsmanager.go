@@ -38,7 +38,7 @@ func secretResult(o object, region string, text *string, binary []byte, version 
 	return result{value: v}
 }
 
-// secretsPerCall is the most that BatchGetSecretValue takes (Secrets Manager API reference).
+// secretsPerCall is the limit of BatchGetSecretValue (Secrets Manager API reference).
 const secretsPerCall = 20
 
 // readSecrets reads current versions with one BatchGetSecretValue. A secret that the response leaves out

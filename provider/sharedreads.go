@@ -9,8 +9,8 @@ import (
 	"secrets-provider-aws/internal/fault"
 )
 
-// sharedReads gives values from the cache or from AWS. Equal reads of one owner that are in flight at the same
-// time are one.
+// sharedReads gives values from the cache or from AWS. Equal in-flight reads of one owner are
+// one read.
 type sharedReads struct {
 	cache    *cache
 	breaker  *breaker
@@ -37,7 +37,7 @@ type inFlightRead struct {
 	err     error
 }
 
-// pendingRead is one value that a mount request waits for: known already, failed already, or in flight.
+// pendingRead is one value that a mount request waits for: known already, failed already, or in-flight.
 type pendingRead struct {
 	target       target
 	known        record
@@ -47,7 +47,7 @@ type pendingRead struct {
 	acceptsShort bool // something else can stand in for the value
 }
 
-// start decides for each target, all at one moment, whether the cache serves it, whether a read in flight does,
+// start decides for each target, all at one moment, whether the cache serves it, whether an in-flight read does,
 // or whether a new read starts. A read goes on when its request ends: others may wait for it.
 func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) []pendingRead {
 	pending := make([]pendingRead, len(targets))
@@ -79,7 +79,7 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 	return pending
 }
 
-// complete puts the outcome of a read into the cache, then lets those go on who wait for it.
+// complete puts the outcome of a read into the cache, then wakes the requests that wait for it.
 func (s *sharedReads) complete(r *inFlightRead, m mount, got value, err error) {
 	r.value, r.err = got, err
 	if err == nil {

@@ -26,10 +26,10 @@ const (
 	keyOf  = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 )
 
-// pod are credentials that the simulator knows.
+// pod has the credentials of a user in the simulator.
 var pod = credentials.NewStaticCredentialsProvider(key, keyOf, "")
 
-// setenv sets what the SDK reads and clears the rest of it: nothing of the machine's own may decide a test.
+// setenv clears all variables that the SDK reads, so that no test depends on the machine, and then sets vars.
 func setenv(t testing.TB, vars map[string]string) {
 	t.Helper()
 	for _, name := range []string{
@@ -59,7 +59,7 @@ func load(t testing.TB, o awsclient.Options) aws.Config {
 	return cfg
 }
 
-// simulator starts one that holds the secret db and the parameter level in every region named.
+// simulator starts a simulator with the secret db and the parameter level in each of regions and in region.
 func simulator(t testing.TB, cfg awssim.Config, regions ...string) *awssim.Sim {
 	t.Helper()
 	cfg.State.Users = []awssim.User{{Name: "pod", AccessKeyID: key, SecretAccessKey: keyOf, Policies: []awssim.Document{
@@ -77,12 +77,12 @@ func simulator(t testing.TB, cfg awssim.Config, regions ...string) *awssim.Sim {
 	return sim
 }
 
-// callAll calls each of the three services once, as the provider does, and says which failed.
+// callAll calls each of the three services once, as the provider does. Its error names the service that failed.
 func callAll(ctx context.Context, cfg aws.Config) error {
 	_, err := sts.NewFromConfig(cfg).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn: aws.String("arn:aws:iam::123456789012:role/r"), RoleSessionName: aws.String("pod"), WebIdentityToken: aws.String("a.b.c"),
 	})
-	if err == nil || !strings.Contains(err.Error(), "InvalidIdentityToken") { // the simulator's STS has answered
+	if err == nil || !strings.Contains(err.Error(), "InvalidIdentityToken") { // the simulator has no such issuer: this is its response
 		return fmt.Errorf("sts: %w", err)
 	}
 	if _, err := secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Credentials = pod }).
@@ -96,7 +96,7 @@ func callAll(ctx context.Context, cfg aws.Config) error {
 	return nil
 }
 
-// each is one call of each service.
+// each counts one call to each service.
 var each = map[string]int{"sts:AssumeRoleWithWebIdentity": 1, "secretsmanager:GetSecretValue": 1, "ssm:GetParameters": 1}
 
 func wantCalls(t testing.TB, sim *awssim.Sim, want map[string]int) {
@@ -115,7 +115,7 @@ func TestK6_EndpointOfAllServices(t *testing.T) {
 	wantCalls(t, sim, each)
 }
 
-// Each service can have an endpoint of its own, STS included, and it goes before that of all.
+// Each service, STS too, can have its own endpoint, which wins over the common endpoint.
 func TestK6_EndpointOfOneService(t *testing.T) {
 	for service, variable := range map[string]string{
 		"sts:AssumeRoleWithWebIdentity": "AWS_ENDPOINT_URL_STS", "secretsmanager:GetSecretValue": "AWS_ENDPOINT_URL_SECRETS_MANAGER", "ssm:GetParameters": "AWS_ENDPOINT_URL_SSM",
@@ -157,11 +157,11 @@ func TestK6_CABundle(t *testing.T) {
 	setenv(t, map[string]string{"AWS_CA_BUNDLE": filepath.Join(t.TempDir(), "missing.pem")})
 	_, err := awsclient.Load(context.Background(), awsclient.Options{})
 	if err == nil || !strings.Contains(err.Error(), "read the AWS configuration from the environment: ") || !strings.Contains(err.Error(), "missing.pem") {
-		t.Errorf("a bundle that is not there: error %v, want one that names it", err)
+		t.Errorf("missing bundle: error %v, want one that names it", err)
 	}
 }
 
-func TestK9_RegionOfTheEnvironment(t *testing.T) {
+func TestK9_RegionFromEnvironment(t *testing.T) {
 	setenv(t, map[string]string{"AWS_REGION": "eu-north-1"})
 	cfg, err := awsclient.Load(context.Background(), awsclient.Options{})
 	if err != nil {
@@ -172,7 +172,7 @@ func TestK9_RegionOfTheEnvironment(t *testing.T) {
 	}
 	setenv(t, nil)
 	if cfg, err = awsclient.Load(context.Background(), awsclient.Options{}); err != nil || cfg.Region != "" {
-		t.Errorf("without AWS_REGION: region %q and error %v, want neither: the node's label tells", cfg.Region, err)
+		t.Errorf("without AWS_REGION: region %q and error %v, want neither: the label of the node names the region", cfg.Region, err)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestUserAgent(t *testing.T) {
 	}
 }
 
-// Only the credentials that a call brings may sign it: never those of the provider's own surroundings.
+// Only the credentials of the caller sign a call, never credentials from the provider's environment.
 func TestF9_AmbientCredentialsAreNeverUsed(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	setenv(t, map[string]string{"AWS_ENDPOINT_URL": sim.URL(), "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": keyOf})
@@ -217,12 +217,12 @@ func TestF9_AmbientCredentialsAreNeverUsed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "MissingAuthenticationToken") {
 		t.Errorf("error %v, want MissingAuthenticationToken: the call must not be signed", err)
 	}
-	if err := callAll(t.Context(), cfg); err != nil { // and they are in nobody's way
+	if err := callAll(t.Context(), cfg); err != nil { // credentials in the environment do not disturb other calls
 		t.Error(err)
 	}
 	for _, call := range sim.CallLog() {
 		if call.Service == "sts" && call.Principal != "" {
-			t.Errorf("STS was called by %s, want nobody", call.Principal)
+			t.Errorf("STS was called by %s, want an unsigned call", call.Principal)
 		}
 	}
 }
@@ -238,12 +238,12 @@ func TestF24_OneConnectionPool(t *testing.T) {
 	cfg := load(t, awsclient.Options{})
 	for i := range 100 {
 		cfg.Region = []string{region, "eu-west-1"}[i%2]
-		if err := callAll(t.Context(), cfg); err != nil { // clients made anew: the pool is the configuration's
+		if err := callAll(t.Context(), cfg); err != nil { // callAll makes new clients: the pool belongs to the configuration
 			t.Fatal(err)
 		}
 	}
 	if open, total := sim.Connections(); total != 1 || open != 1 {
-		t.Errorf("300 calls one after the other: %d connections, %d of them open, want one", total, open)
+		t.Errorf("300 sequential calls: %d connections, %d of them open, want one", total, open)
 	}
 }
 
@@ -261,7 +261,7 @@ func TestOptions_MaxAttempts(t *testing.T) {
 	}
 }
 
-// A bound on each attempt, not on the call.
+// The timeout limits each attempt, not the whole call.
 func TestOptions_AttemptTimeout(t *testing.T) {
 	sim := simulator(t, awssim.Config{})
 	setenv(t, map[string]string{"AWS_ENDPOINT_URL": sim.URL()})

@@ -17,9 +17,9 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// childVar makes a run of the test binary call each service once and end: net/http reads the
-// proxy's variables once for a process, so that each case takes one of its own.
-const childVar = "AWSAPI_TEST_CALL_ALL"
+// childVar tells the test binary to call each service once and exit. net/http reads the proxy variables once per
+// process, so each case needs its own process.
+const childVar = "AWSCLIENT_TEST_CALL_ALL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childVar) == "" {
@@ -36,8 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// callAllInChild calls each service once in a process with these variables and no others, and gives
-// what it complained of.
+// callAllInChild calls each service once in a process that has only these variables, and returns its output.
 func callAllInChild(t *testing.T, vars map[string]string) string {
 	t.Helper()
 	executable, err := os.Executable()
@@ -46,9 +45,9 @@ func callAllInChild(t *testing.T, vars map[string]string) string {
 	}
 	cmd := exec.CommandContext(t.Context(), executable)
 	home := t.TempDir()
-	// A binary built for coverage complains where it has no folder for that.
+	// A binary built for coverage prints a warning if GOCOVERDIR is not set.
 	cmd.Env = []string{childVar + "=1", "HOME=" + home, "GOCOVERDIR=" + home, "AWS_REGION=" + region}
-	for _, name := range slices.Sorted(maps.Keys(vars)) { // of equal names the last wins
+	for _, name := range slices.Sorted(maps.Keys(vars)) { // the last of equal names wins
 		cmd.Env = append(cmd.Env, name+"="+vars[name])
 	}
 	out, err := cmd.CombinedOutput()
@@ -61,7 +60,7 @@ func callAllInChild(t *testing.T, vars map[string]string) string {
 	return ""
 }
 
-// proxied are the variables for a process that reaches the simulator under the names of AWS.
+// proxied returns the variables for a process that reaches the simulator under the host names of AWS.
 func proxied(t *testing.T, sim *awssim.Sim, more map[string]string) map[string]string {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
@@ -73,7 +72,7 @@ func proxied(t *testing.T, sim *awssim.Sim, more map[string]string) map[string]s
 	return vars
 }
 
-// STS included: AWS's provider ignores these variables for it.
+// The variables apply to STS too. AWS's provider ignores them for STS.
 func TestK7_HostNamesThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -81,13 +80,13 @@ func TestK7_HostNamesThroughTheProxy(t *testing.T) {
 		env  map[string]string
 		want []string
 	}{
-		{"ordinary", nil, []string{
+		{"default", nil, []string{
 			"secretsmanager.ap-south-1.amazonaws.com", "ssm.ap-south-1.amazonaws.com", "sts.ap-south-1.amazonaws.com",
 		}},
 		{"FIPS", map[string]string{"AWS_USE_FIPS_ENDPOINT": "true", "AWS_REGION": "us-east-1"}, []string{
 			"secretsmanager-fips.us-east-1.amazonaws.com", "ssm-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com",
 		}},
-		// The ordinary names of Secrets Manager are dual stack already: the SDK has no other.
+		// The ordinary host names of Secrets Manager are dual stack.
 		{"dual stack", map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"}, []string{
 			"secretsmanager.ap-south-1.amazonaws.com", "ssm.ap-south-1.api.aws", "sts.ap-south-1.api.aws",
 		}},
@@ -107,8 +106,8 @@ func TestK7_HostNamesThroughTheProxy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			sim := simulator(t, awssim.Config{}, "us-east-1", "cn-north-1", "us-gov-west-1")
-			if complaint := callAllInChild(t, proxied(t, sim, tt.env)); complaint != "" {
-				t.Error(complaint)
+			if output := callAllInChild(t, proxied(t, sim, tt.env)); output != "" {
+				t.Error(output)
 			}
 			if diff := cmp.Diff(tt.want, sim.ProxiedHosts()); diff != "" {
 				t.Errorf("host names (-want +got):\n%s", diff)
@@ -118,8 +117,8 @@ func TestK7_HostNamesThroughTheProxy(t *testing.T) {
 	}
 }
 
-// The simulator's proxy refuses a host that is not AWS's, and no resolver is asked for a name with an
-// empty part: each way of the call ends in words of its own.
+// The simulator's proxy refuses hosts that are not in AWS, and the resolver rejects a name with an empty label. The
+// error therefore shows whether the call used the proxy.
 func TestK8_NoProxy(t *testing.T) {
 	t.Parallel()
 	const endpoint, byProxy, direct = "https://aws..invalid", "Forbidden", "lookup aws..invalid"
@@ -129,7 +128,7 @@ func TestK8_NoProxy(t *testing.T) {
 			sim := simulator(t, awssim.Config{})
 			got := callAllInChild(t, proxied(t, sim, map[string]string{"AWS_ENDPOINT_URL": endpoint, "NO_PROXY": noProxy}))
 			if !strings.Contains(got, want) {
-				t.Errorf("complaint %q, want %q in it", got, want)
+				t.Errorf("output %q, want %q in it", got, want)
 			}
 		})
 	}

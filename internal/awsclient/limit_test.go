@@ -17,10 +17,10 @@ import (
 	"secrets-provider-aws/internal/awsclient"
 )
 
-// gate is an AWS in memory that holds each call until it may leave. Without a network the calls of a
-// test can be waited for until nothing moves any more (testing/synctest).
+// gate is AWS in memory that blocks each call until the test releases it. Without a network testing/synctest can
+// wait until every call is blocked.
 type gate struct {
-	leave chan struct{} // one lets one call go, closed all
+	leave chan struct{} // a send releases one call, close releases all
 
 	mu   sync.Mutex
 	held int
@@ -28,7 +28,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{leave: make(chan struct{})} }
 
-// Do answers a request once it may leave.
+// Do responds when the test releases the request.
 func (g *gate) Do(r *http.Request) (*http.Response, error) {
 	g.count(1)
 	defer g.count(-1)
@@ -49,7 +49,7 @@ func (g *gate) count(by int) {
 	g.held += by
 }
 
-// holding waits until nothing moves and gives the number of calls held.
+// holding waits until all goroutines are blocked and returns the number of blocked calls.
 func (g *gate) holding() int {
 	synctest.Wait()
 	g.mu.Lock()
@@ -57,7 +57,7 @@ func (g *gate) holding() int {
 	return g.held
 }
 
-// behind loads a configuration whose calls come to the gate.
+// behind loads a configuration that sends its calls to the gate.
 func (g *gate) behind(t *testing.T, o awsclient.Options) aws.Config {
 	t.Helper()
 	o.MaxAttempts = 1
@@ -211,7 +211,7 @@ func TestRegional_OpensEachRegionOnce(t *testing.T) {
 	}
 }
 
-// The region comes from pod authors: whatever they write, the clients kept stay few.
+// Pod authors choose the region names, so the number of clients in memory has a limit.
 func TestT33_ClientsOfRegionsAreBounded(t *testing.T) {
 	opened := 0
 	r := awsclient.NewRegional(func(string) *int { opened++; return new(int) })
@@ -225,10 +225,10 @@ func TestT33_ClientsOfRegionsAreBounded(t *testing.T) {
 	if opened != 64 {
 		t.Errorf("64 regions, twice: opened %d clients, want 64", opened)
 	}
-	r.In(name(64)) // one too many: all are let go
+	r.In(name(64)) // one more than the limit: all clients are dropped
 	r.In(name(64))
 	r.In(name(0))
 	if opened != 66 {
-		t.Errorf("opened %d clients, want 66: the old ones must not be kept", opened)
+		t.Errorf("opened %d clients, want 66: the old clients must be dropped", opened)
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// A request goes out with one write, and arrives as it was.
-func TestRequestsAreSentWhole(t *testing.T) {
+// The client sends a request in one write, and the server receives it unchanged.
+func TestWholeRequests_SendInOneWrite(t *testing.T) {
 	const body = `{"SecretId":"prod/db"}`
 	arrived := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		content, _ := io.ReadAll(r.Body) // what is missing is missed below
+		content, _ := io.ReadAll(r.Body) // the test compares the content below
 		arrived <- string(content)
 	}))
 	defer server.Close()
@@ -27,7 +27,7 @@ func TestRequestsAreSentWhole(t *testing.T) {
 	}}
 	defer transport.CloseIdleConnections()
 
-	// The type of the reader hides from net/http that the body lies in memory, as the SDK's does.
+	// Like the SDK's reader, this type hides from net/http that the body is in memory.
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, struct{ io.Reader }{strings.NewReader(body)})
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestRequestsAreSentWhole(t *testing.T) {
 	}
 	resp.Body.Close()
 	if got := <-arrived; got != body {
-		t.Errorf("arrived: %q, want %q", got, body)
+		t.Errorf("the server received %q, want %q", got, body)
 	}
 	if n := writes.Load(); n != 1 {
 		t.Errorf("%d writes, want one", n)

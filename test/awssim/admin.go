@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// adminPath is where the admin API lives, for tests in other processes:
+// adminPath is the path of the admin API, for tests in other processes:
 //
 //	GET    /_awssim/calls        {"counts": {"sts:AssumeRole": 1}, "log": [Call…]}
-//	POST   /_awssim/reset        forgets the calls
+//	POST   /_awssim/reset        clears the call log
 //	GET    /_awssim/connections  {"open": 1, "total": 2}
 //	POST   /_awssim/faults       Fault → {"id": 1}
 //	DELETE /_awssim/faults       removes all; /_awssim/faults/<id> one
@@ -22,16 +22,16 @@ import (
 //	PUT    /_awssim/secret       {"region", "name", "value"} → {"versionId"}
 //	PUT    /_awssim/parameter    {"region", "name", "value"} → {"version"}
 //
-// It asks for no credentials: a simulator holds no secrets.
+// It needs no credentials: a simulator holds no real secrets.
 const adminPath = "/_awssim/"
 
-// AdminCalls is the answer to GET /_awssim/calls.
+// AdminCalls is the response to GET /_awssim/calls.
 type AdminCalls struct {
 	Counts map[string]int `json:"counts"`
 	Log    []Call         `json:"log"`
 }
 
-// adminValue is the input of PUT /_awssim/secret and /_awssim/parameter.
+// adminValue is the body of PUT /_awssim/secret and /_awssim/parameter.
 type adminValue struct {
 	Region string `json:"region"`
 	Name   string `json:"name"`
@@ -44,12 +44,12 @@ func (s *Sim) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body is too large", http.StatusRequestEntityTooLarge)
 		return
 	}
-	answer, err := s.administer(r.Method, strings.TrimPrefix(r.URL.Path, adminPath), body)
+	result, err := s.administer(r.Method, strings.TrimPrefix(r.URL.Path, adminPath), body)
 	if err != nil {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	writeJSON(w, http.StatusOK, answer)
+	writeJSON(w, http.StatusOK, result)
 }
 
 func (s *Sim) administer(method, path string, body []byte) (any, error) {
@@ -114,7 +114,7 @@ func (s *Sim) administer(method, path string, body []byte) (any, error) {
 func writeJSON(w http.ResponseWriter, status int, content any) {
 	body, err := json.Marshal(content)
 	if err != nil {
-		panic(err) // only plain structs and maps come here
+		panic(err) // only plain structs and maps reach this
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -82,7 +82,7 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("connections %d of %d, %v", open, total, err)
 	}
 	if _, err := (awssim.Admin{URL: b.URL(), CA: []byte("x")}).Calls(ctx); err == nil {
-		t.Error("a CA that is none is accepted")
+		t.Error("an invalid CA is accepted")
 	}
 }
 
@@ -94,7 +94,7 @@ func TestAdminRefuses(t *testing.T) {
 		"unknown fault field": {"POST", "faults", `{"sevice": "ssm"}`},
 		"unknown role field":  {"PUT", "role", `{"nam": "x"}`},
 		"unknown quota field": {"PUT", "quota", `{"service": "ssm", "operation": "GetParameters", "rat": 1}`},
-		"quota of nothing":    {"PUT", "quota", `{"service": "ssm", "rate": 1}`},
+		"quota, no operation": {"PUT", "quota", `{"service": "ssm", "rate": 1}`},
 		"fault id":            {"DELETE", "faults/x", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,5 +111,5 @@ func TestAdminRefuses(t *testing.T) {
 	if status := statusOf(t, mustRequest(t, http.MethodDelete, b.URL()+"/_awssim/faults")); status != 200 {
 		t.Errorf("status %d", status)
 	}
-	_ = b.payment(t) // no fault is left
+	_ = b.payment(t) // the simulator still works without faults
 }

@@ -13,34 +13,34 @@ import (
 	"strconv"
 )
 
-// Admin drives a simulator that runs in another process, by its admin API.
+// Admin controls a simulator in another process through its admin API.
 type Admin struct {
 	// URL is the simulator's URL.
 	URL string
-	// CA is the PEM of the simulator's CA; the system's CAs when nil.
+	// CA is the PEM of the simulator's CA. Nil: the system's CAs.
 	CA []byte
 }
 
-// Calls returns the counts and the log of the calls so far.
+// Calls returns the counts and the log of all calls since the last Reset.
 func (a Admin) Calls(ctx context.Context) (AdminCalls, error) {
 	var out AdminCalls
 	return out, a.do(ctx, http.MethodGet, "calls", nil, &out)
 }
 
-// Reset forgets the calls so far.
+// Reset clears the call log.
 func (a Admin) Reset(ctx context.Context) error {
 	return a.do(ctx, http.MethodPost, "reset", nil, nil)
 }
 
-// Connections counts the AWS listener's TCP connections. Each request of this
-// client is one, closed after it.
+// Connections counts the AWS listener's TCP connections. Each request of
+// this client counts as one, and is closed afterwards.
 func (a Admin) Connections(ctx context.Context) (open, total int, err error) {
 	var out struct{ Open, Total int }
 	err = a.do(ctx, http.MethodGet, "connections", nil, &out)
 	return out.Open, out.Total, err
 }
 
-// Inject adds a fault; remove takes it away.
+// Inject adds a fault. remove removes it.
 func (a Admin) Inject(ctx context.Context, f Fault) (remove func(context.Context) error, err error) {
 	var out struct{ ID int }
 	if err := a.do(ctx, http.MethodPost, "faults", f, &out); err != nil {
@@ -51,7 +51,7 @@ func (a Admin) Inject(ctx context.Context, f Fault) (remove func(context.Context
 	}, nil
 }
 
-// SetQuota adds or replaces a quota; its buckets are full.
+// SetQuota adds or replaces a quota. Its buckets start full.
 func (a Admin) SetQuota(ctx context.Context, q Quota) error {
 	return a.do(ctx, http.MethodPut, "quota", q, nil)
 }
@@ -61,19 +61,19 @@ func (a Admin) SetRole(ctx context.Context, r Role) error {
 	return a.do(ctx, http.MethodPut, "role", r, nil)
 }
 
-// PutSecret gives a secret a new current value; it is made when it is not there.
+// PutSecret sets the current value of a secret and creates the secret if needed.
 func (a Admin) PutSecret(ctx context.Context, region, name, value string) error {
 	return a.do(ctx, http.MethodPut, "secret", adminValue{region, name, value}, nil)
 }
 
-// PutParameter gives a parameter a new value; it is made when it is not there.
+// PutParameter sets the value of a parameter and creates the parameter if needed.
 func (a Admin) PutParameter(ctx context.Context, region, name, value string) error {
 	return a.do(ctx, http.MethodPut, "parameter", adminValue{region, name, value}, nil)
 }
 
 func (a Admin) do(ctx context.Context, method, path string, in, out any) error {
-	// The environment's proxy is left aside: it may be the simulator itself. A
-	// connection is not kept, for it would show among those that a test counts.
+	// Ignore the environment's proxy, which may be the simulator itself. Do not
+	// keep connections, because they would count in the tests' connection counts.
 	transport := &http.Transport{DisableKeepAlives: true}
 	if a.CA != nil {
 		roots := x509.NewCertPool()

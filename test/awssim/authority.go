@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// authority is the simulator's own CA. It makes a certificate for any name that
-// a client asks for, once.
+// authority is the simulator's CA. It issues one certificate for each name that
+// clients connect to.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -54,8 +54,8 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// forConnection picks the certificate for the name in the handshake, or for the
-// address that the client connected to when it sends none (as for an IP).
+// forConnection returns the certificate for the name in the handshake. Without
+// a name (as for an IP), it uses the address that the client connected to.
 func (a *authority) forConnection(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	host := hello.ServerName
 	if host == "" {
@@ -106,7 +106,7 @@ func (s *Sim) serverTLS(certificate func(*tls.ClientHelloInfo) (*tls.Certificate
 		protocols = protocols[1:]
 	}
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12, // as AWS demands
+		MinVersion:     tls.VersionTLS12, // the minimum of AWS
 		NextProtos:     protocols,
 		GetCertificate: certificate,
 	}

@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// Call is one request that reached an operation, failed ones included.
+// Call is one request that reached an operation. Failed requests are included.
 type Call struct {
 	Service   string `json:"service"` // "sts", "secretsmanager", "ssm", "pod-identity"
 	Operation string `json:"operation"`
 	Region    string `json:"region"`    // "" when the request names none
-	Object    string `json:"object"`    // name or ARN asked for, as in the request
+	Object    string `json:"object"`    // requested name or ARN, as in the request
 	Principal string `json:"principal"` // role session or user ARN; "" when not authenticated
-	Status    int    `json:"status"`    // HTTP status; 0 = not answered (yet, or never)
+	Status    int    `json:"status"`    // HTTP status; 0 = no response (yet, or ever)
 	Code      string `json:"code"`      // AWS error code; "" = success
 	UserAgent string `json:"userAgent"`
 }
 
-// callLog keeps the calls in the order in which they arrived.
+// callLog keeps the calls in the order of their arrival.
 type callLog struct {
 	mu     sync.Mutex
 	calls  []*Call
 	counts map[string]int
 }
 
-// begin enters a call when it arrives: one that hangs must be seen too.
+// begin adds a call on arrival, so that a hanging call is visible too.
 func (l *callLog) begin(c Call) *Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +37,7 @@ func (l *callLog) begin(c Call) *Call {
 	return entry
 }
 
-// update changes an entry under the lock.
+// update changes an entry while holding the lock.
 func (l *callLog) update(entry *Call, change func(*Call)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// TestConcurrentUse is for the race detector: everything that a test may do at
-// once, while calls run.
+// TestConcurrentUse is for the race detector. It does everything that a test may
+// do concurrently while calls run.
 func TestConcurrentUse(t *testing.T) {
 	b := start(t)
 	role := awssim.Role{

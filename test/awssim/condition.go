@@ -12,14 +12,13 @@ import (
 	"strings"
 )
 
-// contextKeys is what is known about a request: condition key in lower case (IAM
-// does not distinguish case in key names) → its values, one unless the key is
-// a multivalued one.
+// contextKeys holds the context of a request: condition key in lower case (IAM
+// ignores case in key names) → values. Only a multivalued key has more than one.
 type contextKeys map[string][]string
 
 func (k contextKeys) set(key string, values ...string) { k[strings.ToLower(key)] = values }
 
-// condition is one operator on one key.
+// condition is one operator on one condition key.
 type condition struct {
 	operator operator
 	// quantifier is "ForAllValues", "ForAnyValue" or "".
@@ -29,15 +28,15 @@ type condition struct {
 	values     []template
 }
 
-// operator compares a request's value with a policy's.
+// operator compares a request's value with a policy's value.
 type operator struct {
-	// match compares one value; pattern characters of the policy value are
-	// marked, see template.
+	// match compares one value. The policy value marks its pattern characters,
+	// see template.
 	match func(policy expanded, value string) bool
-	// negated operators are satisfied when no value matches, and by a key that
-	// the request does not have.
+	// negated operators hold if no value matches, or if the request lacks the
+	// key.
 	negated bool
-	// null is the Null operator, which looks at the key's existence only.
+	// null is the Null operator. It only checks whether the key exists.
 	null bool
 }
 
@@ -48,7 +47,7 @@ var operators = map[string]operator{
 	"StringNotEqualsIgnoreCase": {match: func(p expanded, v string) bool { return strings.EqualFold(p.text(), v) }, negated: true},
 	"StringLike":                {match: expanded.matches},
 	"StringNotLike":             {match: expanded.matches, negated: true},
-	// ArnEquals and ArnLike behave the same, says the reference.
+	// According to the reference, ArnEquals and ArnLike behave the same.
 	"ArnEquals":    {match: expanded.matchesARN},
 	"ArnLike":      {match: expanded.matchesARN},
 	"ArnNotEquals": {match: expanded.matchesARN, negated: true},
@@ -57,7 +56,7 @@ var operators = map[string]operator{
 	"Null":         {null: true},
 }
 
-// knownKeys are the condition keys that the simulator gives a value to, besides
+// knownKeys are the condition keys with a value in the simulator, in addition to
 // those of tags and issuers.
 var knownKeys = []string{
 	"aws:principalaccount", "aws:principalarn", "aws:requestedregion", "aws:securetransport",
@@ -68,7 +67,7 @@ var knownKeys = []string{
 // scheme, then the claim. EKS issuers have these two.
 var issuerKey = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*([.:][a-z0-9-]+)+(/[^\s]*)?:(sub|aud)$`)
 
-// checkKey refuses a condition key that would never have a value here.
+// checkKey refuses a condition key that never has a value in the simulator.
 func checkKey(written string) error {
 	key := strings.ToLower(written)
 	for _, prefix := range []string{"aws:principaltag/", "aws:requesttag/"} {
@@ -167,7 +166,7 @@ func (c *condition) holds(request contextKeys) bool {
 }
 
 // matchesOne reports whether a value of the request matches any of the policy's.
-// A policy value with a variable that the request does not have matches nothing.
+// A policy value with a variable that the request lacks matches nothing.
 func (c *condition) matchesOne(request contextKeys, value string) bool {
 	return slices.ContainsFunc(c.values, func(t template) bool {
 		e, ok := t.expand(request)

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// principal is who makes a request: a role session or a user.
+// principal is the caller of a request: a role session or a user.
 type principal struct {
 	arn     string // session ARN or user ARN
 	userID  string // "AROA…:session" or "AIDA…"
 	account string
-	// roleARN is the role of a session; "" for a user. The session's policies
-	// are the role's, looked up at each request.
+	// roleARN is the role of a session; "" for a user. Each request looks up the
+	// role's current policies.
 	roleARN  string
 	policies []*policy         // a user's
 	tags     map[string]string // of the role or user and of the session
-	// transitive are the session's tags that go along into every session it opens.
+	// transitive are the session tags that every chained session inherits.
 	transitive map[string]string
 }
 
-// credential is an access key, static or of a session.
+// credential is the access key of a user or a session.
 type credential struct {
 	accessKeyID, secret string
 	token               string    // "" for a static key
@@ -30,8 +30,8 @@ type credential struct {
 	who                 principal
 }
 
-// credentialTable holds every access key that was ever given out: an expired one
-// is answered otherwise than one that never was.
+// credentialTable keeps every access key ever issued, because an expired key and
+// an unknown key give different errors.
 type credentialTable struct {
 	mu   sync.RWMutex
 	keys map[string]*credential
@@ -41,7 +41,7 @@ func newCredentialTable() *credentialTable {
 	return &credentialTable{keys: map[string]*credential{}}
 }
 
-// addStatic registers a user's key; false = the key id is taken.
+// addStatic registers a user's key. It returns false if the key id exists.
 func (t *credentialTable) addStatic(accessKeyID, secret string, who principal) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,7 +52,7 @@ func (t *credentialTable) addStatic(accessKeyID, secret string, who principal) b
 	return true
 }
 
-// issue makes temporary credentials. "ASIA" marks them: IAM User Guide,
+// issue creates temporary credentials. Their prefix is "ASIA": IAM User Guide,
 // "Unique identifiers".
 func (t *credentialTable) issue(who principal, expires time.Time) *credential {
 	c := &credential{

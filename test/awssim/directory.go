@@ -18,9 +18,8 @@ const (
 	longestMax     = 12 * time.Hour
 )
 
-// directory is the IAM of the simulator: roles, identity providers and Pod
-// Identity associations. What it hands out is never changed afterwards, only
-// replaced.
+// directory is the simulator's IAM: roles, identity providers and Pod Identity
+// associations. Entries are immutable. An update replaces them.
 type directory struct {
 	account string
 
@@ -76,7 +75,7 @@ func newDirectory(account string, state State) (*directory, error) {
 	return d, nil
 }
 
-// putRole checks and stores a role.
+// putRole validates and stores a role.
 func (d *directory) putRole(r Role, replace bool) error {
 	checked, err := d.checkRole(r)
 	if err != nil {
@@ -147,7 +146,7 @@ func (d *directory) removeRole(nameOrARN string) error {
 	return nil
 }
 
-// role returns a role by ARN, nil when there is none.
+// role returns the role with the ARN, or nil.
 func (d *directory) role(arn string) *role {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -168,7 +167,7 @@ func (d *directory) putProvider(p OIDCProvider) error {
 	return nil
 }
 
-// provider returns an account's provider for an issuer, nil when there is none.
+// provider returns an account's provider for an issuer, or nil.
 func (d *directory) provider(account, issuer string) *oidcProvider {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -195,8 +194,8 @@ func (d *directory) association(who subject) (PodIdentityAssociation, bool) {
 	return a, ok
 }
 
-// policiesOf gives the policies of a principal as they are now; false = its role
-// is gone.
+// policiesOf returns the principal's current policies, or false if its role no
+// longer exists.
 func (d *directory) policiesOf(who principal) ([]*policy, bool) {
 	if who.roleARN == "" {
 		return who.policies, true
@@ -208,7 +207,7 @@ func (d *directory) policiesOf(who principal) ([]*policy, bool) {
 	return r.policies, true
 }
 
-// authorize is nil when a principal's policies allow an action.
+// authorize returns nil if the principal's policies allow the action.
 func (d *directory) authorize(who principal, action, resource string, request contextKeys) *apiError {
 	policies, _ := d.policiesOf(who)
 	if result := decideIdentity(policies, action, resource, request); result != allow {
@@ -217,8 +216,8 @@ func (d *directory) authorize(who principal, action, resource string, request co
 	return nil
 }
 
-// uniqueID makes an IAM unique identifier, always the same for the same entity.
-// Source: IAM User Guide, "IAM identifiers", "Unique identifiers".
+// uniqueID returns an IAM unique identifier. The same entity always gets the
+// same one. Source: IAM User Guide, "IAM identifiers", "Unique identifiers".
 func uniqueID(prefix, of string) string {
 	sum := sha256.Sum256([]byte(of))
 	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]

@@ -14,9 +14,8 @@ const PodIdentityTrustPolicy Document = `{
   }]
 }`
 
-// TrustOf is a trust policy that lets roles, users or accounts (ARNs) assume the
-// role, with the session tags that come along, and where externalID is not empty
-// with it only.
+// TrustOf returns a trust policy that lets roles, users or accounts (ARNs) assume
+// the role and pass session tags. If externalID is not empty, it is required.
 func TrustOf(externalID string, principals ...string) Document {
 	statement := map[string]any{
 		"Effect": "Allow", "Principal": map[string]any{"AWS": principals}, "Action": []string{"sts:AssumeRole", "sts:TagSession"},
@@ -27,13 +26,13 @@ func TrustOf(externalID string, principals ...string) Document {
 	return document(statement)
 }
 
-// AllowPolicy is a permission policy that allows actions ("service:Name", with
-// wildcards) on one resource (an ARN with wildcards, or "*").
+// AllowPolicy returns a permission policy that allows actions ("service:Name",
+// with wildcards) on one resource (an ARN with wildcards, or "*").
 func AllowPolicy(resource string, actions ...string) Document {
 	return permission("Allow", resource, actions)
 }
 
-// DenyPolicy is a permission policy that denies actions on one resource.
+// DenyPolicy returns a permission policy that denies actions on one resource.
 func DenyPolicy(resource string, actions ...string) Document {
 	return permission("Deny", resource, actions)
 }
@@ -42,7 +41,7 @@ func permission(effect, resource string, actions []string) Document {
 	return document(map[string]any{"Effect": effect, "Action": actions, "Resource": resource})
 }
 
-// document wraps one statement.
+// document returns a policy with one statement.
 func document(statement map[string]any) Document {
 	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{statement}})
 	if err != nil {

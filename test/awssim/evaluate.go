@@ -1,6 +1,6 @@
-// The decision whether a request is allowed. Rules: IAM User Guide, "Policy
-// evaluation logic" and "How permissions work in cross-account access"; the
-// words of a denial from "Troubleshoot access denied error messages".
+// Authorization decisions. Rules: IAM User Guide, "Policy evaluation logic" and
+// "How permissions work in cross-account access". The text of a denial is from
+// "Troubleshoot access denied error messages".
 
 package awssim
 
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// decision is the outcome of an evaluation.
+// decision is the result of an evaluation.
 type decision int
 
 const (
@@ -20,7 +20,7 @@ const (
 	explicitDeny
 )
 
-// decide evaluates policies together: one Deny beats every Allow.
+// decide evaluates several policies. One Deny overrides every Allow.
 func decide(policies []*policy, applies func(*statement) bool) decision {
 	result := implicitDeny
 	for _, p := range policies {
@@ -46,7 +46,7 @@ func decideIdentity(policies []*policy, action, resource string, request context
 }
 
 // decideTrust evaluates a role's trust policy. by reports whether a Principal
-// entry means the caller.
+// entry matches the caller.
 func decideTrust(trust *policy, action string, by func(principalRef) bool, request contextKeys) decision {
 	if trust == nil {
 		return implicitDeny
@@ -79,8 +79,8 @@ func (st *statement) conditionsHold(request contextKeys) bool {
 	return !slices.ContainsFunc(st.conditions, func(c condition) bool { return !c.holds(request) })
 }
 
-// isAWSPrincipal reports whether a trust policy's entry means the caller, and
-// whether it names the caller itself rather than its whole account.
+// isAWSPrincipal reports whether a trust policy's entry matches the caller, and
+// whether it names the caller rather than its account.
 func isAWSPrincipal(ref principalRef, who principal) (matches, byName bool) {
 	if ref.kind == "*" {
 		return true, false
@@ -95,7 +95,7 @@ func isAWSPrincipal(ref principalRef, who principal) (matches, byName bool) {
 	return named, named
 }
 
-// requestContext gives the condition keys that every request of a principal has.
+// requestContext returns the condition keys of every request of a principal.
 func requestContext(who principal, region string, secure bool) contextKeys {
 	keys := contextKeys{}
 	keys.set("aws:SecureTransport", fmt.Sprint(secure))
@@ -116,8 +116,8 @@ func requestContext(who principal, region string, secure bool) contextKeys {
 	return keys
 }
 
-// denied is the error for a denied action, in the words of the real services.
-// The query protocol has a code and a status of its own for it: see deniedQuery.
+// denied returns the error for a denied action, with the text of the real
+// services. The query protocol has its own code and status: see deniedQuery.
 func denied(who principal, action, resource string, d decision) *apiError {
 	reason := fmt.Sprintf("because no identity-based policy allows the %s action", action)
 	if d == explicitDeny {

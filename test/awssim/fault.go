@@ -9,41 +9,40 @@ import (
 	"time"
 )
 
-// Fault makes the simulator misbehave for the calls it matches. Every filter
-// that is empty matches all. A fault with neither Status, Code, Hang nor Cut
-// only adds its latency. Of several faults that match a call, the first
-// injected one applies, alone.
+// Fault makes the simulator fail for matching calls. An empty filter matches
+// everything. A fault without Status, Code, Hang and Cut only adds latency. If
+// several faults match a call, only the one that was injected first applies.
 type Fault struct {
 	// Service is "sts", "secretsmanager", "ssm" or "pod-identity".
 	Service string `json:"service,omitempty"`
-	// Operation is the API's name, "GetSecretValue"; the Pod Identity agent's
-	// only one is "GetCredentials".
+	// Operation is the API's name, "GetSecretValue". The Pod Identity agent's
+	// only operation is "GetCredentials".
 	Operation string `json:"operation,omitempty"`
 	// Region of the call, "ap-south-1".
 	Region string `json:"region,omitempty"`
-	// Object is a name or ARN that the call asks for (one of several is
-	// enough): a secret, a parameter, a role's ARN, or
-	// "<namespace>/<serviceaccount>" for the Pod Identity agent. A name matches
-	// the object's ARN and the other way round; versions do not count.
+	// Object is a secret, a parameter, a role's ARN, or
+	// "<namespace>/<serviceaccount>" for the Pod Identity agent. A call with
+	// several objects matches if one of them matches. A name matches the
+	// object's ARN and vice versa. Versions are ignored.
 	Object string `json:"object,omitempty"`
-	// Count is the number of calls to hit; 0 = until removed.
+	// Count is the number of calls to affect; 0 = until removed.
 	Count int `json:"count,omitempty"`
 
-	// Latency is added before the call is answered; JSON: "1.5s".
+	// Latency delays the response; JSON: "1.5s".
 	Latency time.Duration `json:"latency,omitempty"`
-	// Status is the HTTP status; 400 when only Code is set.
+	// Status is the HTTP status. Default: 400 if Code is set.
 	Status int `json:"status,omitempty"`
-	// Code is the AWS error code; when only Status is set, the one that the
-	// service uses with it.
+	// Code is the AWS error code. Default: the service's usual code for
+	// Status.
 	Code    string `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
-	// Hang accepts the call and never answers, until the client leaves or Close.
+	// Hang accepts the call and sends no response, until the client leaves or Close.
 	Hang bool `json:"hang,omitempty"`
-	// Cut closes the connection without an answer.
+	// Cut closes the connection without a response.
 	Cut bool `json:"cut,omitempty"`
 }
 
-// faultAlias is Fault without its methods, which ends their recursion.
+// faultAlias is Fault without its methods, to prevent recursion.
 type faultAlias Fault
 
 // MarshalJSON writes the latency as text, "1.5s".
@@ -58,9 +57,9 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	}{faultAlias(f), latency})
 }
 
-// UnmarshalJSON reads the latency from text. A field that is not known is an
-// error: a fault that silently does less than was meant makes a test pass for
-// the wrong reason.
+// UnmarshalJSON reads the latency from text. It refuses an unknown field,
+// because a fault that does less than intended lets a test pass for the wrong
+// reason.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	var in struct {
 		*faultAlias
@@ -81,7 +80,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// faultTable holds the injected faults, first injected first.
+// faultTable holds the injected faults, oldest first.
 type faultTable struct {
 	mu     sync.Mutex
 	lastID int
@@ -91,7 +90,7 @@ type faultTable struct {
 type activeFault struct {
 	Fault
 	id   int
-	left int // calls still to hit; meaningless when Count is 0
+	left int // remaining calls to affect; unused when Count is 0
 }
 
 func (t *faultTable) add(f Fault) (id int) {
@@ -102,7 +101,7 @@ func (t *faultTable) add(f Fault) (id int) {
 	return t.lastID
 }
 
-// remove takes one fault away and reports whether it was still there.
+// remove removes a fault and reports whether it existed.
 func (t *faultTable) remove(id int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,7 +116,7 @@ func (t *faultTable) clear() {
 	t.faults = nil
 }
 
-// take returns the fault for a call and uses up one of its hits, or nil.
+// take returns the fault for a call, or nil, and counts the hit.
 func (t *faultTable) take(service, operation, region string, objects []string) *Fault {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,7 +145,7 @@ func (f *Fault) matches(service, operation, region string, objects []string) boo
 	return f.Object == "" || slices.ContainsFunc(objects, func(o string) bool { return sameObject(f.Object, o) })
 }
 
-// asError is the error that the fault answers with, nil when it only delays.
+// asError returns the error of the fault, or nil if it only delays.
 func (f *Fault) asError(service string) *apiError {
 	if f.Status == 0 && f.Code == "" {
 		return nil
@@ -164,8 +163,8 @@ func (f *Fault) asError(service string) *apiError {
 	return e
 }
 
-// usualCode is the error code that a service sends with a status, as the
-// "Common Errors" page and the error list of each API reference have it.
+// usualCode returns the error code that a service sends with a status, according
+// to "Common Errors" and the error list of each API reference.
 func usualCode(service string, status int) string {
 	switch {
 	case status == 429:
@@ -185,8 +184,8 @@ func usualCode(service string, status int) string {
 	}
 }
 
-// sameObject reports whether a fault's object and a requested one are the same
-// secret or parameter, whichever of the two is an ARN.
+// sameObject reports whether two names or ARNs mean the same secret or
+// parameter.
 func sameObject(want, got string) bool {
 	if want == got {
 		return true
@@ -201,9 +200,9 @@ func sameObject(want, got string) bool {
 	return slices.Contains(namesOfARN(got), want)
 }
 
-// namesOfARN gives the names by which the object of an ARN can be meant. A
-// secret's ARN ends in "-" and six random characters, a parameter's has lost
-// the leading slash that a hierarchical name has.
+// namesOfARN returns the possible names of an ARN's object. A secret's ARN ends
+// in "-" and six random characters. A parameter's ARN lacks the leading slash of
+// a hierarchical name.
 func namesOfARN(arn string) []string {
 	parts := strings.SplitN(arn, ":", 7)
 	switch {

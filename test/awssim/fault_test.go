@@ -57,13 +57,13 @@ func TestFaultsMatch(t *testing.T) {
 		"another region":           {awssim.Fault{Region: "eu-west-1"}, get("db"), false},
 		"the object":               {awssim.Fault{Object: "db"}, get("db"), true},
 		"another object":           {awssim.Fault{Object: "d"}, get("db"), false},
-		"by name, asked by ARN":    {awssim.Fault{Object: "db"}, get(*described.ARN), true},
-		"by ARN, asked by name":    {awssim.Fault{Object: *described.ARN}, get("db"), true},
-		"by ARN, asked by ARN":     {awssim.Fault{Object: *described.ARN}, get(*described.ARN), true},
+		"by name, call by ARN":     {awssim.Fault{Object: "db"}, get(*described.ARN), true},
+		"by ARN, call by name":     {awssim.Fault{Object: *described.ARN}, get("db"), true},
+		"by ARN, call by ARN":      {awssim.Fault{Object: *described.ARN}, get(*described.ARN), true},
 		"one of a batch":           {awssim.Fault{Object: "db"}, batch, true},
 		"a parameter":              {awssim.Fault{Object: "/app/db"}, parameter("/app/db"), true},
 		"a parameter's version":    {awssim.Fault{Object: "/app/db"}, parameter("/app/db:1"), true},
-		"a parameter asked by ARN": {awssim.Fault{Object: "/app/db"}, parameter(parameterARN), true},
+		"a parameter, call by ARN": {awssim.Fault{Object: "/app/db"}, parameter(parameterARN), true},
 		"an ARN with a version":    {awssim.Fault{Object: "/app/db"}, parameter(parameterARN + ":1"), true},
 		"a parameter's ARN":        {awssim.Fault{Object: parameterARN}, parameter("/app/db"), true},
 		"another parameter":        {awssim.Fault{Object: "/app/d"}, parameter("/app/db"), false},
@@ -82,7 +82,7 @@ func TestFaultsMatch(t *testing.T) {
 				t.Errorf("the fault hits: %v", err)
 			}
 			if err := tc.call(); err != nil {
-				t.Errorf("after the fault is removed: %v", err)
+				t.Errorf("after removing the fault: %v", err)
 			}
 		})
 	}
@@ -123,28 +123,28 @@ func TestFaultCountAndOrder(t *testing.T) {
 		wantError(t, getDB(t, client), 400, code, "")
 	}
 	if err := getDB(t, client); err != nil {
-		t.Errorf("the faults are not used up: %v", err)
+		t.Errorf("a fault still applies: %v", err)
 	}
 }
 
-func TestHangEndsWithTheClient(t *testing.T) {
+func TestHangEndsWhenTheClientLeaves(t *testing.T) {
 	b := start(t)
 	client := b.secrets(b.payment(t))
 	b.ResetCalls()
 	defer b.Inject(awssim.Fault{Hang: true})()
 	ctx, cancel := context.WithCancel(t.Context())
-	answered := make(chan error, 1)
+	done := make(chan error, 1)
 	go func() {
 		_, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
-		answered <- err
+		done <- err
 	}()
-	waitFor(t, "the call to arrive", func() bool { return len(b.CallLog()) == 1 }) // it shows before it is answered
+	waitFor(t, "the call to arrive", func() bool { return len(b.CallLog()) == 1 }) // the log shows a call before its response
 	cancel()
-	if err := <-answered; !errors.Is(err, context.Canceled) {
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the cancellation", err)
 	}
 	if c := b.CallLog()[0]; c.Status != 0 || c.Operation != "GetSecretValue" {
-		t.Errorf("the log has %+v, want an unanswered GetSecretValue", c)
+		t.Errorf("the log has %+v, want a GetSecretValue without response", c)
 	}
 }
 
@@ -153,11 +153,11 @@ func TestCloseEndsHangingCalls(t *testing.T) {
 	client := b.secrets(b.payment(t))
 	b.ResetCalls()
 	b.Inject(awssim.Fault{Hang: true})
-	answered := make(chan error, 1)
-	go func() { answered <- getDB(t, client) }()
+	done := make(chan error, 1)
+	go func() { done <- getDB(t, client) }()
 	waitFor(t, "the call to arrive", func() bool { return len(b.CallLog()) == 1 })
 	b.Close()
-	if err := <-answered; err == nil {
+	if err := <-done; err == nil {
 		t.Error("a hanging call succeeds")
 	}
 }
@@ -167,12 +167,12 @@ func TestCut(t *testing.T) {
 	client := b.secrets(b.payment(t))
 	defer b.Inject(awssim.Fault{Cut: true})()
 	err := getDB(t, client)
-	if answer := (*awshttp.ResponseError)(nil); err == nil || errors.As(err, &answer) && answer.HTTPStatusCode() != 0 {
+	if resp := (*awshttp.ResponseError)(nil); err == nil || errors.As(err, &resp) && resp.HTTPStatusCode() != 0 {
 		t.Errorf("error %v, want a cut connection", err)
 	}
 }
 
-func TestLatencyAloneDelays(t *testing.T) {
+func TestLatencyAloneOnlyDelays(t *testing.T) {
 	b := start(t)
 	client := b.secrets(b.payment(t))
 	defer b.Inject(awssim.Fault{Latency: 50 * time.Millisecond})()
@@ -180,12 +180,12 @@ func TestLatencyAloneDelays(t *testing.T) {
 	if err := getDB(t, client); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took < 50*time.Millisecond { // never too slow, only too fast
+	if took := time.Since(begin); took < 50*time.Millisecond { // only a lower bound: a loaded machine may be slower
 		t.Errorf("it took %v", took)
 	}
 }
 
-func TestDelayIsForCallsOnly(t *testing.T) {
+func TestDelayAppliesToCallsOnly(t *testing.T) {
 	b := start(t, func(c *awssim.Config) { c.Delay = 50 * time.Millisecond })
 	begin := time.Now()
 	_ = b.payment(t)
@@ -247,7 +247,7 @@ func TestCallLogAndCounts(t *testing.T) {
 	}
 	b.ResetCalls()
 	if len(b.Calls())+len(b.CallLog()) != 0 {
-		t.Error("the calls are not forgotten")
+		t.Error("the calls are still in the log")
 	}
 	if status := statusOf(t, mustRequest(t, http.MethodGet, b.issuer.URL()+"/.well-known/openid-configuration")); status != 200 {
 		t.Errorf("discovery: %d", status)

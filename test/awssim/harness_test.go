@@ -23,21 +23,21 @@ import (
 const (
 	region  = "ap-south-1"
 	account = awssim.DefaultAccount
-	// paymentRole is trusted to payment/api and may read the secret "db".
+	// paymentRole trusts payment/api. It may read the secret "db".
 	paymentRole = "arn:aws:iam::" + account + ":role/payment-role"
 	dbPattern   = "arn:aws:secretsmanager:*:" + account + ":secret:db-??????"
 	dbValue     = "the value of db"
 )
 
-// bed is a simulator with one issuer, the payment role and the secret "db", and
-// the SDK clients of a test.
+// bed is a simulator with one issuer, the payment role and the secret "db". Its
+// methods give SDK clients.
 type bed struct {
 	*awssim.Sim
 	issuer *awssim.Issuer
 	clock  *testClock
 }
 
-// testClock is the simulator's time.
+// testClock is the simulator's clock.
 type testClock struct {
 	mu     sync.Mutex
 	offset time.Duration
@@ -93,7 +93,7 @@ func (b *bed) removeRole(t *testing.T, arn string) {
 	}
 }
 
-// paymentToken asks for the token of the ServiceAccount payment/api.
+// paymentToken describes the token of the ServiceAccount payment/api.
 func paymentToken() awssim.Token {
 	return awssim.Token{Namespace: "payment", ServiceAccount: "api", Pod: "api-0", Node: "node1"}
 }
@@ -107,8 +107,8 @@ func (b *bed) token(t *testing.T, want awssim.Token) string {
 	return token
 }
 
-// config is an SDK configuration that takes nothing from the environment and
-// does not retry.
+// config returns an SDK configuration that ignores the environment and does
+// not retry.
 func (b *bed) config(creds aws.CredentialsProvider, transport http.RoundTripper) aws.Config {
 	if transport == nil {
 		transport = &http.Transport{DisableKeepAlives: true}
@@ -139,13 +139,13 @@ func (b *bed) webIdentity(t *testing.T, role, token string) (*sts.AssumeRoleWith
 	})
 }
 
-// payment gives a live session of the payment role.
+// payment returns a valid session of the payment role.
 func (b *bed) payment(t *testing.T) aws.CredentialsProvider {
 	t.Helper()
 	return b.session(t, paymentRole)
 }
 
-// session gives a live session of a role that trusts payment/api.
+// session returns a valid session of a role that trusts payment/api.
 func (b *bed) session(t *testing.T, role string) aws.CredentialsProvider {
 	t.Helper()
 	out, err := b.webIdentity(t, role, b.token(t, paymentToken()))
@@ -176,17 +176,17 @@ func wantError(t *testing.T, err error, status int, code, part string) {
 	var api smithy.APIError
 	var response *awshttp.ResponseError
 	if !errors.As(err, &api) || !errors.As(err, &response) {
-		t.Fatalf("error %v, want an answer %s of the service", err, code)
+		t.Fatalf("error %v, want %s from the service", err, code)
 	}
 	if api.ErrorCode() != code || response.HTTPStatusCode() != status || !strings.Contains(api.ErrorMessage(), part) {
 		t.Errorf("got %d %s %q, want %d %s with %q", response.HTTPStatusCode(), api.ErrorCode(), api.ErrorMessage(), status, code, part)
 	}
 	if response.ServiceRequestID() == "" {
-		t.Error("the answer has no request id")
+		t.Error("the response has no request id")
 	}
 }
 
-// tamper changes requests after they are signed.
+// tamper changes requests after signing.
 type tamper func(*http.Request)
 
 func (f tamper) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -194,7 +194,7 @@ func (f tamper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 }
 
-// sessionBy gives a session of the payment role, over a transport.
+// sessionBy returns a session of the payment role through a transport.
 func (b *bed) sessionBy(t *testing.T, transport http.RoundTripper) (aws.CredentialsProvider, error) {
 	t.Helper()
 	out, err := sts.NewFromConfig(b.config(nil, transport)).AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{

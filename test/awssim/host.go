@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// awsHost is what an AWS host name stands for.
+// awsHost is the meaning of an AWS host name.
 type awsHost struct {
 	service string // endpoint prefix without "-fips": "sts", "secretsmanager", "ssm", …
 	region  string
 }
 
-// The longer suffix of two stands first.
+// Of two suffixes, the longer one comes first.
 var awsSuffixes = []string{
 	".vpce.amazonaws.com.cn", ".vpce.amazonaws.com",
 	".amazonaws.com.cn", ".amazonaws.com",
@@ -25,7 +25,8 @@ var awsSuffixes = []string{
 
 var regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 
-// parseAWSHost reads a host name, with or without a port; false = not AWS's.
+// parseAWSHost parses a host name, with or without a port. It returns false if
+// the name is not AWS's.
 func parseAWSHost(hostPort string) (awsHost, bool) {
 	host := hostPort
 	if h, _, err := net.SplitHostPort(hostPort); err == nil {

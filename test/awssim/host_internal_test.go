@@ -24,7 +24,7 @@ func TestParseAWSHost(t *testing.T) {
 		"sts.ap-south-1.amazonaws.com.evil.example", "sts.region.amazonaws.com", "a.b.c.amazonaws.com", "xsts.ap-south-1.example.com",
 	} {
 		if got, ok := parseAWSHost(host); ok {
-			t.Errorf("%q is taken for %+v", host, got)
+			t.Errorf("%q is parsed as %+v", host, got)
 		}
 	}
 }

@@ -1,9 +1,9 @@
-// What both JSON services do with a request body before they look at it: decode
-// it as the AWS JSON 1.1 protocol does (member names are case-sensitive, unknown
-// members are ignored, null is "not given") and hold it against the constraints
-// of the API model. Rules: smithy.io "AWS JSON 1.1 protocol" and the length,
-// range and enum constraints printed in the API reference of each operation; the
-// error texts are those of the real front end (see for example
+// Decoding and validation of request bodies for both JSON services. Decoding
+// follows the AWS JSON 1.1 protocol: member names are case-sensitive, unknown
+// members are ignored, null means "not given". Validation applies the
+// constraints of the API model. Rules: smithy.io "AWS JSON 1.1 protocol", and
+// the length, range and enum constraints in the API reference of each operation.
+// The error texts are those of the real front end (see for example
 // aws/aws-sdk-kotlin issue 1469).
 
 package awssim
@@ -20,8 +20,8 @@ import (
 	"unicode/utf8"
 )
 
-// clientError is an error that is the caller's fault: HTTP 400, as nearly every
-// error of the JSON services is, a missing resource included.
+// clientError returns an error with HTTP status 400. Nearly every error of the
+// JSON services has it, even a missing resource.
 func clientError(code, format string, args ...any) *apiError {
 	message := format
 	if len(args) > 0 {
@@ -30,12 +30,11 @@ func clientError(code, format string, args ...any) *apiError {
 	return &apiError{Status: http.StatusBadRequest, Code: code, Message: message}
 }
 
-// unknownOperation is the answer to an operation the service does not have.
+// unknownOperation is the error for an operation that the service does not have.
 func unknownOperation() *apiError { return clientError("UnknownOperationException", "") }
 
-// decodeInput fills the struct that into points to. Its fields are named exactly
-// as the members of the API, or their json tags are; a member of another case is
-// another member.
+// decodeInput decodes body into a struct. The fields, or their json tags, have
+// exactly the names of the API's members. A member in another case is unknown.
 func decodeInput(body []byte, into any) *apiError {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -56,8 +55,8 @@ func decodeInput(body []byte, into any) *apiError {
 	return nil
 }
 
-// conversionFault names the JSON token that does not fit the member's type, in
-// the words of the real deserializer.
+// conversionFault describes a JSON token that does not fit the member's type,
+// with the text of the real deserializer.
 func conversionFault(raw json.RawMessage, wanted reflect.Type) string {
 	if wanted.Kind() == reflect.Pointer {
 		wanted = wanted.Elem()
@@ -90,9 +89,9 @@ func conversionFault(raw json.RawMessage, wanted reflect.Type) string {
 	return token + " can not be converted to a " + name
 }
 
-// constraints collects every violated constraint of one input (STS uses it for its
-// form values too), because the real front end reports all of them in one ValidationException. Members are named in
-// lower camel case there.
+// constraints collects every violated constraint of one input, because the real
+// front end reports all of them in one ValidationException. It writes member
+// names in lower camel case. STS uses it for form values too.
 type constraints struct{ faults []string }
 
 // text checks the length, in characters, of a member that may be null.
@@ -102,7 +101,7 @@ func (v *constraints) text(member string, value *string, shortest, longest int) 
 	}
 }
 
-// needText is text of at least one character for a member that must not be null.
+// needText checks the length of a required member, at least one character.
 func (v *constraints) needText(member string, value *string, longest int) {
 	if value == nil {
 		v.add(member, "null", "Member must not be null")
@@ -152,7 +151,7 @@ func (v *constraints) length(member, printed string, size, shortest, longest int
 	}
 }
 
-// add notes one fault; a printed value of "" is a sensitive one.
+// add records one fault. printed is "" for a sensitive value.
 func (v *constraints) add(member, printed, rule string) {
 	if printed != "" {
 		printed += " "
@@ -160,7 +159,7 @@ func (v *constraints) add(member, printed, rule string) {
 	v.faults = append(v.faults, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", printed, member, rule))
 }
 
-// err is nil when every constraint holds.
+// err returns nil if no constraint is violated.
 func (v *constraints) err() *apiError {
 	switch len(v.faults) {
 	case 0:
@@ -171,11 +170,11 @@ func (v *constraints) err() *apiError {
 	return clientError("ValidationException", "%d validation errors detected: %s", len(v.faults), strings.Join(v.faults, "; "))
 }
 
-// epoch is a time as the JSON protocols write it: seconds since 1970 as a number
-// with milliseconds.
+// epoch converts a time to the JSON protocols' form: seconds since 1970, with
+// milliseconds.
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-// regionPartition is the second part of every ARN of a region.
+// regionPartition returns the partition of a region, the second part of its ARNs.
 func regionPartition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
@@ -186,7 +185,7 @@ func regionPartition(region string) string {
 	return "aws"
 }
 
-// deref is the value of an optional member, zero when it is not given.
+// deref returns an optional member's value, or zero if it is not given.
 func deref[T any](p *T) T {
 	if p == nil {
 		var zero T

@@ -1,5 +1,5 @@
-// In-process OIDC issuers that make tokens as a Kubernetes API server does.
-// Shapes: kubernetes.io "Managing Service Accounts" (bound tokens) and
+// In-process OIDC issuers that create tokens like a Kubernetes API server. Token
+// format: kubernetes.io "Managing Service Accounts" (bound tokens) and
 // "ServiceAccount token issuer discovery".
 
 package awssim
@@ -31,10 +31,9 @@ const (
 	jwksSuffix = "/openid/v1/jwks"
 )
 
-// Issuer is an OIDC issuer inside the simulator, registered as the account's IAM
-// identity provider with the audience sts.amazonaws.com (and as the cluster
-// whose tokens the Pod Identity agent accepts). Its methods may be called
-// concurrently.
+// Issuer is an OIDC issuer inside the simulator. The account has it as an IAM
+// identity provider with the audience sts.amazonaws.com. The Pod Identity agent
+// accepts its tokens. Its methods may be called concurrently.
 type Issuer struct {
 	url string
 	now func() time.Time
@@ -45,14 +44,14 @@ type Issuer struct {
 	keyID string
 }
 
-// issuerTable finds the issuers by the number in their URL.
+// issuerTable holds the issuers by the number in their URL.
 type issuerTable struct {
 	mu      sync.Mutex
 	issuers []*Issuer
 }
 
-// NewIssuer makes an issuer. Its discovery document and keys are served by the
-// AWS listener under /issuer/<number>.
+// NewIssuer creates an issuer. The AWS listener serves its discovery document
+// and keys under /issuer/<number>.
 func (s *Sim) NewIssuer() (*Issuer, error) {
 	i := &Issuer{now: s.now}
 	if err := i.newKey(); err != nil {
@@ -71,22 +70,22 @@ func (s *Sim) NewIssuer() (*Issuer, error) {
 	return i, s.iam.putProvider(OIDCProvider{Issuer: i.url})
 }
 
-// URL is the issuer, as it stands in "iss".
+// URL is the issuer's URL, as in "iss".
 func (i *Issuer) URL() string { return i.url }
 
 // ProviderARN is the ARN of the IAM identity provider, for the Principal of
 // trust policies.
 func (i *Issuer) ProviderARN() string { return i.arn }
 
-// ConditionKey is the condition key of a claim ("sub" or "aud"): the issuer
+// ConditionKey returns the condition key of a claim ("sub" or "aud"): the issuer
 // without its scheme, a colon and the claim.
 func (i *Issuer) ConditionKey(claim string) string {
 	name, _ := schemeless(i.url)
 	return name + ":" + claim
 }
 
-// TrustPolicy is the usual trust policy of a role for service accounts: it
-// trusts one ServiceAccount of this issuer's cluster.
+// TrustPolicy returns the usual trust policy for one ServiceAccount of this
+// issuer's cluster.
 func (i *Issuer) TrustPolicy(namespace, serviceAccount string) Document {
 	return document(map[string]any{
 		"Effect":    "Allow",
@@ -99,7 +98,7 @@ func (i *Issuer) TrustPolicy(namespace, serviceAccount string) Document {
 	})
 }
 
-// RotateKey replaces the signing key; the old one is no longer published.
+// RotateKey replaces the signing key and no longer publishes the old one.
 func (i *Issuer) RotateKey() {
 	if err := i.newKey(); err != nil {
 		panic(err) // crypto/rand does not fail
@@ -115,36 +114,36 @@ func (i *Issuer) newKey() error {
 	if err != nil {
 		return fmt.Errorf("make an issuer's key: %w", err)
 	}
-	sum := sha256.Sum256(der) // the key id of Kubernetes
+	sum := sha256.Sum256(der) // Kubernetes computes key ids like this
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.key, i.keyID = key, base64.RawURLEncoding.EncodeToString(sum[:])
 	return nil
 }
 
-// Token says what a projected ServiceAccount token is to contain.
+// Token describes a projected ServiceAccount token.
 type Token struct {
 	Namespace, ServiceAccount string
-	// ServiceAccountUID and PodUID are made up from the names when empty.
+	// ServiceAccountUID and PodUID are derived from the names when empty.
 	ServiceAccountUID string
-	// Pod and Node are left out of the token when empty.
+	// Pod and Node are omitted from the token when empty.
 	Pod, PodUID, Node string
 	// Audience is ["sts.amazonaws.com"] when nil.
 	Audience []string
-	// IssuedAt is the simulator's now when zero; nbf is the same.
+	// IssuedAt defaults to the simulator's time; nbf is the same.
 	IssuedAt time.Time
-	// TTL is 1 h when 0; a negative one makes an expired token.
+	// TTL defaults to 1 h. A negative TTL creates an expired token.
 	TTL time.Duration
-	// Claims replace those made from the other fields; a nil value removes one.
+	// Claims override the claims from the other fields; nil removes a claim.
 	Claims map[string]any
-	// SignWith signs with another key than the issuer's, an *rsa.PrivateKey or
-	// an *ecdsa.PrivateKey (P-256): a forgery, unless the key is published.
+	// SignWith overrides the issuer's key: an *rsa.PrivateKey or an
+	// *ecdsa.PrivateKey (P-256). Unless the key is published, this is a forgery.
 	SignWith crypto.Signer
-	// KeyID is the "kid" of the header; the issuer's current one when empty.
+	// KeyID is the "kid" of the header. Default: the issuer's current key.
 	KeyID string
 }
 
-// Token makes a signed token.
+// Token creates a signed token.
 func (i *Issuer) Token(t Token) (string, error) {
 	i.mu.Lock()
 	var key crypto.Signer = i.key
@@ -210,8 +209,8 @@ func (i *Issuer) claims(t Token) map[string]any {
 	return claims
 }
 
-// boundObject is a name and a uid, the latter made from the name when not given:
-// the same object has the same one in every token.
+// boundObject returns a name and a uid. The default uid is derived from the name,
+// so that an object has the same uid in every token.
 func boundObject(name, uid, kind string) map[string]any {
 	if uid == "" {
 		sum := sha256.Sum256([]byte(kind + "/" + name))
@@ -249,9 +248,8 @@ func (s *Sim) serveIssuer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ownTransport answers requests for the simulator's own issuers without a
-// socket: what STS does behind the scenes must not show among the Connections
-// that a test counts.
+// ownTransport sends requests to the simulator's own issuers without a socket.
+// STS's internal requests must not change the Connections that tests count.
 func (s *Sim) ownTransport(url string) http.RoundTripper {
 	if !strings.HasPrefix(url, s.url+issuerPath) {
 		return nil
@@ -270,7 +268,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// memoryResponse is a ResponseWriter that keeps the answer.
+// memoryResponse is a ResponseWriter that keeps the response in memory.
 type memoryResponse struct {
 	header http.Header
 	status int

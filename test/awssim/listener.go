@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// awsListener accepts TCP connections and hands them to the HTTP server, as TLS
-// when that is on and the client begins with a TLS handshake. (A client that
-// uses the simulator as its proxy speaks plain HTTP first.) The tunnels of the
-// proxy come back through it as connections of their own.
+// awsListener accepts TCP connections and passes them to the HTTP server. With
+// TLS on, it serves TLS to clients that begin with a TLS handshake. Clients that
+// use the simulator as a proxy begin with plain HTTP. The proxy's tunnels return
+// through this listener as new connections.
 type awsListener struct {
 	net.Listener
 	ready  chan net.Conn
@@ -22,7 +22,7 @@ type awsListener struct {
 	conns map[*countedConn]struct{}
 }
 
-// newAWSListener accepts from raw, and TLS by config unless that is nil.
+// newAWSListener accepts connections from raw. A nil config means no TLS.
 func newAWSListener(raw net.Listener, config *tls.Config) *awsListener {
 	l := &awsListener{
 		Listener: raw,
@@ -34,8 +34,8 @@ func newAWSListener(raw net.Listener, config *tls.Config) *awsListener {
 	return l
 }
 
-// acceptAll accepts until Close. The first byte of a connection is awaited in a
-// goroutine of its own, so that a silent client holds up nobody else.
+// acceptAll accepts until Close. It reads the first byte of each connection in a
+// separate goroutine, so that an idle client does not block others.
 func (l *awsListener) acceptAll(config *tls.Config) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -63,7 +63,7 @@ func (l *awsListener) acceptAll(config *tls.Config) {
 	}
 }
 
-// deliver hands a connection to the HTTP server.
+// deliver passes a connection to the HTTP server.
 func (l *awsListener) deliver(c net.Conn) {
 	select {
 	case l.ready <- c:
@@ -72,7 +72,7 @@ func (l *awsListener) deliver(c net.Conn) {
 	}
 }
 
-// Accept gives the HTTP server its next connection.
+// Accept returns the HTTP server's next connection.
 func (l *awsListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ready:
@@ -105,8 +105,8 @@ func (l *awsListener) counts() (open, total int) {
 	return len(l.conns), l.total
 }
 
-// cutAll closes every connection, those in a proxy tunnel or still silent
-// included, which the HTTP server does not know.
+// cutAll closes every connection, including those that the HTTP server does not
+// know: proxy tunnels and connections without a first byte.
 func (l *awsListener) cutAll() {
 	l.mu.Lock()
 	conns := make([]*countedConn, 0, len(l.conns))
@@ -119,7 +119,7 @@ func (l *awsListener) cutAll() {
 	}
 }
 
-// countedConn is one TCP connection; it leaves the count when it is closed.
+// countedConn is one TCP connection. Close removes it from the count.
 type countedConn struct {
 	net.Conn
 	owner *awsListener
@@ -132,7 +132,7 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// bufferedConn is a connection of which some bytes are already read.
+// bufferedConn is a connection with some bytes already read.
 type bufferedConn struct {
 	net.Conn
 	reader *bufio.Reader

@@ -19,21 +19,21 @@ import (
 
 const (
 	discoverySuffix = "/.well-known/openid-configuration"
-	// keyLifetime is how long fetched keys are believed. A key id that is not
-	// among them has them fetched anew at once.
+	// keyLifetime is how long fetched keys are cached. An unknown key id
+	// triggers a new fetch at once.
 	keyLifetime  = time.Minute
 	fetchTimeout = 5 * time.Second
 	maxDocument  = 1 << 20 // bytes
 )
 
-// oidcProvider is a checked OIDCProvider with the keys of its issuer.
+// oidcProvider is a validated OIDCProvider with the keys of its issuer.
 type oidcProvider struct {
 	name      string // the issuer without its scheme
 	arn       string
 	clientIDs []string
 	issuer    string
 	discovery string // URL of the discovery document
-	jwks      string // "" = by the discovery document
+	jwks      string // "" = from the discovery document
 	tokenFile string
 	client    *http.Client
 
@@ -42,7 +42,7 @@ type oidcProvider struct {
 	fetched time.Time
 }
 
-// newOIDCProvider refuses a provider that could never verify a token.
+// newOIDCProvider refuses a provider that can never verify a token.
 func newOIDCProvider(p OIDCProvider) (*oidcProvider, error) {
 	name, err := schemeless(p.Issuer)
 	if err != nil {
@@ -70,7 +70,7 @@ func newOIDCProvider(p OIDCProvider) (*oidcProvider, error) {
 	if !strings.HasSuffix(out.discovery, discoverySuffix) {
 		out.discovery = strings.TrimSuffix(out.discovery, "/") + discoverySuffix
 	}
-	// Not the environment's proxy: it may be this very simulator.
+	// Ignore the environment's proxy, which may be this simulator.
 	transport := &http.Transport{}
 	out.client.Transport = transport
 	if p.CAFile == "" {
@@ -88,10 +88,10 @@ func newOIDCProvider(p OIDCProvider) (*oidcProvider, error) {
 	return out, nil
 }
 
-// tokenVerifier verifies tokens by the published keys of their issuers.
+// tokenVerifier verifies tokens with the published keys of their issuers.
 type tokenVerifier struct {
-	// local gives the transport for an address that the simulator serves itself,
-	// nil for others.
+	// local returns the transport for an address that the simulator serves
+	// itself, and nil for others.
 	local func(url string) http.RoundTripper
 }
 
@@ -99,8 +99,8 @@ func newTokenVerifier(local func(url string) http.RoundTripper) *tokenVerifier {
 	return &tokenVerifier{local: local}
 }
 
-// key returns an issuer's key, fetching the keys when there are none, when they
-// are old and when the wanted one is not among them.
+// key returns an issuer's key. It fetches the keys if there are none, if they
+// are too old, or if the wanted key is missing.
 func (v *tokenVerifier) key(ctx context.Context, p *oidcProvider, id string) (*jose.JSONWebKey, *apiError) {
 	if id == "" {
 		return nil, noKey()
@@ -136,7 +136,7 @@ func (v *tokenVerifier) fetchKeys(ctx context.Context, p *oidcProvider) (*jose.J
 		return nil, err
 	}
 	if document.Issuer != p.issuer {
-		return nil, fmt.Errorf("the discovery document is that of the issuer %q", document.Issuer)
+		return nil, fmt.Errorf("the discovery document belongs to issuer %q", document.Issuer)
 	}
 	from := p.jwks
 	if from == "" {
@@ -149,7 +149,7 @@ func (v *tokenVerifier) fetchKeys(ctx context.Context, p *oidcProvider) (*jose.J
 	return &keys, nil
 }
 
-// unreachableError is a failure to talk to an issuer at all, or its 5xx.
+// unreachableError means no connection to an issuer, or a 5xx response.
 type unreachableError struct{ cause error }
 
 func (e *unreachableError) Error() string { return "the issuer cannot be reached: " + e.cause.Error() }

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// apiError is an error as the service answers it.
+// apiError is an error response of a service.
 type apiError struct {
 	Status  int    // HTTP status
 	Code    string // the "__type" of a JSON service, the Code of the query protocol
 	Message string
 }
 
-// Error gives code and message.
+// Error returns code and message.
 func (e *apiError) Error() string { return e.Code + ": " + e.Message }
 
 // call is one authenticated request to a JSON service.
@@ -22,22 +22,22 @@ type call struct {
 	Now             time.Time
 	Body            []byte // JSON input
 
-	// Allowed reports whether the caller's policies allow action (for example
-	// "secretsmanager:GetSecretValue") on the resource ARN. nil = allowed, else
-	// the AccessDenied error in the words the real service uses.
+	// Allowed checks the caller's policies for an action (for example
+	// "secretsmanager:GetSecretValue") on the resource ARN. It returns nil, or
+	// the AccessDenied error with the text of the real service.
 	Allowed func(action, resourceARN string) *apiError
 
-	// Object is set by the handler: name or ARN asked for, for the call log.
+	// Object is the requested name or ARN, for the call log. The handler sets it.
 	Object string
 }
 
-// jsonService is one service of the JSON 1.1 protocol: secretStore and
-// parameterStore. The result of handle is marshalled as the answer.
+// jsonService is a service with the JSON 1.1 protocol: secretStore and
+// parameterStore. The result of handle is the JSON response.
 type jsonService interface {
 	handle(op string, c *call) (any, *apiError)
 }
 
-// badRequest is an error with HTTP status 400, which most of AWS's errors have.
+// badRequest returns an error with HTTP status 400, as most errors of AWS have.
 func badRequest(code, format string, args ...any) *apiError {
 	return &apiError{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf(format, args...)}
 }

@@ -9,29 +9,28 @@ import (
 	"strings"
 )
 
-// template is a policy's text in which * and ? are wildcards and ${key} stands
-// for a value of the request.
+// template is a policy's text with wildcards (* and ?) and variables (${key}).
 type template struct {
 	source string
 	parts  []templatePart
 }
 
-// templatePart is literal text, or a variable.
+// templatePart is literal text or a variable.
 type templatePart struct {
 	literal  string
 	variable string // condition key in lower case
-	fallback string // value when the request has none
+	fallback string // default when the request has no value
 	hasElse  bool
 }
 
-// expanded is a template with its variables filled in. A filled-in value, and
-// ${*}, ${?} and ${$}, is literal: it is marked, character by character.
+// expanded is a template with variable values filled in. Characters from a value,
+// and from ${*}, ${?} and ${$}, are marked as literal.
 type expanded struct {
 	runes   []rune
 	literal []bool
 }
 
-// parseTemplate refuses variables that the simulator does not fill in.
+// parseTemplate refuses variables that the simulator does not support.
 func parseTemplate(source string) (template, error) {
 	t := template{source: source}
 	rest := source
@@ -76,7 +75,7 @@ func parseVariable(inside string) (templatePart, error) {
 	return templatePart{variable: key, fallback: fallback, hasElse: hasElse}, nil
 }
 
-// expand fills in the variables; false = the request lacks one.
+// expand fills in the variables. It returns false if the request lacks one.
 func (t template) expand(request contextKeys) (expanded, bool) {
 	var e expanded
 	for _, p := range t.parts {
@@ -103,10 +102,10 @@ func (t template) expand(request contextKeys) (expanded, bool) {
 
 func (e expanded) text() string { return string(e.runes) }
 
-// matches compares with * for any number of characters and ? for exactly one.
+// matches compares the text. * matches any number of characters, ? exactly one.
 func (e expanded) matches(value string) bool {
 	text := []rune(value)
-	// The usual greedy match: on a mismatch, the latest * takes one more.
+	// Greedy match: after a mismatch, the last * takes one more character.
 	p, v, star, resume := 0, 0, -1, 0
 	for v < len(text) {
 		switch {
@@ -129,8 +128,8 @@ func (e expanded) matches(value string) bool {
 	return p == len(e.runes)
 }
 
-// matchesARN compares each of the six components of an ARN on its own, so that a
-// wildcard does not reach beyond a colon.
+// matchesARN compares the six components of an ARN separately, so that a
+// wildcard does not match across a colon.
 func (e expanded) matchesARN(value string) bool {
 	parts := strings.SplitN(value, ":", 6)
 	if len(parts) != 6 {
@@ -155,7 +154,7 @@ func (e expanded) matchesARN(value string) bool {
 	return true
 }
 
-// matchesAction compares an action with a pattern; case does not count.
+// matchesAction compares an action with a pattern, ignoring case.
 func matchesAction(pattern, action string) bool {
 	e := expanded{runes: []rune(strings.ToLower(pattern))}
 	e.literal = make([]bool, len(e.runes))

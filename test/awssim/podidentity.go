@@ -1,8 +1,8 @@
 // The EKS Pod Identity agent. Rules: EKS User Guide, "Learn how EKS Pod Identity
-// works" (session tags, which are transitive; trust policy); EKS Auth API reference,
-// AssumeRoleForPodIdentity (errors and their statuses); answers and the plain
-// text of errors as aws/eks-pod-identity-agent (pkg/handlers, pkg/errors,
-// internal/validation) writes them.
+// works" (transitive session tags, trust policy); EKS Auth API reference,
+// AssumeRoleForPodIdentity (errors and their statuses). Responses and the plain
+// text of errors are those of aws/eks-pod-identity-agent (pkg/handlers,
+// pkg/errors, internal/validation).
 
 package awssim
 
@@ -23,7 +23,7 @@ const (
 	podIdentitySession   = 6 * time.Hour
 )
 
-// podCredentials is the agent's answer.
+// podCredentials is the agent's response.
 type podCredentials struct {
 	AccessKeyID     string `json:"AccessKeyId"`
 	SecretAccessKey string
@@ -32,14 +32,14 @@ type podCredentials struct {
 	Expiration      string
 }
 
-// servePodIdentity is the handler of the agent's listener.
+// servePodIdentity handles requests on the agent's listener.
 func (s *Sim) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != podIdentityPath {
 		http.NotFound(w, r)
 		return
 	}
-	// The agent looks at the token before it asks EKS Auth, the service that
-	// verifies it.
+	// The agent checks the token's form before it calls EKS Auth, which
+	// verifies the token.
 	token := r.Header.Get("Authorization")
 	claims, rejected := peekToken(token, s.now())
 	object := ""
@@ -79,8 +79,8 @@ func (s *Sim) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// peekToken does the agent's own checks, without verifying anything. rejected is
-// the agent's text when one fails.
+// peekToken runs the agent's own checks without verification. If one fails,
+// rejected is the agent's error text.
 func peekToken(token string, now time.Time) (claims *webClaims, rejected string) {
 	if token == "" {
 		return nil, "Service account token cannot be empty"
@@ -100,7 +100,7 @@ func peekToken(token string, now time.Time) (claims *webClaims, rejected string)
 }
 
 // assumeRoleForPod is EKS Auth: it verifies the token, finds the association and
-// opens a session that carries the pod's tags.
+// opens a session with the pod's tags.
 func (s *Sim) assumeRoleForPod(ctx context.Context, token string) (*credential, *apiError) {
 	claims, _, refused := s.tokens.verify(ctx, token, s.now(), func(issuer string) *oidcProvider {
 		return s.iam.provider(s.account, issuer)

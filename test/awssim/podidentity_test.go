@@ -20,7 +20,7 @@ import (
 
 const podRole = "arn:aws:iam::" + account + ":role/pod-role"
 
-// startPods is a bed whose ServiceAccount payment/api is associated with a role.
+// startPods returns a bed with a role associated to the ServiceAccount payment/api.
 func startPods(t *testing.T, trust awssim.Document, policies ...awssim.Document) *bed {
 	t.Helper()
 	b := start(t)
@@ -38,7 +38,7 @@ func podToken() awssim.Token {
 	return t
 }
 
-// fromAgent asks the agent as the SDK does.
+// fromAgent returns the SDK's client of the agent.
 func (b *bed) fromAgent(token string) *endpointcreds.Provider {
 	return endpointcreds.New(b.PodIdentityURL()+"/v1/credentials", func(o *endpointcreds.Options) {
 		o.AuthorizationToken = token
@@ -92,9 +92,9 @@ func TestPodIdentityRefuses(t *testing.T) {
 		part   string
 	}{
 		"no token":       {raw: "", status: 400, part: "Service account token cannot be empty"},
-		"rubbish":        {raw: "rubbish", status: 400, part: "Service account token cannot be parsed"},
+		"not a token":    {raw: "garbage", status: 400, part: "Service account token cannot be parsed"},
 		"expired":        {change: func(t *awssim.Token) { t.TTL = -time.Minute }, status: 400, part: "token is expired"},
-		"STS's token":    {change: func(t *awssim.Token) { t.Audience = nil }, status: 400, part: "(InvalidTokenException)"},
+		"token for STS":  {change: func(t *awssim.Token) { t.Audience = nil }, status: 400, part: "(InvalidTokenException)"},
 		"forged":         {change: func(t *awssim.Token) { t.KeyID = "nobody" }, status: 400, part: "(InvalidTokenException)"},
 		"other issuer":   {change: func(t *awssim.Token) { t.Claims = map[string]any{"iss": "https://x.example.com"} }, status: 400, part: "(InvalidTokenException)"},
 		"no pod":         {change: func(t *awssim.Token) { t.Pod = "" }, status: 400, part: "not bound to a pod"},
@@ -115,19 +115,19 @@ func TestPodIdentityRefuses(t *testing.T) {
 				tc.change(&want)
 				token = b.token(t, want)
 			}
-			status, text := b.askAgent(t, token)
+			status, text := b.callAgent(t, token)
 			if status != tc.status || !strings.Contains(text, tc.part) {
 				t.Errorf("%d %q, want %d with %q", status, text, tc.status, tc.part)
 			}
 			if token != "" && strings.Contains(text, token) {
-				t.Error("the answer repeats the token")
+				t.Error("the response repeats the token")
 			}
 		})
 	}
 }
 
-// The session tags of a pod go along when its role assumes another, which takes sts:TagSession in both
-// policies and shows in the next session.
+// A pod's session tags are transitive: when its role assumes another role, the next session has them too. Both
+// policies must allow sts:TagSession.
 func TestA12_PodIdentityTagsAreTransitive(t *testing.T) {
 	const target = "arn:aws:iam::" + account + ":role/target"
 	assume := []string{"sts:AssumeRole"}
@@ -141,10 +141,10 @@ func TestA12_PodIdentityTagsAreTransitive(t *testing.T) {
 		tags  []types.Tag
 		code  string
 	}{
-		"both policies":       {own: both, trust: trust},
-		"no own permission":   {own: assume, trust: trust, code: "AccessDenied"},
-		"no trust":            {own: both, trust: withoutTags, code: "AccessDenied"},
-		"a tag set once more": {own: both, trust: trust, tags: []types.Tag{{Key: aws.String("kubernetes-pod-name"), Value: aws.String("x")}}, code: "InvalidParameterValue"},
+		"both policies":     {own: both, trust: trust},
+		"no own permission": {own: assume, trust: trust, code: "AccessDenied"},
+		"no trust":          {own: both, trust: withoutTags, code: "AccessDenied"},
+		"a tag set twice":   {own: both, trust: trust, tags: []types.Tag{{Key: aws.String("kubernetes-pod-name"), Value: aws.String("x")}}, code: "InvalidParameterValue"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := startPods(t, awssim.PodIdentityTrustPolicy, awssim.AllowPolicy(target, tc.own...))
@@ -166,7 +166,7 @@ func TestA12_PodIdentityTagsAreTransitive(t *testing.T) {
 	}
 }
 
-func (b *bed) askAgent(t *testing.T, token string) (status int, text string) {
+func (b *bed) callAgent(t *testing.T, token string) (status int, text string) {
 	t.Helper()
 	r := mustRequest(t, http.MethodGet, b.PodIdentityURL()+"/v1/credentials")
 	r.Header.Set("Authorization", token)
@@ -182,9 +182,9 @@ func (b *bed) askAgent(t *testing.T, token string) (status int, text string) {
 	return resp.StatusCode, string(body)
 }
 
-func TestPodIdentityAnswerHasTheAgentsFields(t *testing.T) {
+func TestPodIdentityResponseHasTheAgentsFields(t *testing.T) {
 	b := startPods(t, awssim.PodIdentityTrustPolicy)
-	status, text := b.askAgent(t, b.token(t, podToken()))
+	status, text := b.callAgent(t, b.token(t, podToken()))
 	var fields map[string]string
 	if err := json.Unmarshal([]byte(text), &fields); err != nil || status != 200 {
 		t.Fatalf("%d %v", status, err)
@@ -202,10 +202,10 @@ func TestPodIdentityFaults(t *testing.T) {
 	b := startPods(t, awssim.PodIdentityTrustPolicy)
 	token := b.token(t, podToken())
 	b.Inject(awssim.Fault{Service: "pod-identity", Operation: "GetCredentials", Object: "payment/api", Status: 503, Code: "ServiceUnavailableException", Count: 1})
-	if status, text := b.askAgent(t, token); status != 503 || !strings.Contains(text, "(ServiceUnavailableException)") || !strings.Contains(text, "fault: server") {
+	if status, text := b.callAgent(t, token); status != 503 || !strings.Contains(text, "(ServiceUnavailableException)") || !strings.Contains(text, "fault: server") {
 		t.Errorf("%d %q", status, text)
 	}
-	if status, _ := b.askAgent(t, token); status != 200 {
+	if status, _ := b.callAgent(t, token); status != 200 {
 		t.Errorf("after the fault: %d", status)
 	}
 	if n := b.Calls()["pod-identity:GetCredentials"]; n != 2 {

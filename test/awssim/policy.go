@@ -1,7 +1,7 @@
-// IAM policy documents as the simulator reads them. Rules: IAM User Guide, "IAM
-// JSON policy elements reference" and "Grammar of the IAM JSON policy language".
-// Whatever the simulator does not evaluate is refused here: a policy element
-// that is ignored would make a test pass for the wrong reason.
+// Parsing of IAM policy documents. Rules: IAM User Guide, "IAM JSON policy
+// elements reference" and "Grammar of the IAM JSON policy language". The parser
+// refuses everything that the simulator does not evaluate, because an ignored
+// policy element would let a test pass for the wrong reason.
 
 package awssim
 
@@ -21,8 +21,8 @@ type policy struct {
 	statements []statement
 }
 
-// statement is one statement of a policy. Of each positive and negative pair of
-// elements only one is set.
+// statement is one statement of a policy. Of each pair such as actions and
+// notActions, only one is set.
 type statement struct {
 	deny                    bool
 	actions, notActions     []string       // patterns
@@ -67,7 +67,7 @@ func parsePolicy(d Document, trust bool) (*policy, error) {
 		return nil, fmt.Errorf("policy document: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("policy document: more follows after its end")
+		return nil, errors.New("policy document: trailing data")
 	}
 	document, ok := content.(map[string]any)
 	if !ok {
@@ -78,7 +78,7 @@ func parsePolicy(d Document, trust bool) (*policy, error) {
 	}
 	switch document["Version"] {
 	case "2012-10-17":
-	case nil, "2008-10-17": // the default; in it ${…} is no variable but plain text
+	case nil, "2008-10-17": // the default version; there ${…} is plain text
 		if strings.Contains(string(d), "${") {
 			return nil, errors.New("policy document: policy variables need Version \"2012-10-17\"")
 		}
@@ -176,7 +176,7 @@ func (st *statement) parseResources(fields map[string]any) error {
 	return err
 }
 
-// parsePrincipals reads the Principal of a trust policy.
+// parsePrincipals parses the Principal of a trust policy.
 func parsePrincipals(raw any) ([]principalRef, error) {
 	if raw == "*" {
 		return []principalRef{{kind: "*"}}, nil
@@ -227,8 +227,8 @@ func eitherOf(fields map[string]any, positive, negative string) (yes, no []strin
 	return nil, no, nil
 }
 
-// texts reads a string or a list of strings, at least one. Conditions may have
-// booleans and numbers for strings.
+// texts reads a string or a non-empty list of strings. Conditions may use
+// booleans and numbers as strings.
 func texts(raw any) ([]string, error) {
 	list, ok := raw.([]any)
 	if !ok {
@@ -260,8 +260,8 @@ func onlyKeys(object map[string]any, known ...string) error {
 	return nil
 }
 
-// decodeUnique decodes one JSON value and refuses an object that has a key
-// twice, as IAM does; encoding/json would let the last one win.
+// decodeUnique decodes one JSON value. Like IAM, it refuses an object with a
+// duplicate key. encoding/json would use the last value.
 func decodeUnique(decoder *json.Decoder) (any, error) {
 	decoder.UseNumber()
 	token, err := decoder.Token()
@@ -301,7 +301,7 @@ func decodeUnique(decoder *json.Decoder) (any, error) {
 	return token, nil
 }
 
-// decodeStrict decodes JSON and refuses fields that into does not have.
+// decodeStrict decodes JSON and refuses fields that are unknown to into.
 func decodeStrict(data []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
@@ -309,7 +309,7 @@ func decodeStrict(data []byte, into any) error {
 		return err
 	}
 	if decoder.More() {
-		return errors.New("more follows after the JSON value")
+		return errors.New("trailing data after the JSON value")
 	}
 	return nil
 }

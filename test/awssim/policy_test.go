@@ -7,12 +7,12 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// permissionDoc and trustDoc wrap one statement.
+// permissionDoc and trustDoc return a document with one statement.
 func permissionDoc(statement string) awssim.Document {
 	return awssim.Document(`{"Version": "2012-10-17", "Statement": [` + statement + `]}`)
 }
 
-// TestPermissionPolicies asks for the secret "db" in ap-south-1 as a session of a
+// TestPermissionPolicies reads the secret "db" in ap-south-1 with a session of a
 // role with the tag team=payment.
 func TestPermissionPolicies(t *testing.T) {
 	const (
@@ -29,27 +29,27 @@ func TestPermissionPolicies(t *testing.T) {
 		denied     string // "" = allowed
 	}{
 		"the ARN with the random suffix as wildcards": {statements: `{` + get + `, "Resource": "` + arn + `db-??????"}`},
-		"one question mark too few":                   {statements: `{` + get + `, "Resource": "` + arn + `db-?????"}`, denied: implicit},
+		"a question mark is missing":                  {statements: `{` + get + `, "Resource": "` + arn + `db-?????"}`, denied: implicit},
 		"a star":                                      {statements: `{` + get + `, "Resource": ["` + arn + `other", "` + arn + `d*"]}`},
-		"a star that needs more":                      {statements: `{` + get + `, "Resource": "` + arn + `db*_*"}`, denied: implicit},
+		"a star, but not the rest":                    {statements: `{` + get + `, "Resource": "` + arn + `db*_*"}`, denied: implicit},
 		"another region":                              {statements: `{` + get + `, "Resource": "arn:aws:secretsmanager:eu-west-1:*:secret:*"}`, denied: implicit},
 		"the name instead of the ARN's suffix":        {statements: `{` + get + `, "Resource": "` + arn + `db"}`, denied: implicit},
-		"the case of an action does not count":        {statements: `{"Effect": "Allow", "Action": ["SecretsManager:getsecret*"], "Resource": "*"}`},
+		"an action in another case":                   {statements: `{"Effect": "Allow", "Action": ["SecretsManager:getsecret*"], "Resource": "*"}`},
 		"another action":                              {statements: `{"Effect": "Allow", "Action": "secretsmanager:DescribeSecret", "Resource": "*"}`, denied: implicit},
 		"NotAction":                                   {statements: `{"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}`},
 		"NotAction that covers it":                    {statements: `{"Effect": "Allow", "NotAction": "secretsmanager:*", "Resource": "*"}`, denied: implicit},
 		"NotResource":                                 {statements: `{` + get + `, "NotResource": "` + arn + `other*"}`},
 		"NotResource that covers it":                  {statements: `{` + get + `, "NotResource": "` + arn + `db*"}`, denied: implicit},
-		"an explicit deny beats every allow":          {statements: `{` + all + `}, {` + deny + `, "Resource": "` + arn + `db-*"}`, denied: explicit},
+		"an explicit deny overrides allow":            {statements: `{` + all + `}, {` + deny + `, "Resource": "` + arn + `db-*"}`, denied: explicit},
 		"a deny of something else":                    {statements: `{` + all + `}, {` + deny + `, "Resource": "` + arn + `other"}`},
-		"no statement at all for it":                  {statements: `{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}`, denied: implicit},
+		"no statement for it":                         {statements: `{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}`, denied: implicit},
 
 		"region as required":                  {statements: `{` + all + `, "Condition": {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "ap-south-1"]}}}`},
 		"region not as required":              {statements: `{` + all + `, "Condition": {"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}}`, denied: implicit},
 		"deny outside a region":               {statements: `{` + all + `}, {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringNotEquals": {"aws:RequestedRegion": "eu-west-1"}}}`, denied: explicit},
 		"deny outside regions":                {statements: `{` + all + `}, {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"StringNotEquals": {"aws:RequestedRegion": ["eu-west-1", "ap-south-1"]}}}`},
 		"like":                                {statements: `{` + all + `, "Condition": {"StringLike": {"aws:RequestedRegion": "ap-*"}}}`},
-		"equals takes no star":                {statements: `{` + all + `, "Condition": {"StringEquals": {"aws:RequestedRegion": "ap-*"}}}`, denied: implicit},
+		"equals: star is literal":             {statements: `{` + all + `, "Condition": {"StringEquals": {"aws:RequestedRegion": "ap-*"}}}`, denied: implicit},
 		"not like":                            {statements: `{` + all + `, "Condition": {"StringNotLike": {"aws:RequestedRegion": "ap-*"}}}`, denied: implicit},
 		"the key's case":                      {statements: `{` + all + `, "Condition": {"StringEquals": {"AWS:requestedregion": "ap-south-1"}}}`},
 		"ignoring the value's case":           {statements: `{` + all + `, "Condition": {"StringEqualsIgnoreCase": {"aws:PrincipalTag/team": "PAYMENT"}}}`},
@@ -60,10 +60,10 @@ func TestPermissionPolicies(t *testing.T) {
 
 		"a missing tag is not equal":      {statements: `{` + all + `, "Condition": {"StringEquals": {"aws:PrincipalTag/nope": "x"}}}`, denied: implicit},
 		"a missing tag is not-equal":      {statements: `{` + all + `, "Condition": {"StringNotEquals": {"aws:PrincipalTag/nope": "x"}}}`},
-		"if exists, and it does not":      {statements: `{` + all + `, "Condition": {"StringEqualsIfExists": {"aws:PrincipalTag/nope": "x"}}}`},
-		"if exists, and it does":          {statements: `{` + all + `, "Condition": {"StringEqualsIfExists": {"aws:PrincipalTag/team": "x"}}}`, denied: implicit},
+		"if exists, key is missing":       {statements: `{` + all + `, "Condition": {"StringEqualsIfExists": {"aws:PrincipalTag/nope": "x"}}}`},
+		"if exists, key is present":       {statements: `{` + all + `, "Condition": {"StringEqualsIfExists": {"aws:PrincipalTag/team": "x"}}}`, denied: implicit},
 		"null: must be missing":           {statements: `{` + all + `, "Condition": {"Null": {"aws:PrincipalTag/team": "true"}}}`, denied: implicit},
-		"null: must be there":             {statements: `{` + all + `, "Condition": {"Null": {"aws:PrincipalTag/team": false}}}`},
+		"null: must be present":           {statements: `{` + all + `, "Condition": {"Null": {"aws:PrincipalTag/team": false}}}`},
 		"bool":                            {statements: `{` + all + `, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}`},
 		"bool, deny without TLS":          {statements: `{` + all + `}, {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": false}}}`, denied: explicit},
 		"for all values of a missing key": {statements: `{` + all + `, "Condition": {"ForAllValues:StringEquals": {"aws:TagKeys": "x"}}}`},
@@ -71,7 +71,7 @@ func TestPermissionPolicies(t *testing.T) {
 		"for any value":                   {statements: `{` + all + `, "Condition": {"ForAnyValue:StringLike": {"aws:PrincipalTag/team": ["x", "pay*"]}}}`},
 
 		"a tag as variable":               {statements: `{` + get + `, "Resource": "` + arn + `${aws:PrincipalTag/object}-??????"}`},
-		"a tag's star is no wildcard":     {statements: `{` + get + `, "Resource": "` + arn + `${aws:PrincipalTag/star}"}`, denied: implicit},
+		"a tag's star is literal":         {statements: `{` + get + `, "Resource": "` + arn + `${aws:PrincipalTag/star}"}`, denied: implicit},
 		"a missing tag as variable":       {statements: `{` + get + `, "Resource": "` + arn + `${aws:PrincipalTag/nope}*"}`, denied: implicit},
 		"a missing tag with a default":    {statements: `{` + get + `, "Resource": "` + arn + `${aws:PrincipalTag/nope, 'db'}-*"}`},
 		"an escaped star":                 {statements: `{` + get + `, "Resource": "` + arn + `${*}"}`, denied: implicit},
@@ -139,9 +139,9 @@ func TestTrustPolicies(t *testing.T) {
 	}
 }
 
-// TestPoliciesThatAreRefused: nothing that the simulator does not evaluate may be
-// ignored.
-func TestPoliciesThatAreRefused(t *testing.T) {
+// TestRefusedPolicies: the simulator must refuse everything that it does not
+// evaluate.
+func TestRefusedPolicies(t *testing.T) {
 	condition := func(c string) awssim.Role {
 		return awssim.Role{Policies: []awssim.Document{permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": ` + c + `}`)}}
 	}
@@ -154,7 +154,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		part string
 	}{
 		"not JSON":                  {permission(`{`), "policy document"},
-		"more than a document":      {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "*"}`) + `{}`), "more follows"},
+		"more than a document":      {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "*"}`) + `{}`), "trailing data"},
 		"an element twice":          {permission(permissionDoc(`{"Effect": "Deny", "Effect": "Allow", "Action": "*", "Resource": "*"}`)), `"Effect" stands twice`},
 		"unknown version":           {permission(`{"Version": "2020-01-01", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}`), "Version"},
 		"variable in old version":   {permission(`{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::${aws:PrincipalTag/a}"}}`), "policy variables need Version"},
@@ -165,7 +165,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"no resource":               {permission(permissionDoc(`{"Effect": "Allow", "Action": "*"}`)), "exactly one of Resource and NotResource"},
 		"both actions":              {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "NotAction": "*", "Resource": "*"}`)), "exactly one of Action and NotAction"},
 		"action without service":    {permission(permissionDoc(`{"Effect": "Allow", "Action": "GetSecretValue", "Resource": "*"}`)), "service:Name"},
-		"resource that is no ARN":   {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "db"}`)), "neither an ARN"},
+		"resource is not an ARN":    {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "db"}`)), "neither an ARN"},
 		"principal in a permission": {permission(permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}`)), `"Principal" is not known`},
 		"resource in a trust policy": {awssim.Role{TrustPolicy: permissionDoc(`{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}`)},
 			`"Resource" is not known`},
@@ -173,17 +173,17 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"unknown quantifier":        {condition(`{"ForSomeValues:StringEquals": {"aws:TagKeys": "x"}}`), "is not known"},
 		"NullIfExists":              {condition(`{"NullIfExists": {"aws:TagKeys": "true"}}`), "is not known"},
 		"unknown key":               {condition(`{"StringEquals": {"aws:SourceVpc": "x"}}`), `"aws:SourceVpc" is not known to the simulator`},
-		"a key that is no issuer":   {condition(`{"StringEquals": {"secretsmanager:sub": "x"}}`), "is not known to the simulator"},
+		"key is not an issuer":      {condition(`{"StringEquals": {"secretsmanager:sub": "x"}}`), "is not known to the simulator"},
 		"a claim that EKS lacks":    {condition(`{"StringEquals": {"oidc.example.com/id/1:email": "x"}}`), "is not known to the simulator"},
 		"unknown variable":          {condition(`{"StringEquals": {"aws:RequestedRegion": "${aws:username}"}}`), "policy variable"},
-		"variable without end":      {condition(`{"StringEquals": {"aws:RequestedRegion": "${aws:PrincipalTag/a"}}`), "does not end"},
-		"bool that is none":         {condition(`{"Bool": {"aws:SecureTransport": "yes"}}`), "neither true nor false"},
+		"unterminated variable":     {condition(`{"StringEquals": {"aws:RequestedRegion": "${aws:PrincipalTag/a"}}`), "does not end"},
+		"bool is invalid":           {condition(`{"Bool": {"aws:SecureTransport": "yes"}}`), "neither true nor false"},
 		"empty list":                {condition(`{"StringEquals": {"aws:RequestedRegion": []}}`), "empty"},
 		"wildcard in a principal":   {trust(`{"AWS": "arn:aws:iam::123456789012:role/*"}`), "not valid or not supported"},
 		"unknown kind of principal": {trust(`{"CanonicalUser": "x"}`), "not valid or not supported"},
 		"no principal":              {awssim.Role{TrustPolicy: permissionDoc(`{"Effect": "Allow", "Action": "*"}`)}, "Principal must be"},
 		"session too long":          {awssim.Role{MaxSessionDuration: 43201}, "maxSessionDuration"},
-		"name and ARN disagree":     {awssim.Role{ARN: "arn:aws:iam::123456789012:role/other"}, "do not agree"},
+		"name and ARN differ":       {awssim.Role{ARN: "arn:aws:iam::123456789012:role/other"}, "do not agree"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.role.Name = "refused"
@@ -210,7 +210,7 @@ func TestRolesAtRunTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, getDB(t, client), 400, "AccessDeniedException", "explicit deny")
-	if err := b.RemoveRole("nobody"); err == nil {
+	if err := b.RemoveRole("missing"); err == nil {
 		t.Error("a role that does not exist is removed")
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// proxiedHosts are the host names that were reached through the proxy.
+// proxiedHosts records the host names that clients reached through the proxy.
 type proxiedHosts struct {
 	mu    sync.Mutex
 	hosts map[string]struct{}
@@ -30,9 +30,9 @@ func (p *proxiedHosts) list() []string {
 	return slices.Sorted(maps.Keys(p.hosts))
 }
 
-// connect answers CONNECT: the tunnel to an AWS host name ends here, with a
-// certificate for that name, and its requests are served as any others. Nothing
-// is forwarded anywhere, so every other host is refused.
+// connect handles CONNECT. It terminates the tunnel to an AWS host name with a
+// certificate for that name, and serves its requests like any others. It
+// forwards nothing, so it refuses every other host.
 func (s *Sim) connect(w http.ResponseWriter, r *http.Request) {
 	host, port, err := net.SplitHostPort(r.Host)
 	if err != nil || port != "443" {

@@ -11,27 +11,27 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Quota limits how often an operation is called, as AWS does: the account has a
-// bucket of tokens in each Region, and a call takes one. A call that finds none
-// is refused with the service's throttling error. ("Request throttling" in the
-// Amazon EC2 API reference describes the bucket, "AWS Secrets Manager quotas"
-// says that the rates apply per account and Region.) A call without a valid
-// signature and one that a Fault hits take no token.
+// Quota limits the call rate of an operation. As in AWS, the account has a token
+// bucket per Region, and each call takes a token. Without a token, the service
+// returns its throttling error. A call without a valid signature, or with a
+// Fault, takes no token. Sources: "Request throttling" in the Amazon EC2 API
+// reference for the bucket, "AWS Secrets Manager quotas" for rates per account
+// and Region.
 type Quota struct {
-	// Service and Operation are named as in Fault. Both are required.
+	// Service and Operation are required. Names as in Fault.
 	Service   string `json:"service"`
 	Operation string `json:"operation"`
-	// Rate is how many tokens come into the bucket per second; 0 = no quota.
+	// Rate is the number of new tokens per second; 0 = no quota.
 	Rate float64 `json:"rate"`
-	// Burst is how many tokens the bucket holds, at first too; 0 = those of one
-	// second, at least one.
+	// Burst is the size of the bucket, which starts full. Default: the tokens
+	// of one second, at least one.
 	Burst int `json:"burst,omitempty"`
 }
 
-// faultServices are the names of the services in Fault and Quota.
+// faultServices are the valid services in Fault and Quota.
 var faultServices = []string{serviceSTS, "secretsmanager", "ssm", servicePodIdentity}
 
-// check gives the quota with its defaults.
+// check validates the quota and sets defaults.
 func (q Quota) check() (Quota, error) {
 	switch {
 	case !slices.Contains(faultServices, q.Service):
@@ -56,15 +56,14 @@ type quotaTable struct {
 	buckets map[operationKey]*quotaBuckets
 }
 
-// quotaBuckets are the buckets of one quota. Each is made, full, at the first
-// call in its Region.
+// quotaBuckets holds one bucket per Region. The first call in a Region creates
+// it, full.
 type quotaBuckets struct {
 	quota   Quota
 	regions map[string]*rate.Limiter
 }
 
-// set adds a quota, or replaces the one of the same operation. The new buckets
-// are full.
+// set adds or replaces the quota of an operation. The new buckets are full.
 func (t *quotaTable) set(q Quota) error {
 	q, err := q.check()
 	if err != nil {
@@ -84,8 +83,8 @@ func (t *quotaTable) set(q Quota) error {
 	return nil
 }
 
-// take uses one token of the call's bucket. Where there is none it gives the
-// error of the service.
+// take takes a token from the call's bucket. Without a token, it returns the
+// service's error.
 func (t *quotaTable) take(now time.Time, service, operation, region string) *apiError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,9 +103,8 @@ func (t *quotaTable) take(now time.Time, service, operation, region string) *api
 	return throttled(service)
 }
 
-// throttled is what a service answers to a call above its quota. The JSON
-// services and EKS Auth have ThrottlingException in their error lists; STS
-// answers Throttling.
+// throttled is the error for a call above the quota. The JSON services and EKS
+// Auth list ThrottlingException as an error. STS returns Throttling.
 func throttled(service string) *apiError {
 	e := badRequest("ThrottlingException", "Rate exceeded")
 	switch service {

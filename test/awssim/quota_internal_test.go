@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// granted is how many of the calls, all at one moment, find a token.
+// granted counts how many simultaneous calls get a token.
 func (t *quotaTable) granted(now time.Time, calls int, region string) int {
 	n := 0
 	for range calls {
@@ -47,7 +47,7 @@ func TestQuotaIsATokenBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := quotas.granted(start.Add(time.Hour), 10, "eu-west-1"); got != 4 {
-		t.Errorf("a quota that is set again: %d calls granted, want the full 4", got)
+		t.Errorf("a quota that is set twice: %d calls granted, want the full 4", got)
 	}
 	quota.Rate = 0
 	if err := quotas.set(quota); err != nil {
@@ -70,14 +70,14 @@ func TestQuotaBurstDefaultsToASecond(t *testing.T) {
 	}
 }
 
-func TestQuotaRefusesNonsense(t *testing.T) {
+func TestQuotaRefusesInvalidValues(t *testing.T) {
 	for name, q := range map[string]Quota{
 		"service":        {Service: "s3", Operation: "GetObject", Rate: 1},
 		"no operation":   {Service: "sts", Rate: 1},
 		"negative rate":  {Service: "sts", Operation: "AssumeRole", Rate: -1},
 		"negative burst": {Service: "sts", Operation: "AssumeRole", Rate: 1, Burst: -1},
 		"not a number":   {Service: "sts", Operation: "AssumeRole", Rate: math.NaN()},
-		"endless rate":   {Service: "sts", Operation: "AssumeRole", Rate: math.Inf(1)},
+		"infinite rate":  {Service: "sts", Operation: "AssumeRole", Rate: math.Inf(1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var quotas quotaTable

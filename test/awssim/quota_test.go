@@ -12,14 +12,14 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// slow is a rate at which no token comes while a test runs, slowToken how long
-// one takes.
+// slow is a rate that gives no token during a test. slowToken is the time for one
+// token.
 const (
 	slow      = 1.0 / 600
-	slowToken = 10 * time.Minute // within what a signature is valid for
+	slowToken = 10 * time.Minute // less than a signature's lifetime
 )
 
-func TestQuotaAnswersAsTheServiceDoes(t *testing.T) {
+func TestQuotaErrorsMatchTheService(t *testing.T) {
 	b := start(t)
 	b.addRole(t, awssim.Role{Name: "all", TrustPolicy: b.issuer.TrustPolicy("payment", "api"), Policies: []awssim.Document{awssim.AllowPolicy("*", "*")}})
 	role := "arn:aws:iam::" + account + ":role/all"
@@ -76,21 +76,21 @@ func TestQuotaLimitsTheAgent(t *testing.T) {
 	}
 	token := paymentToken()
 	token.Audience = []string{"pods.eks.amazonaws.com"}
-	ask := func() int {
+	call := func() int {
 		r := mustRequest(t, http.MethodGet, b.PodIdentityURL()+"/v1/credentials")
 		r.Header.Set("Authorization", b.token(t, token))
 		return statusOf(t, r)
 	}
-	// The first is refused too, for want of an association: it got as far as that.
-	if first := ask(); first == http.StatusTooManyRequests {
+	// The first call fails too, because there is no association. But it passes the quota.
+	if first := call(); first == http.StatusTooManyRequests {
 		t.Errorf("status %d within the quota", first)
 	}
-	if second := ask(); second != http.StatusTooManyRequests {
+	if second := call(); second != http.StatusTooManyRequests {
 		t.Errorf("status %d above the quota, want 429", second)
 	}
 }
 
-func TestQuotaIsForCallsThatReachTheService(t *testing.T) {
+func TestQuotaCountsOnlyCallsThatReachTheService(t *testing.T) {
 	b := start(t)
 	client := b.secrets(b.payment(t))
 	err := awssim.Admin{URL: b.URL()}.SetQuota(t.Context(), awssim.Quota{Service: "secretsmanager", Operation: "GetSecretValue", Rate: slow, Burst: 1})
@@ -105,7 +105,7 @@ func TestQuotaIsForCallsThatReachTheService(t *testing.T) {
 		t.Error("a call without a signature succeeds")
 	}
 	if err := getDB(t, client); err != nil {
-		t.Errorf("the token is gone: %v", err)
+		t.Errorf("the refused call took a token: %v", err)
 	}
 	wantError(t, getDB(t, client), http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
 }

@@ -1,5 +1,5 @@
-// The way of a request from the listener to a service. Rules: smithy.io "AWS
-// JSON 1.1 protocol" and "AWS Query protocol" say how the operation is named.
+// Routing of requests to the services. Rules for operation names: smithy.io "AWS
+// JSON 1.1 protocol" and "AWS Query protocol".
 
 package awssim
 
@@ -28,21 +28,21 @@ var targetPrefixes = map[string]string{
 	"AmazonSSM":      "ssm",
 }
 
-// awsRequest is a request on its way to a service.
+// awsRequest is a request to a service while it is processed.
 type awsRequest struct {
 	*http.Request
 	id                 string // request id
 	service, operation string
 	region             string
-	host               awsHost // zero unless the Host header is AWS's
+	host               awsHost // zero if the Host header is not AWS's
 	body               []byte
 	form               url.Values // query protocol only
-	objects            []string   // names or ARNs asked for, without versions
+	objects            []string   // requested names or ARNs, without versions
 	caller             *credential
 	logged             *Call
 }
 
-// route is the handler of the AWS listener.
+// route handles requests on the AWS listener.
 func (s *Sim) route(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodConnect:
@@ -58,7 +58,7 @@ func (s *Sim) route(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveAWS answers one call of a service.
+// serveAWS handles one call of a service.
 func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 	req := &awsRequest{Request: r, id: newRequestID()}
 	var err error
@@ -72,7 +72,7 @@ func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 	}
 	var refused *apiError
 	req.caller, refused = s.admit(req)
-	// Before the call is logged: whoever sees it in the log knows that it has its fault already.
+	// Take the fault before logging the call: a test that sees the call in the log then knows that its fault was applied.
 	fault := s.faults.take(req.service, req.operation, req.region, req.objects)
 	if req.caller != nil {
 		req.logged = s.log.begin(req.entry(req.caller.who.arn))
@@ -86,25 +86,25 @@ func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 		refused = s.quotas.take(s.now(), req.service, req.operation, req.region)
 	}
 
-	var answer any
+	var result any
 	if refused == nil {
-		answer, refused = s.perform(req)
+		result, refused = s.perform(req)
 	}
 	s.finish(req.logged, refused)
 	switch {
 	case req.form != nil && refused != nil:
 		req.writeQueryError(w, refused)
 	case req.form != nil:
-		req.writeQueryAnswer(w, answer)
+		req.writeQueryResponse(w, result)
 	case refused != nil:
 		req.writeJSONError(w, refused)
 	default:
-		req.writeJSONAnswer(w, answer)
+		req.writeJSONResponse(w, result)
 	}
 }
 
-// identify finds the service, the operation and the objects; false = none that
-// is known.
+// identify sets the service, the operation and the objects. It returns false if
+// they are unknown.
 func (r *awsRequest) identify() bool {
 	if r.URL.Path != "/" && r.URL.Path != "" {
 		return false
@@ -133,8 +133,8 @@ func (r *awsRequest) identify() bool {
 	return r.operation != "" && (r.host.service == "" || r.host.service == r.service)
 }
 
-// admit checks the signature where the operation wants one. The region is that
-// of the credential scope, which must be the one of the host name.
+// admit checks the signature if the operation needs one. The credential scope
+// sets the region, which must match the host name's.
 func (s *Sim) admit(r *awsRequest) (*credential, *apiError) {
 	if r.service == serviceSTS && r.operation == "AssumeRoleWithWebIdentity" && r.Header.Get("Authorization") == "" {
 		return nil, nil
@@ -152,7 +152,7 @@ func (s *Sim) admit(r *awsRequest) (*credential, *apiError) {
 	return nil, fault.asJSON()
 }
 
-// perform lets the service answer.
+// perform calls the service.
 func (s *Sim) perform(r *awsRequest) (any, *apiError) {
 	if r.service == serviceSTS {
 		return s.performSTS(r)
@@ -167,14 +167,14 @@ func (s *Sim) perform(r *awsRequest) (any, *apiError) {
 		Region: r.region, Account: who.account, Now: s.now(), Body: r.body,
 		Allowed: func(action, resource string) *apiError { return s.iam.authorize(who, action, resource, keys) },
 	}
-	answer, refused := service.handle(r.operation, c)
+	result, refused := service.handle(r.operation, c)
 	if c.Object != "" {
 		s.log.update(r.logged, func(entry *Call) { entry.Object = c.Object })
 	}
-	return answer, refused
+	return result, refused
 }
 
-// entry is the request as the call log shows it when it arrives.
+// entry is the call log's entry for a request on arrival.
 func (r *awsRequest) entry(principal string) Call {
 	return Call{
 		Service: r.service, Operation: r.operation, Region: r.region,
@@ -182,7 +182,7 @@ func (r *awsRequest) entry(principal string) Call {
 	}
 }
 
-// finish notes how a call ended.
+// finish records how a call ended.
 func (s *Sim) finish(entry *Call, refused *apiError) {
 	s.log.update(entry, func(c *Call) {
 		c.Status = http.StatusOK
@@ -192,9 +192,8 @@ func (s *Sim) finish(entry *Call, refused *apiError) {
 	})
 }
 
-// objectsInJSON finds what a call asks for, in the members that the operations
-// of the two services use for it. A body that is not valid has no objects: the
-// service will say so.
+// objectsInJSON returns the objects in a request body of the two JSON services.
+// For an invalid body it returns none, because the service reports the error.
 func objectsInJSON(service string, body []byte) []string {
 	var in struct {
 		SecretID     string   `json:"SecretId"`
@@ -215,7 +214,7 @@ func objectsInJSON(service string, body []byte) []string {
 	return out
 }
 
-// withoutVersion cuts ":<version>" or ":<label>" off a parameter's name or ARN.
+// withoutVersion removes ":<version>" or ":<label>" from a parameter's name or ARN.
 func withoutVersion(name string) string {
 	colons := 0
 	if strings.HasPrefix(name, "arn:") {

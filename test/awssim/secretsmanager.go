@@ -1,11 +1,11 @@
-// AWS Secrets Manager: the store, the dispatch, and the operations that read.
+// AWS Secrets Manager: the store, the dispatch, and the read operations.
 //
 // Sources: AWS Secrets Manager API reference (GetSecretValue, DescribeSecret,
 // BatchGetSecretValue) for members, limits and errors; User Guide "Secrets
-// Manager quotas" (65,536 bytes, 512 characters of a name) and "Actions,
-// resources, and condition keys" of the Service Authorization Reference (which
-// permission on which resource; BatchGetSecretValue has none but "*"). Texts the
-// reference does not print are those the live service was recorded with.
+// Manager quotas" (65,536 bytes, names of 512 characters); Service Authorization
+// Reference "Actions, resources, and condition keys" (the permission and
+// resource of each operation; BatchGetSecretValue has only "*"). Error texts
+// that the reference lacks are recorded from the live service.
 
 package awssim
 
@@ -28,9 +28,8 @@ const (
 	maxSecretBatch     = 20
 )
 
-// secretName is what a name may consist of. '!' stands only in names of secrets
-// that another AWS service manages ("rds!db-…"): they can be read and seeded, not
-// created.
+// secretName matches valid names. Only secrets that another AWS service manages
+// ("rds!db-…") contain '!'. They can be read and seeded, but not created.
 var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
 // secretStore is Secrets Manager of one account in all regions.
@@ -42,8 +41,8 @@ type secretStore struct {
 	regions map[string]map[string]*secret // region → name → secret
 }
 
-// newSecretStore makes a store that holds the given secrets. Every fault of every
-// secret is reported.
+// newSecretStore creates a store with the given secrets. It reports all faults of
+// all secrets.
 func newSecretStore(account string, secrets []Secret, now func() time.Time) (*secretStore, error) {
 	s := &secretStore{account: account, now: now, regions: map[string]map[string]*secret{}}
 	var faults []error
@@ -55,9 +54,9 @@ func newSecretStore(account string, secrets []Secret, now func() time.Time) (*se
 	return s, errors.Join(faults...)
 }
 
-// put is a back door for tests: it creates the secret or adds a version, which
-// becomes AWSCURRENT, without a caller, permissions or limits. A secret that is
-// scheduled for deletion is restored.
+// put lets tests create a secret or add a version, which becomes AWSCURRENT. It
+// skips permissions and limits. It restores a secret that is scheduled for
+// deletion.
 func (s *secretStore) put(region, name, value string) (versionID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +70,7 @@ func (s *secretStore) put(region, name, value string) (versionID string) {
 	return sec.addVersion(newVersionID(), secretValue{text: &value}, []string{stageCurrent}, now).id
 }
 
-// handle answers one operation.
+// handle runs one operation.
 func (s *secretStore) handle(op string, c *call) (any, *apiError) {
 	switch op {
 	case "GetSecretValue":
@@ -107,7 +106,7 @@ func invalidSecretName() *apiError {
 		"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 }
 
-// checkSecretID refuses what can be neither a name nor an ARN.
+// checkSecretID refuses an id that is neither a name nor an ARN.
 func checkSecretID(id string) *apiError {
 	if !strings.HasPrefix(id, "arn:") && !secretName.MatchString(id) {
 		return invalidSecretName()
@@ -115,10 +114,10 @@ func checkSecretID(id string) *apiError {
 	return nil
 }
 
-// authorize asks the caller's policies for action on the secret that id names. A
-// secret that does not exist has no ARN: its name stands for it, so that who may
-// not read it does not learn that it is missing, and the error repeats the id as
-// it was asked.
+// authorize checks the caller's policies for action on the secret with this id. A
+// missing secret has no ARN, so its name takes the ARN's place. A caller that may
+// not read it then does not learn that it is missing. The error contains the id
+// as requested.
 func (s *secretStore) authorize(c *call, action, id string) *apiError {
 	s.mu.Lock()
 	sec := s.find(c.Region, id, c.Now)
@@ -134,13 +133,13 @@ func (s *secretStore) authorize(c *call, action, id string) *apiError {
 	if denied == nil {
 		return nil
 	}
-	asked := *denied
-	asked.Message = strings.ReplaceAll(asked.Message, resource, id)
-	return &asked
+	masked := *denied
+	masked.Message = strings.ReplaceAll(masked.Message, resource, id)
+	return &masked
 }
 
-// begin is the way into every operation on one secret: constraints, form of the
-// id, permission.
+// begin starts every operation on one secret: constraints, form of the id,
+// permission.
 func (s *secretStore) begin(c *call, action string, id *string, limits *constraints) *apiError {
 	if err := limits.err(); err != nil {
 		return err
@@ -151,9 +150,9 @@ func (s *secretStore) begin(c *call, action string, id *string, limits *constrai
 	return s.authorize(c, action, *id)
 }
 
-// secretAnswer is the output of GetSecretValue, and one entry of
+// secretOutput is the output of GetSecretValue, and one entry of
 // BatchGetSecretValue.
-type secretAnswer struct {
+type secretOutput struct {
 	ARN           string
 	Name          string
 	VersionID     string  `json:"VersionId"`
@@ -183,8 +182,8 @@ func (s *secretStore) getSecretValue(c *call) (any, *apiError) {
 	return s.value(c, *in.SecretID, in.VersionID, in.VersionStage)
 }
 
-// value reads one version: by id, by label, by an id that must carry the label,
-// or AWSCURRENT.
+// value returns one version: by id, by label, by id and label, or AWSCURRENT.
+// With both, the version must have the label.
 func (s *secretStore) value(c *call, id string, versionID, stage *string) (any, *apiError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +209,8 @@ func (s *secretStore) value(c *call, id string, versionID, stage *string) (any, 
 	if version == nil {
 		return nil, secretValueNotFound("staging label", label)
 	}
-	sec.accessed = c.Now.UTC().Truncate(24 * time.Hour) // the service keeps the day only
-	return secretAnswer{
+	sec.accessed = c.Now.UTC().Truncate(24 * time.Hour) // the service keeps only the day
+	return secretOutput{
 		ARN: s.arn(sec), Name: sec.name, VersionID: version.id,
 		SecretString: version.value.text, SecretBinary: version.value.binary,
 		VersionStages: version.stageNames(), CreatedDate: epoch(version.created),
@@ -262,17 +261,17 @@ func (s *secretStore) batchGetSecretValue(c *call) (any, *apiError) {
 		Errors       []failure
 	}{SecretValues: []any{}, Errors: []failure{}}
 	for _, id := range in.SecretIDs {
-		answer, err := s.batchEntry(c, id)
+		output, err := s.batchEntry(c, id)
 		if err != nil {
 			out.Errors = append(out.Errors, failure{id, err.Code, err.Message})
 			continue
 		}
-		out.SecretValues = append(out.SecretValues, answer)
+		out.SecretValues = append(out.SecretValues, output)
 	}
 	return out, nil
 }
 
-// batchEntry reads one secret of a batch, with the permission a single read needs.
+// batchEntry reads one secret of a batch. It needs the same permission as a single read.
 func (s *secretStore) batchEntry(c *call, id string) (any, *apiError) {
 	if err := s.begin(c, "GetSecretValue", &id, new(constraints)); err != nil {
 		return nil, err
@@ -293,7 +292,7 @@ func (s *secretStore) describeSecret(c *call) (any, *apiError) {
 	}
 	stages := map[string][]string{}
 	for _, v := range sec.versions {
-		if len(v.stages) > 0 { // a deprecated version is not listed
+		if len(v.stages) > 0 { // deprecated versions are not listed
 			stages[v.id] = v.stageNames()
 		}
 	}
@@ -312,7 +311,7 @@ func (s *secretStore) describeSecret(c *call) (any, *apiError) {
 	}, nil
 }
 
-// beginByID is begin for an operation whose only member is SecretId.
+// beginByID is begin for an operation with SecretId as its only member.
 func (s *secretStore) beginByID(c *call, action string) (string, *apiError) {
 	var in struct {
 		SecretID *string `json:"SecretId"`
@@ -326,7 +325,7 @@ func (s *secretStore) beginByID(c *call, action string) (string, *apiError) {
 	return c.Object, s.begin(c, action, in.SecretID, &limits)
 }
 
-// optionalEpoch is 0, and so left out, for a time that is not set.
+// optionalEpoch returns 0 for a zero time, so that JSON omits it.
 func optionalEpoch(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

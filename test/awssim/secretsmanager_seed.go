@@ -1,5 +1,5 @@
-// The secrets that the simulator starts with, and the check that the real service
-// could hold them (limits: AWS Secrets Manager User Guide, "Quotas").
+// The initial secrets of the simulator, and the check that the real service could
+// hold them (limits: AWS Secrets Manager User Guide, "Quotas").
 
 package awssim
 
@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// Secret is one secret that the simulator starts with.
+// Secret is one initial secret of the simulator.
 //
-// With neither Value, Binary nor Versions it exists but has no value, like one
-// made by CreateSecret without a value.
+// Without Value, Binary and Versions it has no value, like a secret that was
+// created by CreateSecret without a value.
 type Secret struct {
 	Region string `yaml:"region"`
 	Name   string `yaml:"name"`
-	// Suffix is the six characters at the end of the ARN; made when empty.
+	// Suffix is the six characters at the end of the ARN. Default: random.
 	Suffix string `yaml:"suffix"`
-	// Value is the text of a single version that is AWSCURRENT.
+	// Value is the text of the only version, which is AWSCURRENT.
 	Value string `yaml:"value"`
-	// Binary is the same for a binary secret. Not together with Value.
+	// Binary is the same for a binary secret. It excludes Value.
 	Binary Base64 `yaml:"binary"`
-	// Versions are all versions, oldest first, instead of Value or Binary.
+	// Versions are all versions, oldest first. They exclude Value and Binary.
 	Versions []SecretVersion `yaml:"versions"`
 }
 
 // SecretVersion is one version of a Secret.
 type SecretVersion struct {
-	ID     string `yaml:"id"`    // 32 to 64 characters; a random UUID when empty
+	ID     string `yaml:"id"`    // 32 to 64 characters; default: a random UUID
 	Value  string `yaml:"value"` // text, or
 	Binary Base64 `yaml:"binary"`
-	// Stages are the staging labels. When no version names AWSCURRENT, the last
-	// one gets it.
+	// Stages are the staging labels. If no version has AWSCURRENT, the last one
+	// gets it.
 	Stages []string `yaml:"stages"`
 }
 
-// Base64 is bytes that are written in base64 in YAML.
+// Base64 is binary data, written as base64 in YAML.
 type Base64 []byte
 
 // UnmarshalText decodes standard base64.
@@ -50,7 +50,7 @@ func (b *Base64) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// seed takes one secret into the store.
+// seed adds one secret to the store.
 func (s *secretStore) seed(seed Secret) error {
 	switch {
 	case seed.Region == "":

@@ -1,10 +1,10 @@
-// The secrets themselves: versions, staging labels, ARNs and how an id is found.
+// The state of secrets: versions, staging labels, ARNs, and lookup by id.
 //
 // Sources: AWS Secrets Manager User Guide "What's in a Secrets Manager secret?"
 // (versions, the labels AWSCURRENT, AWSPREVIOUS and AWSPENDING, deprecated
 // versions, the six characters of the ARN) and "Finding a secret from a partial
-// ARN"; API reference of PutSecretValue and UpdateSecretVersionStage (which
-// labels move by themselves).
+// ARN"; API reference of PutSecretValue and UpdateSecretVersionStage (labels that
+// the service moves).
 
 package awssim
 
@@ -23,16 +23,16 @@ const (
 	stagePrevious = "AWSPREVIOUS"
 	stagePending  = "AWSPENDING"
 
-	// deprecatedKept is how many versions without a label the service keeps.
+	// deprecatedKept is the number of versions without a label that the service keeps.
 	deprecatedKept = 100
 	suffixLength   = 6
 )
 
-// arnSuffix is how a complete secret ARN ends, and therefore how a partial one
-// must not end.
+// arnSuffix matches the end of a complete secret ARN. A partial ARN must not end
+// like this.
 var arnSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 
-// secret is one secret of one region. It is guarded by the store's mutex.
+// secret is one secret of one region. The store's mutex guards it.
 type secret struct {
 	region, name, suffix, description string
 	created, changed, accessed        time.Time
@@ -40,7 +40,7 @@ type secret struct {
 	versions                          []*secretVersion // oldest first
 }
 
-// secretVersion is one immutable value and the labels that stand on it.
+// secretVersion is one immutable value and its labels.
 type secretVersion struct {
 	id      string
 	value   secretValue
@@ -48,7 +48,7 @@ type secretVersion struct {
 	stages  map[string]bool
 }
 
-// secretValue is text or bytes, never both. The zero value is no value at all.
+// secretValue is text or binary, never both. The zero value means no value.
 type secretValue struct {
 	text   *string
 	binary []byte
@@ -60,7 +60,7 @@ func (v secretValue) equal(o secretValue) bool {
 
 func (v secretValue) given() bool { return v.text != nil || v.binary != nil }
 
-// stageNames is sorted, as the service answers it.
+// stageNames returns the labels sorted, as in the service's responses.
 func (v *secretVersion) stageNames() []string { return slices.Sorted(maps.Keys(v.stages)) }
 
 func (s *secretStore) arn(sec *secret) string {
@@ -71,10 +71,10 @@ func (s *secretStore) arnOf(region, resource string) string {
 	return fmt.Sprintf("arn:%s:secretsmanager:%s:%s:secret:%s", regionPartition(region), region, s.account, resource)
 }
 
-// find gives the secret that id names in a region, nil when there is none: by
-// name, by complete ARN, or by an ARN without the suffix. An ARN that ends in a
-// hyphen and six characters is always taken as complete. A secret whose recovery
-// window is over is gone.
+// find returns the secret with this id in a region, or nil. The id is a name, a
+// complete ARN, or an ARN without the suffix. An ARN that ends in a hyphen and six
+// characters always counts as complete. find ignores a secret after its recovery
+// window.
 func (s *secretStore) find(region, id string, now time.Time) *secret {
 	sec := s.regions[region][id]
 	if strings.HasPrefix(id, "arn:") {
@@ -99,8 +99,8 @@ func (s *secretStore) find(region, id string, now time.Time) *secret {
 	return sec
 }
 
-// lookup is find with the errors of the API. deletedToo says whether the
-// operation works on a secret that is scheduled for deletion.
+// lookup is find with the API's errors. deletedToo allows a secret that is
+// scheduled for deletion.
 func (s *secretStore) lookup(c *call, id string, deletedToo bool) (*secret, *apiError) {
 	sec := s.find(c.Region, id, c.Now)
 	switch {
@@ -120,12 +120,12 @@ func (s *secretStore) add(sec *secret) {
 	s.regions[sec.region][sec.name] = sec
 }
 
-// version gives a version by its id, nil when there is none.
+// version returns the version with this id, or nil.
 func (sec *secret) version(id string) *secretVersion {
 	return sec.versionWhere(func(v *secretVersion) bool { return v.id == id })
 }
 
-// staged gives the version a label stands on, nil when it stands on none.
+// staged returns the version with this label, or nil.
 func (sec *secret) staged(stage string) *secretVersion {
 	return sec.versionWhere(func(v *secretVersion) bool { return v.stages[stage] })
 }
@@ -138,7 +138,7 @@ func (sec *secret) versionWhere(is func(*secretVersion) bool) *secretVersion {
 }
 
 // addVersion appends a version and moves the labels to it. The first version of
-// a secret is AWSCURRENT whatever was asked.
+// a secret always becomes AWSCURRENT.
 func (sec *secret) addVersion(id string, value secretValue, stages []string, now time.Time) *secretVersion {
 	version := &secretVersion{id: id, value: value, created: now, stages: map[string]bool{}}
 	first := len(sec.versions) == 0
@@ -152,8 +152,8 @@ func (sec *secret) addVersion(id string, value secretValue, stages []string, now
 	}
 	if current != nil && version.stages[stageCurrent] {
 		// Recorded from the service (LocalStack's snapshot "stages_current_pending",
-		// 2022-09-28): a rotation that ends by a plain PutSecretValue leaves no
-		// AWSPENDING on the version that was current.
+		// 2022-09-28): if a rotation ends with a plain PutSecretValue, the version
+		// that was current loses AWSPENDING.
 		delete(current.stages, stagePending)
 	}
 	sec.dropDeprecated()
@@ -161,8 +161,8 @@ func (sec *secret) addVersion(id string, value secretValue, stages []string, now
 	return version
 }
 
-// move puts a label on a version and takes it from the one that had it. When that
-// is AWSCURRENT, the version it leaves becomes AWSPREVIOUS.
+// move moves a label to a version. If the label is AWSCURRENT, the version that
+// had it becomes AWSPREVIOUS.
 func (sec *secret) move(stage string, to *secretVersion) {
 	from := sec.staged(stage)
 	if from == to {
@@ -180,8 +180,8 @@ func (sec *secret) move(stage string, to *secretVersion) {
 	}
 }
 
-// dropDeprecated forgets the oldest versions without a label beyond the hundred
-// the service keeps.
+// dropDeprecated deletes the oldest versions without a label, so that a hundred
+// of them remain.
 func (sec *secret) dropDeprecated() {
 	deprecated := 0
 	for _, v := range sec.versions {
@@ -198,7 +198,7 @@ func (sec *secret) dropDeprecated() {
 	})
 }
 
-// newSuffix makes the six characters that end a secret's ARN.
+// newSuffix returns six random characters for the end of a secret's ARN.
 func newSuffix() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	suffix := randomBytes(suffixLength)
@@ -208,5 +208,5 @@ func newSuffix() string {
 	return string(suffix)
 }
 
-// newVersionID makes a version id, a random UUID.
+// newVersionID returns a random UUID.
 func newVersionID() string { return newUUID(randomBytes(16)) }

@@ -68,8 +68,8 @@ func TestA1_GetSecretValue(t *testing.T) {
 		{name: "without a value", in: `{"SecretId": "empty"}`, fault: "ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"},
 		{name: "by version", in: `{"SecretId": "text", "VersionId": "` + version1 + `"}`, want: previous},
 		{name: "by label", in: `{"SecretId": "text", "VersionStage": "green"}`, want: previous},
-		{name: "by both that agree", in: `{"SecretId": "text", "VersionId": "` + version1 + `", "VersionStage": "AWSPREVIOUS"}`, want: previous},
-		{name: "by both that disagree", in: `{"SecretId": "text", "VersionId": "` + version1 + `", "VersionStage": "AWSCURRENT"}`,
+		{name: "by both, they agree", in: `{"SecretId": "text", "VersionId": "` + version1 + `", "VersionStage": "AWSPREVIOUS"}`, want: previous},
+		{name: "by both, they disagree", in: `{"SecretId": "text", "VersionId": "` + version1 + `", "VersionStage": "AWSCURRENT"}`,
 			fault: "InvalidRequestException: You provided a VersionStage that is not associated to the provided VersionId."},
 		{name: "missing version", in: `{"SecretId": "text", "VersionId": "` + version3 + `"}`,
 			fault: "ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: " + version3},
@@ -84,7 +84,7 @@ func TestA1_GetSecretValue(t *testing.T) {
 	}
 }
 
-func TestSecretARNIsOfTheRegionsPartition(t *testing.T) {
+func TestSecretARNHasTheRegionsPartition(t *testing.T) {
 	s := newTestSecrets(t,
 		Secret{Region: "cn-north-1", Name: "x", Suffix: "aaaaaa", Value: "v"},
 		Secret{Region: "us-gov-west-1", Name: "x", Suffix: "aaaaaa", Value: "v"})
@@ -113,7 +113,7 @@ func TestSecretPermissions(t *testing.T) {
 			x := &storeClient{service: newTestSecrets(t), deny: func(string, string) bool { return true }}
 			storeExchange{op: "GetSecretValue", in: `{"SecretId": "` + e.id + `"}`, fault: e.fault}.run(t, x)
 			if diff := cmp.Diff([]string{"secretsmanager:GetSecretValue " + e.checked}, x.checked); diff != "" {
-				t.Errorf("asked for (-want +got):\n%s", diff)
+				t.Errorf("checked permissions (-want +got):\n%s", diff)
 			}
 			if x.object != e.id {
 				t.Errorf("object for the call log = %q, want %q", x.object, e.id)
@@ -169,14 +169,14 @@ func TestA3_BatchGetSecretValue(t *testing.T) {
 	} {
 		t.Run(e.name, func(t *testing.T) { e.op = "BatchGetSecretValue"; e.run(t, x) })
 	}
-	t.Run("needs its own permission on everything", func(t *testing.T) {
+	t.Run("needs a permission on all resources", func(t *testing.T) {
 		x := &storeClient{service: newTestSecrets(t), deny: func(action, _ string) bool { return action == "secretsmanager:BatchGetSecretValue" }}
 		storeExchange{op: "BatchGetSecretValue", in: `{"SecretIdList": ["text"]}`,
 			fault: "AccessDeniedException: User: me is not authorized to perform: secretsmanager:BatchGetSecretValue on resource: *"}.run(t, x)
 	})
 }
 
-func TestSecretAnswersAreReadByTheRealSDK(t *testing.T) {
+func TestSDKReadsSecretResponses(t *testing.T) {
 	s, ctx := newTestSecrets(t), t.Context()
 	sdk := sdkSecrets(s)
 	text, err := sdk.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("text")})
@@ -236,22 +236,22 @@ func TestA2_SecretSeedsAreChecked(t *testing.T) {
 		seeds []Secret
 		want  string
 	}{
-		"no region":        {[]Secret{with(func(s *Secret) { s.Region = "" })}, `secret "n" in region "": region is missing`},
-		"bad name":         {[]Secret{with(func(s *Secret) { s.Name = "a b" })}, "name must be"},
-		"bad suffix":       {[]Secret{with(func(s *Secret) { s.Suffix = "short" })}, "not six letters and digits"},
-		"twice":            {[]Secret{ok, ok}, "is there twice"},
-		"two values":       {[]Secret{with(func(s *Secret) { s.Binary = Base64("x") })}, "either a value or a binary"},
-		"value, versions":  {[]Secret{with(func(s *Secret) { s.Versions = []SecretVersion{{Value: "w"}} })}, "beside a value"},
-		"too large":        {[]Secret{with(func(s *Secret) { s.Value = strings.Repeat("x", 65537) })}, "larger than 65536 bytes"},
-		"empty version":    {[]Secret{versions(SecretVersion{})}, "version 1: needs either"},
-		"bad version id":   {[]Secret{versions(SecretVersion{ID: "x", Value: "v"})}, "not 32 to 64 characters"},
-		"same version id":  {[]Secret{versions(SecretVersion{ID: version1, Value: "v"}, SecretVersion{ID: version1, Value: "w"})}, "is there twice"},
-		"label twice":      {[]Secret{versions(SecretVersion{Value: "v", Stages: []string{"a"}}, SecretVersion{Value: "w", Stages: []string{"a"}})}, "stands on another version"},
-		"label empty":      {[]Secret{versions(SecretVersion{Value: "v", Stages: []string{""}})}, "1 to 256"},
-		"too many labels":  {[]Secret{versions(SecretVersion{Value: "v", Stages: strings.Split(strings.Repeat("x,", 20), ",")})}, "more than 20 labels"},
-		"all faults":       {[]Secret{{Region: "r", Name: "a b"}, {Name: "c"}}, "region is missing"},
-		"largest there is": {[]Secret{with(func(s *Secret) { s.Value = strings.Repeat("x", 65536) })}, ""},
-		"managed by RDS":   {[]Secret{with(func(s *Secret) { s.Name = "rds!db-1" })}, ""},
+		"no region":       {[]Secret{with(func(s *Secret) { s.Region = "" })}, `secret "n" in region "": region is missing`},
+		"bad name":        {[]Secret{with(func(s *Secret) { s.Name = "a b" })}, "name must be"},
+		"bad suffix":      {[]Secret{with(func(s *Secret) { s.Suffix = "short" })}, "not six letters and digits"},
+		"twice":           {[]Secret{ok, ok}, "is there twice"},
+		"two values":      {[]Secret{with(func(s *Secret) { s.Binary = Base64("x") })}, "either a value or a binary"},
+		"value, versions": {[]Secret{with(func(s *Secret) { s.Versions = []SecretVersion{{Value: "w"}} })}, "beside a value"},
+		"too large":       {[]Secret{with(func(s *Secret) { s.Value = strings.Repeat("x", 65537) })}, "larger than 65536 bytes"},
+		"empty version":   {[]Secret{versions(SecretVersion{})}, "version 1: needs either"},
+		"bad version id":  {[]Secret{versions(SecretVersion{ID: "x", Value: "v"})}, "not 32 to 64 characters"},
+		"same version id": {[]Secret{versions(SecretVersion{ID: version1, Value: "v"}, SecretVersion{ID: version1, Value: "w"})}, "is there twice"},
+		"label twice":     {[]Secret{versions(SecretVersion{Value: "v", Stages: []string{"a"}}, SecretVersion{Value: "w", Stages: []string{"a"}})}, "stands on another version"},
+		"label empty":     {[]Secret{versions(SecretVersion{Value: "v", Stages: []string{""}})}, "1 to 256"},
+		"too many labels": {[]Secret{versions(SecretVersion{Value: "v", Stages: strings.Split(strings.Repeat("x,", 20), ",")})}, "more than 20 labels"},
+		"all faults":      {[]Secret{{Region: "r", Name: "a b"}, {Name: "c"}}, "region is missing"},
+		"largest allowed": {[]Secret{with(func(s *Secret) { s.Value = strings.Repeat("x", 65536) })}, ""},
+		"managed by RDS":  {[]Secret{with(func(s *Secret) { s.Name = "rds!db-1" })}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newSecretStore(storeAccount, e.seeds, storeNow)
@@ -288,7 +288,7 @@ func TestSecretYAML(t *testing.T) {
 	}
 }
 
-func TestSecretBackDoor(t *testing.T) {
+func TestPutSecretForTests(t *testing.T) {
 	s := newTestSecrets(t)
 	x := &storeClient{service: s}
 	id := s.put(storeRegion, "text", "newer")
@@ -305,7 +305,7 @@ func TestSecretBackDoor(t *testing.T) {
 	x.must(t, "GetSecretValue", `{"SecretId": "brand-new"}`)
 }
 
-func TestSecretsAreReadAndWrittenAtTheSameTime(t *testing.T) {
+func TestConcurrentSecretReadsAndWrites(t *testing.T) {
 	s := newTestSecrets(t)
 	var running sync.WaitGroup
 	for i := range 8 {
@@ -318,7 +318,7 @@ func TestSecretsAreReadAndWrittenAtTheSameTime(t *testing.T) {
 					"DescribeSecret":      `{"SecretId": "text"}`,
 					"BatchGetSecretValue": `{"SecretIdList": ["text", "app/binary"]}`,
 				} {
-					if _, failure := x.ask(t, op, in); failure != nil {
+					if _, failure := x.call(t, op, in); failure != nil {
 						t.Errorf("%s: %v", op, failure)
 					}
 				}

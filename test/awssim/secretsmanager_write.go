@@ -1,10 +1,10 @@
-// AWS Secrets Manager: the operations that change a secret.
+// AWS Secrets Manager: the write operations.
 //
 // Sources: API reference of CreateSecret, PutSecretValue,
-// UpdateSecretVersionStage, DeleteSecret and RestoreSecret. The texts of
-// ResourceExistsException, of a missing ClientRequestToken and of a name that is
-// scheduled for deletion are recorded from the live service (LocalStack's
-// snapshots of 2022 and 2023).
+// UpdateSecretVersionStage, DeleteSecret and RestoreSecret. Three error texts are
+// recorded from the live service (LocalStack's snapshots of 2022 and 2023):
+// ResourceExistsException, a missing ClientRequestToken, and a name that is
+// scheduled for deletion.
 
 package awssim
 
@@ -20,7 +20,7 @@ const (
 	defaultRecoveryDays = 30
 )
 
-// valueInput is the part CreateSecret and PutSecretValue have in common.
+// valueInput is the common part of CreateSecret and PutSecretValue.
 type valueInput struct {
 	token  *string
 	text   *string
@@ -37,11 +37,11 @@ func (in valueInput) limits(limits *constraints) {
 	}
 }
 
-// value checks what the length constraints cannot say.
+// value checks the rules beyond the length constraints.
 func (in valueInput) value(needed bool) (secretValue, *apiError) {
 	value := secretValue{text: in.text, binary: in.binary}
 	switch {
-	case in.token == nil: // every SDK makes one
+	case in.token == nil: // every SDK sends one
 		return value, clientError("InvalidRequestException",
 			"You must provide a ClientRequestToken value. We recommend a UUID-type value.")
 	case in.text != nil && in.binary != nil:
@@ -89,10 +89,10 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 	}
 	token := *in.ClientRequestToken
 
-	type answer struct {
+	type output struct {
 		ARN       string
 		Name      string
-		VersionID string `json:"VersionId,omitempty"` // none without a value
+		VersionID string `json:"VersionId,omitempty"` // omitted without a value
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,14 +107,14 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 		case !version.value.equal(value):
 			return nil, s.tokenInUse(sec, token)
 		}
-		return answer{s.arn(sec), name, token}, nil // the same request again
+		return output{s.arn(sec), name, token}, nil // a retry of the same request
 	}
 	sec := &secret{
 		region: c.Region, name: name, suffix: newSuffix(), description: deref(in.Description),
 		created: c.Now, changed: c.Now,
 	}
 	s.add(sec)
-	out := answer{ARN: s.arn(sec), Name: name}
+	out := output{ARN: s.arn(sec), Name: name}
 	if value.given() {
 		out.VersionID = sec.addVersion(token, value, []string{stageCurrent}, c.Now).id
 	}
@@ -203,12 +203,12 @@ func (s *secretStore) updateSecretVersionStage(c *call) (any, *apiError) {
 	return secretRef{s.arn(sec), sec.name}, nil
 }
 
-// secretRef is the answer that only says which secret it was.
+// secretRef is a response that only identifies the secret.
 type secretRef struct{ ARN, Name string }
 
-// restage is UpdateSecretVersionStage on the versions: a label that stands on a
-// version moves only when that version is named, and AWSCURRENT only moves.
-// An empty id means "not given".
+// restage is UpdateSecretVersionStage for the versions. If a version has the
+// label, the label moves only if the request names that version. AWSCURRENT can
+// only move. An empty id means "not given".
 func (sec *secret) restage(stage, fromID, toID string) *apiError {
 	for _, id := range []string{fromID, toID} {
 		if id != "" && sec.version(id) == nil {
@@ -261,7 +261,7 @@ func (s *secretStore) deleteSecret(c *call) (any, *apiError) {
 		return nil, clientError("InvalidParameterException", "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
 	}
 
-	type answer struct {
+	type output struct {
 		ARN, Name    string
 		DeletionDate float64
 	}
@@ -269,22 +269,22 @@ func (s *secretStore) deleteSecret(c *call) (any, *apiError) {
 	defer s.mu.Unlock()
 	sec := s.find(c.Region, *in.SecretID, c.Now)
 	if force {
-		if sec == nil { // forced deletion does not tell whether there was anything
+		if sec == nil { // forced deletion does not report whether the secret existed
 			name, arn := *in.SecretID, *in.SecretID
 			if !strings.HasPrefix(name, "arn:") {
 				arn = s.arnOf(c.Region, name+"-"+newSuffix())
 			}
-			return answer{arn, name, epoch(c.Now)}, nil
+			return output{arn, name, epoch(c.Now)}, nil
 		}
 		delete(s.regions[c.Region], sec.name)
-		return answer{s.arn(sec), sec.name, epoch(c.Now)}, nil
+		return output{s.arn(sec), sec.name, epoch(c.Now)}, nil
 	}
 	sec, err := s.lookup(c, *in.SecretID, false)
 	if err != nil {
 		return nil, err
 	}
 	sec.purgeAt = c.Now.Add(time.Duration(days) * 24 * time.Hour)
-	return answer{s.arn(sec), sec.name, epoch(sec.purgeAt)}, nil
+	return output{s.arn(sec), sec.name, epoch(sec.purgeAt)}, nil
 }
 
 func (s *secretStore) restoreSecret(c *call) (any, *apiError) {

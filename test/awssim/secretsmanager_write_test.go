@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// stagesOf is version id → labels as DescribeSecret shows them.
+// stagesOf returns version id → labels from DescribeSecret.
 func stagesOf(t *testing.T, x *storeClient, id string) map[string][]string {
 	t.Helper()
 	var out struct{ VersionIdsToStages map[string][]string }
@@ -32,12 +32,12 @@ func TestPutSecretValueMovesLabels(t *testing.T) {
 	for _, e := range []struct {
 		name, stages string
 		want         map[string][]string
-		answer       string
+		response     string
 	}{
 		{"AWSCURRENT by itself", "", map[string][]string{version1: {"green"}, version2: {"AWSPREVIOUS"}, version3: {"AWSCURRENT"}}, `["AWSCURRENT"]`},
 		{"AWSPENDING leaves AWSCURRENT", `["AWSPENDING"]`,
 			map[string][]string{version1: {"AWSPREVIOUS", "green"}, version2: {"AWSCURRENT"}, version3: {"AWSPENDING"}}, `["AWSPENDING"]`},
-		{"own labels move, sorted in the answer", `["two", "green"]`,
+		{"own labels move, sorted in the response", `["two", "green"]`,
 			map[string][]string{version1: {"AWSPREVIOUS"}, version2: {"AWSCURRENT"}, version3: {"green", "two"}}, `["green", "two"]`},
 		{"a version without a label is deprecated", `["green", "AWSPREVIOUS"]`,
 			map[string][]string{version2: {"AWSCURRENT"}, version3: {"AWSPREVIOUS", "green"}}, `["AWSPREVIOUS", "green"]`},
@@ -45,11 +45,11 @@ func TestPutSecretValueMovesLabels(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			x := &storeClient{service: newTestSecrets(t)}
 			storeExchange{op: "PutSecretValue", in: putInput(version3, "newest", e.stages),
-				want: `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "VersionId": "` + version3 + `", "VersionStages": ` + e.answer + `}`}.run(t, x)
+				want: `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "VersionId": "` + version3 + `", "VersionStages": ` + e.response + `}`}.run(t, x)
 			if diff := cmp.Diff(e.want, stagesOf(t, x, "text")); diff != "" {
 				t.Errorf("labels (-want +got):\n%s", diff)
 			}
-			x.must(t, "GetSecretValue", `{"SecretId": "text", "VersionId": "`+version1+`"}`) // deprecated ones can still be read
+			x.must(t, "GetSecretValue", `{"SecretId": "text", "VersionId": "`+version1+`"}`) // deprecated versions are still readable
 		})
 	}
 }
@@ -70,7 +70,7 @@ func TestRotationEndsWithoutPending(t *testing.T) {
 	}
 }
 
-func TestFirstVersionIsCurrentWhateverWasAsked(t *testing.T) {
+func TestFirstVersionIsAlwaysCurrent(t *testing.T) {
 	x := &storeClient{service: newTestSecrets(t)}
 	x.must(t, "PutSecretValue", strings.Replace(putInput(version3, "v", `["mine"]`), `"text"`, `"empty"`, 1))
 	want := map[string][]string{version3: {"AWSCURRENT", "mine"}}
@@ -83,7 +83,7 @@ func TestClientRequestTokenMakesPutSecretValueIdempotent(t *testing.T) {
 	x := &storeClient{service: newTestSecrets(t)}
 	first := x.must(t, "PutSecretValue", putInput(version3, "newest", ""))
 	if again := x.must(t, "PutSecretValue", putInput(version3, "newest", "")); again != first {
-		t.Errorf("second answer %s, want %s", again, first)
+		t.Errorf("second response %s, want %s", again, first)
 	}
 	storeExchange{op: "PutSecretValue", in: putInput(version3, "other", ""), fault: "ResourceExistsException: You can't use ClientRequestToken " + version3 +
 		" because that value is already in use for a version of secret " + secretARN + "text-AbCd12."}.run(t, x)
@@ -104,7 +104,7 @@ func TestPutSecretValueRefuses(t *testing.T) {
 		{name: "no value", in: `{` + token + `}`, fault: "InvalidRequestException: You must provide either SecretString or SecretBinary."},
 		{name: "two values", in: `{` + token + `, "SecretString": "v", "SecretBinary": "AA=="}`,
 			fault: "InvalidParameterException: You can't specify both a binary secret value and a string secret value in the same secret."},
-		{name: "too large, and the value is not repeated", in: putInput(version3, strings.Repeat("x", 65537), ""),
+		{name: "too large, error omits the value", in: putInput(version3, strings.Repeat("x", 65537), ""),
 			fault: "ValidationException: 1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536"},
 		{name: "too large in bytes", in: putInput(version3, strings.Repeat("é", 32769), ""),
 			fault: "ValidationException: 1 validation error detected: Value at 'secretString' failed to satisfy constraint: Member must have length less than or equal to 65536"},
@@ -132,7 +132,7 @@ func TestCreateSecret(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if again := x.must(t, "CreateSecret", in("made", `, "SecretString": "v"`)); again != made {
-		t.Errorf("second answer %s, want %s", again, made)
+		t.Errorf("second response %s, want %s", again, made)
 	}
 	if got := x.must(t, "CreateSecret", in("hollow", ``)); strings.Contains(got, "VersionId") {
 		t.Errorf("a secret without a value has a version: %s", got)
@@ -174,9 +174,9 @@ func TestUpdateSecretVersionStage(t *testing.T) {
 		{"new label", in("blue", "", version1), "", map[string][]string{version1: {"AWSPREVIOUS", "blue", "green"}, version2: {"AWSCURRENT"}}},
 		{"label taken off", in("green", version1, ""), "", map[string][]string{version1: {"AWSPREVIOUS"}, version2: {"AWSCURRENT"}}},
 		{"label that is there already", in("green", "", version1), "", unchanged},
-		{"holder not named", in("green", "", version2), "InvalidParameterException: The parameter RemoveFromVersionId can't be empty. Staging label green is currently attached to version " +
+		{"current version not given", in("green", "", version2), "InvalidParameterException: The parameter RemoveFromVersionId can't be empty. Staging label green is currently attached to version " +
 			version1 + ", so you must explicitly reference that version in RemoveFromVersionId.", unchanged},
-		{"wrong holder named", in("green", version2, version1), "InvalidParameterException: Staging label green is not currently attached to version " + version2 + ".", unchanged},
+		{"wrong current version given", in("green", version2, version1), "InvalidParameterException: Staging label green is not currently attached to version " + version2 + ".", unchanged},
 		{"AWSCURRENT cannot go", in("AWSCURRENT", version2, ""), "InvalidParameterException: You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.", unchanged},
 		{"neither from nor to", in("green", "", ""), "InvalidParameterException: You must provide RemoveFromVersionId, MoveToVersionId, or both.", unchanged},
 		{"missing version", in("green", version1, version3), "ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: " + version3, unchanged},
@@ -227,13 +227,13 @@ func TestDeleteSecretRules(t *testing.T) {
 	x := &storeClient{service: newTestSecrets(t)}
 	for _, e := range []storeExchange{
 		{name: "window too short", in: `{"SecretId": "text", "RecoveryWindowInDays": 6}`, fault: "InvalidParameterException: The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."},
-		{name: "window of nothing", in: `{"SecretId": "text", "RecoveryWindowInDays": 0}`, fault: "InvalidParameterException: The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."},
+		{name: "window of zero", in: `{"SecretId": "text", "RecoveryWindowInDays": 0}`, fault: "InvalidParameterException: The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."},
 		{name: "window too long", in: `{"SecretId": "text", "RecoveryWindowInDays": 31}`, fault: "InvalidParameterException: The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."},
 		{name: "window and force", in: `{"SecretId": "text", "RecoveryWindowInDays": 7, "ForceDeleteWithoutRecovery": true}`,
 			fault: "InvalidParameterException: You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays."},
 		{name: "missing", in: `{"SecretId": "nothing"}`, fault: "ResourceNotFoundException: Secrets Manager can't find the specified secret."},
 		{name: "force", in: `{"SecretId": "text", "ForceDeleteWithoutRecovery": true}`, want: `{"ARN": "` + secretARN + `text-AbCd12", "Name": "text", "DeletionDate": 1795435200.25}`},
-		{name: "force what is missing", in: `{"SecretId": "` + secretARN + `text-AbCd12", "ForceDeleteWithoutRecovery": true}`,
+		{name: "force, missing secret", in: `{"SecretId": "` + secretARN + `text-AbCd12", "ForceDeleteWithoutRecovery": true}`,
 			want: `{"ARN": "` + secretARN + `text-AbCd12", "Name": "` + secretARN + `text-AbCd12", "DeletionDate": 1795435200.25}`},
 	} {
 		t.Run(e.name, func(t *testing.T) { e.op = "DeleteSecret"; e.run(t, x) })
@@ -241,11 +241,11 @@ func TestDeleteSecretRules(t *testing.T) {
 	storeExchange{op: "GetSecretValue", in: `{"SecretId": "text"}`, fault: "ResourceNotFoundException: Secrets Manager can't find the specified secret."}.run(t, x)
 }
 
-func TestOldVersionsWithoutLabelsAreForgotten(t *testing.T) {
+func TestOldVersionsWithoutLabelsAreDeleted(t *testing.T) {
 	s := newTestSecrets(t)
 	first := s.put(storeRegion, "busy", "0")
 	second := s.put(storeRegion, "busy", "1")
-	for i := range 101 { // AWSCURRENT, AWSPREVIOUS and the hundred between second and them
+	for i := range 101 { // AWSCURRENT, AWSPREVIOUS, and a hundred versions before them
 		s.put(storeRegion, "busy", fmt.Sprint(i))
 	}
 	x := &storeClient{service: s}

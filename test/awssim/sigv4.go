@@ -1,7 +1,6 @@
-// Verification of Signature Version 4, from the server's side. Rules: IAM User
-// Guide, "Create a signed AWS API request" and "Elements of an AWS API request
-// signature"; the errors are those that the services' front ends are seen to
-// send, see authFault.
+// Server-side verification of Signature Version 4. Rules: IAM User Guide, "Create
+// a signed AWS API request" and "Elements of an AWS API request signature". The
+// errors are those of the services' front ends, see authFault.
 
 package awssim
 
@@ -22,7 +21,7 @@ import (
 const (
 	sigAlgorithm = "AWS4-HMAC-SHA256"
 	amzDate      = "20060102T150405Z"
-	// allowedSkew is how far a request's time may be from the service's.
+	// allowedSkew is the maximum difference between a request's time and the service's.
 	allowedSkew = 15 * time.Minute
 )
 
@@ -37,20 +36,20 @@ const (
 	authExpired
 )
 
-// authFault is a refused signature. Each protocol has its own code for a kind.
+// authFault is a refused signature. Each protocol has its own error code for a kind.
 type authFault struct {
 	kind    authKind
 	message string
 }
 
-// asJSON is the error of a service of the JSON 1.1 protocol.
+// asJSON is the error of a service with the JSON 1.1 protocol.
 func (f *authFault) asJSON() *apiError {
 	codes := [...]string{"MissingAuthenticationTokenException", "IncompleteSignatureException",
 		"InvalidSignatureException", "UnrecognizedClientException", "ExpiredTokenException"}
 	return &apiError{Status: http.StatusBadRequest, Code: codes[f.kind], Message: f.message}
 }
 
-// asQuery is the error of a service of the query protocol.
+// asQuery is the error of a service with the query protocol.
 func (f *authFault) asQuery() *apiError {
 	codes := [...]string{"MissingAuthenticationToken", "IncompleteSignature",
 		"SignatureDoesNotMatch", "InvalidClientTokenId", "ExpiredToken"}
@@ -65,9 +64,8 @@ type signature struct {
 	value                         string
 }
 
-// authenticate checks a request's signature for a service. region is the one of
-// the credential scope; wantRegion, when not empty, is the one the host name
-// stands for.
+// authenticate checks a request's signature for a service. It returns the region
+// of the credential scope. wantRegion is the host name's region, or empty.
 func (s *Sim) authenticate(r *http.Request, body []byte, service, wantRegion string) (c *credential, region string, fault *authFault) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -100,7 +98,7 @@ func (s *Sim) authenticate(r *http.Request, body []byte, service, wantRegion str
 	return c, sig.region, nil
 }
 
-// parseAuthorization reads the header. Its errors never repeat it.
+// parseAuthorization parses the header. Its errors never contain the header.
 func parseAuthorization(header string) (*signature, *authFault) {
 	algorithm, rest, _ := strings.Cut(header, " ")
 	if algorithm != sigAlgorithm {
@@ -157,8 +155,8 @@ func (sig *signature) checkScope(at time.Time, service, wantRegion string) *auth
 	return nil
 }
 
-// checkSignedHeaders demands that the headers that say what is asked, and when,
-// cannot be changed on the way.
+// checkSignedHeaders requires a signature over the headers that define the
+// operation and the time.
 func (sig *signature) checkSignedHeaders(r *http.Request) *authFault {
 	if !slices.Contains(sig.signedHeaders, "host") {
 		return &authFault{authBadSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
@@ -184,8 +182,8 @@ func checkSkew(at, now time.Time) *authFault {
 	return nil
 }
 
-// liveCredential finds the access key and checks that the session token is the
-// one it was given out with, and that neither has expired.
+// liveCredential finds the access key. It checks that the session token belongs
+// to the key, and that the session has not expired.
 func (s *Sim) liveCredential(accessKeyID, token string, now time.Time) (*credential, *authFault) {
 	invalid := &authFault{authUnknownKey, "The security token included in the request is invalid."}
 	c := s.credentials.lookup(accessKeyID)
@@ -201,7 +199,7 @@ func (s *Sim) liveCredential(accessKeyID, token string, now time.Time) (*credent
 	return c, nil
 }
 
-// verify recomputes the signature from the request as it was received.
+// verify computes the signature from the received request and compares it.
 func (sig *signature) verify(r *http.Request, body []byte, secret string) *authFault {
 	mismatch := &authFault{authBadSignature, "The request signature we calculated does not match the signature you provided. " +
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
@@ -241,8 +239,8 @@ func (sig *signature) verify(r *http.Request, body []byte, secret string) *authF
 	return nil
 }
 
-// headerValues gives a header's values, trimmed and with runs of spaces made
-// one; nil = the request does not have it. net/http keeps Host, and sometimes
+// headerValues returns a header's values, trimmed and with single spaces, or nil
+// if the request lacks the header. net/http keeps Host, and sometimes
 // Content-Length, outside the header map.
 func headerValues(r *http.Request, name string) []string {
 	switch name {
@@ -258,8 +256,8 @@ func headerValues(r *http.Request, name string) []string {
 	return out
 }
 
-// canonicalPath encodes the path's segments a second time, as every service but
-// S3 does.
+// canonicalPath encodes the path's segments a second time, as every service
+// except S3 does.
 func canonicalPath(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -279,7 +277,7 @@ func canonicalQuery(u *url.URL) string {
 	return strings.Join(pairs, "&")
 }
 
-// uriEncode is the UriEncode of the signing rules: url.QueryEscape but for the
+// uriEncode is UriEncode of the signing rules: url.QueryEscape with %20 for a
 // space.
 func uriEncode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 

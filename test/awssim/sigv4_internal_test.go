@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The examples are those of the signing rules: sorted by name, then by value,
-// each encoded with %20 for a space and "=" after a name without value.
+// The examples of the signing rules: sorted by name, then by value, each encoded
+// with %20 for a space, and "=" after a name without value.
 func TestCanonicalQuery(t *testing.T) {
 	for query, want := range map[string]string{
 		"":                          "",

@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// TestRefusedSignatures sends each damaged request to a service of either
-// protocol; they refuse it for the same reason, under their own codes.
+// TestRefusedSignatures sends each damaged request to one service per protocol.
+// Both refuse it for the same reason, with their own error codes.
 func TestRefusedSignatures(t *testing.T) {
 	b := start(t)
 	live := b.payment(t)
@@ -137,7 +137,7 @@ func TestExpiredSession(t *testing.T) {
 	creds := b.payment(t)
 	b.clock.set(0)
 	if err := getDB(t, b.secrets(creds)); err != nil {
-		t.Fatalf("a session is refused a minute before its end: %v", err)
+		t.Fatalf("a session is refused a minute before it expires: %v", err)
 	}
 	b.clock.set(2 * time.Minute)
 	wantError(t, getDB(t, b.secrets(creds)), 400, "ExpiredTokenException", "is expired")
@@ -154,8 +154,8 @@ func TestSessionOfARemovedRole(t *testing.T) {
 	wantError(t, getDB(t, client), 400, "UnrecognizedClientException", "is invalid")
 }
 
-// TestSignedQueryAndOddHeaders signs a GET of the query protocol, whose canonical
-// query string has to be rebuilt, with a header whose spaces fold.
+// TestSignedQueryAndOddHeaders signs a GET of the query protocol, with a
+// canonical query string and a header with repeated spaces.
 func TestSignedQueryAndOddHeaders(t *testing.T) {
 	b := start(t)
 	creds, err := b.payment(t).Retrieve(t.Context())
@@ -198,7 +198,7 @@ func statusOf(t *testing.T, r *http.Request) int {
 	return resp.StatusCode
 }
 
-func TestSSMWantsASignatureToo(t *testing.T) {
+func TestSSMRequiresASignature(t *testing.T) {
 	b := start(t)
 	in := &ssm.GetParametersInput{Names: []string{"/app"}}
 	wrong := credentials.NewStaticCredentialsProvider("AKIANOBODY", "x", "")

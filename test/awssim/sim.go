@@ -1,13 +1,15 @@
-// Package awssim is an AWS for tests that is as strict as the real one: STS
-// verifies projected Kubernetes tokens against their issuer's published keys and
-// evaluates trust policies, Secrets Manager and SSM Parameter Store demand a
-// valid Signature Version 4 by live credentials whose policies allow the action,
-// and the EKS Pod Identity agent hands out sessions with their tags. It also
-// misbehaves on demand (see Fault), and throttles (see Quota).
+// Package awssim simulates AWS for tests and is as strict as the real AWS.
 //
-// One listener takes all services, by AWS_ENDPOINT_URL (Sim.URL) or as the HTTPS
-// proxy in front of the ordinary AWS host names (Sim.ProxyURL). The package is
-// importable, and cmd/awssim is a binary around it.
+//   - STS verifies projected Kubernetes tokens with their issuer's published keys
+//     and evaluates trust policies.
+//   - Secrets Manager and SSM Parameter Store require a valid Signature Version 4
+//     with valid credentials and policies that allow the action.
+//   - The EKS Pod Identity agent issues sessions with their tags.
+//   - Tests can inject failures (see Fault) and throttling (see Quota).
+//
+// One listener serves all services. Clients use AWS_ENDPOINT_URL (Sim.URL), or
+// reach the regular AWS host names through the HTTPS proxy (Sim.ProxyURL).
+// Command cmd/awssim runs the package as a program.
 package awssim
 
 import (
@@ -23,29 +25,29 @@ import (
 	"time"
 )
 
-// Config says how a simulator is started. Its zero value is an empty account on
-// a free port of the loopback interface, without TLS.
+// Config configures a simulator. Its zero value is an empty account on a free
+// port of the loopback interface, without TLS.
 type Config struct {
 	// State is the initial content.
 	State State
 	// TLS serves HTTPS (HTTP/1.1 and HTTP/2) with certificates of the
 	// simulator's own CA.
 	TLS bool
-	// HTTP1 leaves out HTTP/2, as STS, Secrets Manager and Systems Manager do.
+	// HTTP1 disables HTTP/2, as STS, Secrets Manager and Systems Manager do.
 	HTTP1 bool
-	// Listen is the address of the AWS listener; "127.0.0.1:0" when empty.
+	// Listen is the address of the AWS listener. Default: "127.0.0.1:0".
 	Listen string
 	// PodIdentityListen is the address of the Pod Identity agent's plain HTTP
-	// listener; "127.0.0.1:0" when empty, "-" = no agent.
+	// listener. Default: "127.0.0.1:0". "-" = no agent.
 	PodIdentityListen string
-	// Clock is the simulator's time, for tokens, signatures and sessions;
-	// time.Now when nil. Certificates always follow the real time.
+	// Clock is the simulator's time for tokens, signatures and sessions.
+	// Default: time.Now. Certificates always use the real time.
 	Clock func() time.Time
-	// Delay is added to each AWS call, the Pod Identity agent's included, but
+	// Delay is added to each AWS call, including the Pod Identity agent's, but
 	// not to the discovery documents of issuers. A test that counts connections
-	// exactly needs some milliseconds: smithy-go closes the request's body when
-	// the answer is there, and when that comes before net/http has read the
-	// body's end, as it never does from AWS, net/http drops the connection.
+	// exactly needs some milliseconds. smithy-go closes the request's body as
+	// soon as the response arrives. If net/http has not read the body's end by
+	// then, it drops the connection. AWS is never that fast.
 	Delay time.Duration
 }
 
@@ -76,15 +78,14 @@ type Sim struct {
 	url            string
 	podIdentityURL string
 
-	stopping context.Context // done from Close on: ends hanging calls
+	stopping context.Context // Close cancels it, which ends hanging calls
 	stop     context.CancelFunc
 	servers  []*http.Server
 	serving  sync.WaitGroup
 }
 
-// Start starts a simulator. It refuses a state that is wrong in any way: a
-// policy with an element or condition key that the simulator does not know, a
-// role that exists twice, an invalid ARN.
+// Start starts a simulator. It refuses an invalid state: a policy with an unknown
+// element or condition key, a duplicate role, an invalid ARN.
 func Start(cfg Config) (*Sim, error) {
 	s, err := build(cfg)
 	if err != nil {
@@ -97,7 +98,7 @@ func Start(cfg Config) (*Sim, error) {
 	return s, nil
 }
 
-// build makes everything of a simulator but its listeners.
+// build creates a simulator without its listeners.
 func build(cfg Config) (*Sim, error) {
 	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, http1: cfg.HTTP1, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions}
 	if s.account == "" {
@@ -174,15 +175,15 @@ func (s *Sim) serve(l net.Listener, h http.Handler) {
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          log.New(errorFilter{}, "awssim: ", 0),
 	}
-	// Handshakes are the listener's business; this makes the server ready for
-	// connections that have agreed on HTTP/2.
+	// The listener does the handshakes. This prepares the server for
+	// connections that negotiated HTTP/2.
 	server.TLSConfig = s.serverTLS(s.ca.forConnection)
 	s.servers = append(s.servers, server)
-	s.serving.Go(func() { _ = server.Serve(l) }) // always ErrServerClosed: Close is the only way out
+	s.serving.Go(func() { _ = server.Serve(l) }) // always ErrServerClosed: only Close stops it
 }
 
-// errorFilter passes on what net/http reports, panics above all, but not the
-// handshakes of clients that do not trust the CA: tests do that on purpose.
+// errorFilter passes on net/http's error log, such as panics. It drops handshake
+// errors of clients that do not trust the CA, because tests cause them on purpose.
 type errorFilter struct{}
 
 func (errorFilter) Write(line []byte) (int, error) {
@@ -192,7 +193,7 @@ func (errorFilter) Write(line []byte) (int, error) {
 	return os.Stderr.Write(line)
 }
 
-// Close stops the simulator and cuts every connection.
+// Close stops the simulator and closes every connection.
 func (s *Sim) Close() {
 	s.stop()
 	for _, server := range s.servers {
@@ -208,20 +209,20 @@ func (s *Sim) Close() {
 // URL is the value for AWS_ENDPOINT_URL.
 func (s *Sim) URL() string { return s.url }
 
-// ProxyURL is the value for HTTPS_PROXY: through it a client reaches the
-// simulator under the ordinary AWS host names. It is plain HTTP with and without
-// Config.TLS; the tunnelled connections are TLS, by the CA that WriteCA writes.
+// ProxyURL is the value for HTTPS_PROXY, with which a client reaches the simulator
+// under the regular AWS host names. It is plain HTTP with and without Config.TLS.
+// The tunnelled connections are TLS with certificates of the CA from WriteCA.
 func (s *Sim) ProxyURL() string {
 	_, hostPort, _ := strings.Cut(s.url, "://")
 	return "http://" + hostPort
 }
 
-// ProxiedHosts lists, sorted, the host names that clients have reached through
-// the proxy, each once, without port.
+// ProxiedHosts lists the host names that clients reached through the proxy:
+// sorted, unique, without port.
 func (s *Sim) ProxiedHosts() []string { return s.proxied.list() }
 
-// CAPEM is the PEM of the CA that signs the listener's certificate, nil without
-// Config.TLS. (The proxy's certificates need the CA in any case: see WriteCA.)
+// CAPEM is the PEM of the CA for the listener's certificate, nil without
+// Config.TLS. The proxy's certificates always need the CA: see WriteCA.
 func (s *Sim) CAPEM() []byte {
 	if !s.tls {
 		return nil
@@ -229,8 +230,8 @@ func (s *Sim) CAPEM() []byte {
 	return s.ca.pem()
 }
 
-// WriteCA writes the PEM of the CA to a file, for AWS_CA_BUNDLE. It works
-// without Config.TLS too, for clients of the proxy.
+// WriteCA writes the PEM of the CA to a file, for AWS_CA_BUNDLE. It also works
+// without Config.TLS, for clients of the proxy.
 func (s *Sim) WriteCA(path string) error {
 	if err := os.WriteFile(path, s.ca.pem(), 0o644); err != nil {
 		return fmt.Errorf("write the CA: %w", err)
@@ -239,62 +240,60 @@ func (s *Sim) WriteCA(path string) error {
 }
 
 // PodIdentityURL is the base URL of the Pod Identity agent, without path; ""
-// when there is no agent.
+// without an agent.
 func (s *Sim) PodIdentityURL() string { return s.podIdentityURL }
 
-// Calls counts every request that reached an operation, failed ones too, by
+// Calls counts the requests that reached an operation, including failed ones, by
 // "<service>:<Operation>", for example "sts:AssumeRoleWithWebIdentity".
 func (s *Sim) Calls() map[string]int { return s.log.countsCopy() }
 
 // CallLog lists the calls in the order of their arrival.
 func (s *Sim) CallLog() []Call { return s.log.snapshot() }
 
-// ResetCalls forgets all calls.
+// ResetCalls clears the call log.
 func (s *Sim) ResetCalls() { s.log.reset() }
 
-// Connections counts the TCP connections that the AWS listener has accepted,
-// and those still open.
+// Connections counts the AWS listener's TCP connections: open ones, and all since
+// the start.
 func (s *Sim) Connections() (open, total int) { return s.listener.counts() }
 
-// Inject adds a fault. remove takes it away; calling it again does nothing.
+// Inject adds a fault. remove removes it; a second call does nothing.
 func (s *Sim) Inject(f Fault) (remove func()) {
 	id := s.faults.add(f)
 	return func() { s.faults.remove(id) }
 }
 
-// SetQuota adds a quota, or replaces the one of the same operation; its buckets
-// are full.
+// SetQuota adds or replaces the quota of an operation. Its buckets start full.
 func (s *Sim) SetQuota(q Quota) error { return s.quotas.set(q) }
 
-// AddRole adds a role; one that exists already is an error.
+// AddRole adds a role. It returns an error if the role exists.
 func (s *Sim) AddRole(r Role) error { return s.iam.putRole(r, false) }
 
-// SetRole adds a role or replaces it, policies and all. Sessions of the role are
-// held against its new policies from their next call on.
+// SetRole adds or replaces a role with its policies. The new policies apply to
+// the next call of the role's sessions.
 func (s *Sim) SetRole(r Role) error { return s.iam.putRole(r, true) }
 
-// RemoveRole removes a role by name (in the state's account) or ARN; its
-// sessions are no longer accepted.
+// RemoveRole removes a role by name (in the state's account) or ARN. Its sessions
+// become invalid.
 func (s *Sim) RemoveRole(nameOrARN string) error { return s.iam.removeRole(nameOrARN) }
 
-// AddOIDCProvider registers an identity provider, or replaces the one of the
-// same issuer and account.
+// AddOIDCProvider adds an identity provider, or replaces the one of the same
+// issuer and account.
 func (s *Sim) AddOIDCProvider(p OIDCProvider) error { return s.iam.putProvider(p) }
 
-// AddPodIdentityAssociation associates a role with a ServiceAccount, or replaces
-// the ServiceAccount's association.
+// AddPodIdentityAssociation adds or replaces the association of a ServiceAccount.
 func (s *Sim) AddPodIdentityAssociation(a PodIdentityAssociation) error {
 	return s.iam.putAssociation(a)
 }
 
-// PutSecret gives a secret a new current value, as a console user would, and
-// returns the version's id; a secret that is not there is made.
+// PutSecret sets the current value of a secret and returns the version's id. It
+// creates the secret if needed.
 func (s *Sim) PutSecret(region, name, value string) (versionID string) {
 	return s.secrets.put(region, name, value)
 }
 
-// PutParameter gives a parameter a new value and returns its version; one that
-// is not there is made.
+// PutParameter sets the value of a parameter and returns its version. It creates
+// the parameter if needed.
 func (s *Sim) PutParameter(region, name, value string) (version int64) {
 	return s.parameters.put(region, name, value)
 }
@@ -321,8 +320,8 @@ func (s *Sim) addUser(u User) error {
 	return nil
 }
 
-// reachable is the host:port at which a listener is reached from this machine:
-// one on all interfaces is reached on the loopback.
+// reachable returns the host:port to reach a listener from this machine. For a
+// listener on all interfaces it uses the loopback address.
 func reachable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -334,7 +333,7 @@ func reachable(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// pause waits until a time has passed; false = the client left or Close came.
+// pause waits for d. It returns false if the client left or Close was called.
 func (s *Sim) pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

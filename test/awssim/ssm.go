@@ -1,13 +1,12 @@
-// AWS Systems Manager Parameter Store: what the simulator is given, the dispatch,
-// and the operations that read.
+// AWS Systems Manager Parameter Store: the seed, the dispatch, and the read
+// operations.
 //
 // Sources: AWS Systems Manager API reference (GetParameters, GetParameter,
-// GetParametersByPath, data type Parameter) for members, limits, selectors, the
-// alphabetical order and the trimming of spaces; Service Authorization Reference
-// "AWS Systems Manager" (resource parameter/<name without its first slash>, which
-// GetParameters asks for every name). That an ARN request answers with the plain
-// name is recorded from the live service (LocalStack's snapshots of 2024 and
-// 2025).
+// GetParametersByPath, data type Parameter) for members, limits, selectors,
+// alphabetical order and trimmed spaces; Service Authorization Reference "AWS
+// Systems Manager" (resource parameter/<name without its first slash>, checked for
+// each name of GetParameters). The response to a request by ARN has the plain
+// name: recorded from the live service (LocalStack's snapshots of 2024 and 2025).
 
 package awssim
 
@@ -28,18 +27,18 @@ const (
 	maxParameterBatch      = 10
 )
 
-// Parameter is one parameter that the simulator starts with.
+// Parameter is one initial parameter of the simulator.
 type Parameter struct {
 	Region string `yaml:"region"`
 	Name   string `yaml:"name"` // "/app/db" or "db", as in PutParameter
-	// Type is String, StringList or SecureString; String when empty.
+	// Type is String, StringList or SecureString. Default: String.
 	Type string `yaml:"type"`
 	// Value is the only version, number 1. Up to 8192 bytes; above 4096 the
-	// parameter is of the advanced tier.
+	// parameter is in the advanced tier.
 	Value string `yaml:"value"`
-	// Versions are the values of the versions 1, 2, … instead of Value.
+	// Versions are the values of versions 1, 2, … They exclude Value.
 	Versions []string `yaml:"versions"`
-	// Labels is label → version number.
+	// Labels maps label → version number.
 	Labels map[string]int64 `yaml:"labels"`
 }
 
@@ -52,8 +51,8 @@ type parameterStore struct {
 	regions map[string]map[string]*parameter // region → name → parameter
 }
 
-// newParameterStore makes a store that holds the given parameters. Every fault of
-// every parameter is reported.
+// newParameterStore creates a store with the given parameters. It reports all
+// faults of all parameters.
 func newParameterStore(account string, params []Parameter, now func() time.Time) (*parameterStore, error) {
 	p := &parameterStore{account: account, now: now, regions: map[string]map[string]*parameter{}}
 	var faults []error
@@ -117,9 +116,9 @@ func (p *parameterStore) add(param *parameter) {
 	p.regions[param.region][param.name] = param
 }
 
-// put is a back door for tests: it creates the parameter, of type String, or adds
-// a version, without a caller, permissions or limits. It returns the version's
-// number, 0 when the oldest of a hundred versions has a label.
+// put lets tests create a parameter of type String, or add a version. It skips
+// permissions and limits. It returns the version's number, or 0 if the oldest of
+// a hundred versions has a label.
 func (p *parameterStore) put(region, name, value string) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +133,7 @@ func (p *parameterStore) put(region, name, value string) int64 {
 	return param.current().number
 }
 
-// handle answers one operation.
+// handle runs one operation.
 func (p *parameterStore) handle(op string, c *call) (any, *apiError) {
 	switch op {
 	case "GetParameters":
@@ -153,26 +152,26 @@ func (p *parameterStore) handle(op string, c *call) (any, *apiError) {
 	return nil, unknownOperation()
 }
 
-// parameterNotFound has no message: the service sends none.
+// parameterNotFound has no message, like the service's.
 func parameterNotFound() *apiError { return clientError("ParameterNotFound", "") }
 
 func parameterVersionNotFound(name, version string) *apiError {
 	return clientError("ParameterVersionNotFound", "Systems Manager could not find version %s of %s. Verify the version and try again.", version, name)
 }
 
-// resolve is ref under the lock, with the name's characters checked.
-func (p *parameterStore) resolve(c *call, asked string) (parameterRef, *apiError) {
+// resolve is ref with the lock held, and checks the name's characters.
+func (p *parameterStore) resolve(c *call, requested string) (parameterRef, *apiError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ref := p.ref(c.Region, asked)
-	if strings.HasPrefix(ref.asked, "arn:") {
+	ref := p.ref(c.Region, requested)
+	if strings.HasPrefix(ref.requested, "arn:") {
 		return ref, nil
 	}
 	return ref, checkParameterChars(ref.name)
 }
 
-// begin is the way into every operation on one parameter: constraints, form of
-// the name, permission.
+// begin starts every operation on one parameter: constraints, form of the name,
+// permission.
 func (p *parameterStore) begin(c *call, action string, name *string, limits *constraints) (parameterRef, *apiError) {
 	limits.needText("name", name, maxParameterNameLength)
 	if err := limits.err(); err != nil {
@@ -185,19 +184,19 @@ func (p *parameterStore) begin(c *call, action string, name *string, limits *con
 	return ref, c.Allowed("ssm:"+action, ref.arn)
 }
 
-// parameterAnswer is the API's data type Parameter.
-type parameterAnswer struct {
+// parameterOutput is the API's data type Parameter.
+type parameterOutput struct {
 	ARN              string
 	DataType         string
 	LastModifiedDate float64
-	Name             string // without selector, also for an ARN
-	Selector         string `json:",omitempty"` // ":3" or ":label", as asked
+	Name             string // without selector, even if requested by ARN
+	Selector         string `json:",omitempty"` // ":3" or ":label", as requested
 	Type             string
 	Value            string
 	Version          int64
 }
 
-func (p *parameterStore) answer(param *parameter, v *parameterVersion, selector string, decrypted bool) parameterAnswer {
+func (p *parameterStore) output(param *parameter, v *parameterVersion, selector string, decrypted bool) parameterOutput {
 	value := v.value
 	if param.kind == typeSecureString && !decrypted {
 		value = param.ciphertext(v)
@@ -205,7 +204,7 @@ func (p *parameterStore) answer(param *parameter, v *parameterVersion, selector 
 	if selector != "" {
 		selector = ":" + selector
 	}
-	return parameterAnswer{
+	return parameterOutput{
 		ARN: p.arn(param.region, param.name), DataType: "text", LastModifiedDate: epoch(v.modified),
 		Name: param.name, Selector: selector, Type: param.kind, Value: value, Version: v.number,
 	}
@@ -235,12 +234,12 @@ func (p *parameterStore) getParameters(c *call) (any, *apiError) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(refs[:i], func(r parameterRef) bool { return r.asked == ref.asked }) {
-			return nil, clientError("ValidationException", "Duplicate parameter names are not allowed in a request: %s", ref.asked)
+		if slices.ContainsFunc(refs[:i], func(r parameterRef) bool { return r.requested == ref.requested }) {
+			return nil, clientError("ValidationException", "Duplicate parameter names are not allowed in a request: %s", ref.requested)
 		}
 		refs[i] = ref
 	}
-	for _, ref := range refs { // one that is denied denies all
+	for _, ref := range refs { // one denial denies the whole request
 		if err := c.Allowed("ssm:GetParameters", ref.arn); err != nil {
 			return nil, err
 		}
@@ -250,17 +249,17 @@ func (p *parameterStore) getParameters(c *call) (any, *apiError) {
 	defer p.mu.Unlock()
 	out := struct {
 		InvalidParameters []string
-		Parameters        []parameterAnswer
-	}{[]string{}, []parameterAnswer{}}
+		Parameters        []parameterOutput
+	}{[]string{}, []parameterOutput{}}
 	for _, ref := range refs {
 		param, version := p.find(c.Region, ref)
 		if version == nil {
-			out.InvalidParameters = append(out.InvalidParameters, ref.asked)
+			out.InvalidParameters = append(out.InvalidParameters, ref.requested)
 			continue
 		}
-		out.Parameters = append(out.Parameters, p.answer(param, version, ref.selector, in.WithDecryption))
+		out.Parameters = append(out.Parameters, p.output(param, version, ref.selector, in.WithDecryption))
 	}
-	slices.SortFunc(out.Parameters, func(a, b parameterAnswer) int {
+	slices.SortFunc(out.Parameters, func(a, b parameterOutput) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Selector, b.Selector))
 	})
 	return out, nil
@@ -288,7 +287,7 @@ func (p *parameterStore) getParameter(c *call) (any, *apiError) {
 	case version == nil:
 		return nil, parameterVersionNotFound(param.name, ref.selector)
 	}
-	return struct{ Parameter parameterAnswer }{p.answer(param, version, ref.selector, in.WithDecryption)}, nil
+	return struct{ Parameter parameterOutput }{p.output(param, version, ref.selector, in.WithDecryption)}, nil
 }
 
 func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
@@ -330,9 +329,9 @@ func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := struct {
-		Parameters []parameterAnswer
+		Parameters []parameterOutput
 		NextToken  string `json:",omitempty"`
-	}{Parameters: []parameterAnswer{}}
+	}{Parameters: []parameterOutput{}}
 	prefix, size := strings.TrimSuffix(path, "/")+"/", cmp.Or(deref(in.MaxResults), maxParameterBatch)
 	for _, name := range slices.Sorted(maps.Keys(p.regions[c.Region])) {
 		rest, below := strings.CutPrefix("/"+strings.TrimPrefix(name, "/"), prefix)
@@ -344,17 +343,17 @@ func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
 			break
 		}
 		param := p.regions[c.Region][name]
-		out.Parameters = append(out.Parameters, p.answer(param, param.current(), "", in.WithDecryption))
+		out.Parameters = append(out.Parameters, p.output(param, param.current(), "", in.WithDecryption))
 	}
 	return out, nil
 }
 
-// pageToken is opaque to clients: the last name of a page.
+// pageToken is an opaque token that contains the last name of a page.
 func pageToken(last string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte("page:" + last))
 }
 
-// readPageToken gives the name after which the next page begins.
+// readPageToken returns the last name of the previous page.
 func readPageToken(token *string) (string, *apiError) {
 	if token == nil {
 		return "", nil

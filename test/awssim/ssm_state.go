@@ -1,4 +1,4 @@
-// The parameters themselves: names, ARNs, selectors, versions, labels.
+// The state of parameters: names, ARNs, selectors, versions, labels.
 //
 // Sources: AWS Systems Manager User Guide "Working with parameter versions in
 // Parameter Store", "Working with parameter labels" and "About requirements and
@@ -30,19 +30,19 @@ const (
 	maxStandardBytes     = 4096
 	maxAdvancedBytes     = 8192
 	maxParameterLevels   = 15
-	maxParameterARN      = 1011 // characters, of the ARN: that is how the service counts
+	maxParameterARN      = 1011 // characters of the ARN, which is what the service counts
 	maxParameterVersions = 100
 	maxParameterLabels   = 10
 	maxLabelLength       = 100
 )
 
-// parameterName is what a name may consist of, without its selector.
+// parameterName matches valid names without a selector.
 var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 
-// parameter is one parameter of one region. It is guarded by the store's mutex.
+// parameter is one parameter of one region. The store's mutex guards it.
 type parameter struct {
 	region, name, kind string
-	advanced           bool                // a parameter never goes back to the standard tier
+	advanced           bool                // a parameter never returns to the standard tier
 	versions           []*parameterVersion // oldest first; the last one is current
 }
 
@@ -54,29 +54,29 @@ type parameterVersion struct {
 	labels   []string
 }
 
-// parameterRef is a parameter as a request names it.
+// parameterRef is a request's reference to a parameter.
 type parameterRef struct {
-	asked    string // as in the request, without spaces around it
-	arn      string // without selector
-	name     string // "" when the ARN is not of this account and region
-	selector string // a version number or a label; "" = the current version
+	requested string // as in the request, with spaces trimmed
+	arn       string // without selector
+	name      string // "" if the ARN has another account or region
+	selector  string // a version number or a label; "" = the current version
 }
 
-// ref reads a name or an ARN, either with or without ":selector".
-func (p *parameterStore) ref(region, asked string) parameterRef {
-	ref := parameterRef{asked: strings.TrimSpace(asked)}
-	if !strings.HasPrefix(ref.asked, "arn:") {
-		ref.name, ref.selector, _ = strings.Cut(ref.asked, ":")
+// ref parses a name or an ARN, with or without ":selector".
+func (p *parameterStore) ref(region, requested string) parameterRef {
+	ref := parameterRef{requested: strings.TrimSpace(requested)}
+	if !strings.HasPrefix(ref.requested, "arn:") {
+		ref.name, ref.selector, _ = strings.Cut(ref.requested, ":")
 		ref.arn = p.arn(region, ref.name)
 		return ref
 	}
-	parts := strings.SplitN(ref.asked, ":", 7)
+	parts := strings.SplitN(ref.requested, ":", 7)
 	if len(parts) == 7 {
 		ref.selector = parts[6]
 	}
 	ref.arn = strings.Join(parts[:min(len(parts), 6)], ":")
-	// The ARN has lost the slash that begins a name with levels; of a name with
-	// one level it does not say whether there was one.
+	// The ARN lacks the leading slash of a hierarchical name. For a name with
+	// one level, it does not tell whether the name has a slash.
 	if rest, ok := strings.CutPrefix(ref.arn, p.arn(region, "")); ok {
 		ref.name = rest
 		if strings.Contains(rest, "/") || p.regions[region][rest] == nil && p.regions[region]["/"+rest] != nil {
@@ -90,8 +90,8 @@ func (p *parameterStore) arn(region, name string) string {
 	return fmt.Sprintf("arn:%s:ssm:%s:%s:parameter/%s", regionPartition(region), region, p.account, strings.TrimPrefix(name, "/"))
 }
 
-// find gives the parameter and the version that ref selects. The version is nil
-// when it does not exist, both are when the parameter does not.
+// find returns the parameter and the version that ref selects. A missing version
+// is nil. For a missing parameter, both are nil.
 func (p *parameterStore) find(region string, ref parameterRef) (*parameter, *parameterVersion) {
 	param := p.regions[region][ref.name]
 	if param == nil {
@@ -118,7 +118,7 @@ func (param *parameter) tier() string {
 	return tierStandard
 }
 
-// version gives a version by its number, nil when there is none.
+// version returns the version with this number, or nil.
 func (param *parameter) version(number int64) *parameterVersion {
 	if i := slices.IndexFunc(param.versions, func(v *parameterVersion) bool { return v.number == number }); i >= 0 {
 		return param.versions[i]
@@ -126,8 +126,8 @@ func (param *parameter) version(number int64) *parameterVersion {
 	return nil
 }
 
-// addVersion makes value the current version. The oldest of a hundred versions
-// makes room, which it cannot when it has a label.
+// addVersion makes value the current version. Above a hundred versions it deletes
+// the oldest. It fails if that version has a label.
 func (param *parameter) addVersion(value string, now time.Time) *apiError {
 	number := int64(1)
 	if n := len(param.versions); n > 0 {
@@ -147,7 +147,7 @@ func (param *parameter) addVersion(value string, now time.Time) *apiError {
 	return nil
 }
 
-// label puts labels on a version and takes them from the versions that had them.
+// label moves labels to a version.
 func (param *parameter) label(to *parameterVersion, labels []string) {
 	for _, version := range param.versions {
 		version.labels = slices.DeleteFunc(version.labels, func(l string) bool { return slices.Contains(labels, l) })
@@ -155,15 +155,15 @@ func (param *parameter) label(to *parameterVersion, labels []string) {
 	to.labels = append(to.labels, labels...)
 }
 
-// validLabel is the rule for labels: letters, digits and "._-", not beginning
-// with a digit, "aws" or "ssm" in any case.
+// validLabel checks the rules for labels: letters, digits and "._-". A label
+// cannot begin with a digit, "aws" or "ssm" in any case.
 func validLabel(label string) bool {
 	lower := strings.ToLower(label)
 	return label != "" && !strings.Contains(label, "/") && parameterName.MatchString(label) &&
 		(label[0] < '0' || label[0] > '9') && !strings.HasPrefix(lower, "aws") && !strings.HasPrefix(lower, "ssm")
 }
 
-// checkParameterChars refuses what can be no parameter's name.
+// checkParameterChars refuses invalid parameter names.
 func checkParameterChars(name string) *apiError {
 	if !parameterName.MatchString(name) {
 		return clientError("ValidationException", `Parameter name: can't be prefixed with "ssm" (case-insensitive). `+
@@ -173,7 +173,7 @@ func checkParameterChars(name string) *apiError {
 	return nil
 }
 
-// checkNewParameter is every rule that a name must keep when it is created.
+// checkNewParameter checks the rules for the name of a new parameter.
 func (p *parameterStore) checkNewParameter(region, name string) *apiError {
 	if err := checkParameterChars(name); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (p *parameterStore) checkNewParameter(region, name string) *apiError {
 	case len(levels) > 1 && !strings.HasPrefix(name, "/"):
 		return clientError("ValidationException", "Parameter name must be a fully qualified name.")
 	case slices.Contains(levels, ""):
-		return checkParameterChars("") // an empty level is as bad as a wrong character
+		return checkParameterChars("") // an empty level counts as an invalid character
 	case len(levels) > maxParameterLevels:
 		return clientError("HierarchyLevelLimitExceededException", "A hierarchy can have a maximum of %d levels.", maxParameterLevels)
 	case len(p.arn(region, name)) > maxParameterARN:
@@ -197,8 +197,8 @@ func (p *parameterStore) checkNewParameter(region, name string) *apiError {
 	return nil
 }
 
-// ciphertext is what a SecureString looks like that is not decrypted: base64
-// that begins as KMS ciphertext does, always the same for one version.
+// ciphertext is an encrypted SecureString: base64 with the prefix of KMS
+// ciphertext. It is always the same for one version.
 func (param *parameter) ciphertext(v *parameterVersion) string {
 	blob := []byte{0x01, 0x02, 0x02, 0x00, 0x78}
 	for i := 0; len(blob) < len(v.value)+100; i++ {

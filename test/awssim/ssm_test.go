@@ -23,7 +23,7 @@ func newTestParameters(t *testing.T, more ...Parameter) *parameterStore {
 		{Region: storeRegion, Name: "plain", Value: "v"},
 		{Region: storeRegion, Name: "/one", Value: "level"},
 		{Region: storeRegion, Name: "/app/db", Type: "String", Versions: []string{"first", "second", "third"}, Labels: map[string]int64{"prod": 2, "test": 3}},
-		{Region: storeRegion, Name: "/app/key", Type: "SecureString", Value: "hush"},
+		{Region: storeRegion, Name: "/app/key", Type: "SecureString", Value: "decrypted-value"},
 		{Region: storeRegion, Name: "/app/deep/list", Type: "StringList", Value: "a,b"},
 		{Region: "us-east-1", Name: "/app/db", Value: "over there"},
 	}, more...), storeNow)
@@ -33,7 +33,7 @@ func newTestParameters(t *testing.T, more ...Parameter) *parameterStore {
 	return p
 }
 
-// parameterJSON is a parameter as it is answered.
+// parameterJSON returns a parameter as in a response.
 func parameterJSON(name, kind, value string, version int, selector string) string {
 	out := map[string]any{
 		"ARN": parameterARN + strings.TrimPrefix(name, "/"), "DataType": "text", "LastModifiedDate": 1795435200.25,
@@ -61,14 +61,14 @@ func TestA4_GetParameters(t *testing.T) {
 		{name: "by label", in: `{"Names": ["/app/db:prod"]}`, want: found(parameterJSON("/app/db", "String", "second", 2, ":prod"))},
 		{name: "several of one parameter", in: `{"Names": ["/app/db:prod", "/app/db", "/app/db:1"]}`,
 			want: found(db3, parameterJSON("/app/db", "String", "first", 1, ":1"), parameterJSON("/app/db", "String", "second", 2, ":prod"))},
-		{name: "by ARN, the name is answered", in: `{"Names": ["` + parameterARN + `app/db"]}`, want: found(db3)},
+		{name: "by ARN, the response has the name", in: `{"Names": ["` + parameterARN + `app/db"]}`, want: found(db3)},
 		{name: "by ARN and version", in: `{"Names": ["` + parameterARN + `app/db:1"]}`, want: found(parameterJSON("/app/db", "String", "first", 1, ":1"))},
 		{name: "by ARN and label", in: `{"Names": ["` + parameterARN + `app/db:prod"]}`, want: found(parameterJSON("/app/db", "String", "second", 2, ":prod"))},
 		{name: "by ARN, one level without a slash", in: `{"Names": ["` + parameterARN + `plain"]}`, want: found(parameterJSON("plain", "String", "v", 1, ""))},
 		{name: "by ARN, one level with a slash", in: `{"Names": ["` + parameterARN + `one"]}`, want: found(parameterJSON("/one", "String", "level", 1, ""))},
-		{name: "spaces around are dropped", in: `{"Names": [" plain "]}`, want: found(parameterJSON("plain", "String", "v", 1, ""))},
-		{name: "decrypted", in: `{"Names": ["/app/key"], "WithDecryption": true}`, want: found(parameterJSON("/app/key", "SecureString", "hush", 1, ""))},
-		{name: "unknown ones come back as asked", in: `{"Names": ["nothing", "/app/db:4", "/app/db:blue", "plain:a:b", "` + parameterARN + `nothing", "arn:aws:ssm:us-east-1:` + storeAccount + `:parameter/app/db"]}`,
+		{name: "spaces are trimmed", in: `{"Names": [" plain "]}`, want: found(parameterJSON("plain", "String", "v", 1, ""))},
+		{name: "decrypted", in: `{"Names": ["/app/key"], "WithDecryption": true}`, want: found(parameterJSON("/app/key", "SecureString", "decrypted-value", 1, ""))},
+		{name: "unknown names are returned as requested", in: `{"Names": ["nothing", "/app/db:4", "/app/db:blue", "plain:a:b", "` + parameterARN + `nothing", "arn:aws:ssm:us-east-1:` + storeAccount + `:parameter/app/db"]}`,
 			want: `{"Parameters": [], "InvalidParameters": ["nothing", "/app/db:4", "/app/db:blue", "plain:a:b", "` + parameterARN + `nothing", "arn:aws:ssm:us-east-1:` + storeAccount + `:parameter/app/db"]}`},
 		{name: "the same twice", in: `{"Names": ["plain", "plain"]}`, fault: "ValidationException: Duplicate parameter names are not allowed in a request: plain"},
 		{name: "space inside", in: `{"Names": ["a b"]}`, fault: `ValidationException: Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed as a path, ` +
@@ -85,7 +85,7 @@ func TestA4_GetParameters(t *testing.T) {
 func TestSecureStringIsCiphertextWithoutDecryption(t *testing.T) {
 	x := &storeClient{service: newTestParameters(t)}
 	got := x.must(t, "GetParameters", `{"Names": ["/app/key"]}`)
-	if strings.Contains(got, "hush") || !strings.Contains(got, `"Value":"AQICAH`) {
+	if strings.Contains(got, "decrypted-value") || !strings.Contains(got, `"Value":"AQICAH`) {
 		t.Errorf("got %s", got)
 	}
 	if again := x.must(t, "GetParameters", `{"Names": ["/app/key"], "WithDecryption": false}`); again != got {
@@ -112,7 +112,7 @@ func TestA5_OneDeniedParameterDeniesAll(t *testing.T) {
 				e.checked[i] = "ssm:GetParameters " + e.checked[i]
 			}
 			if diff := cmp.Diff(e.checked, x.checked); diff != "" {
-				t.Errorf("asked for (-want +got):\n%s", diff)
+				t.Errorf("checked permissions (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func TestGetParameter(t *testing.T) {
 		{name: "no name", in: `{}`, fault: "ValidationException: 1 validation error detected: Value null at 'name' failed to satisfy constraint: Member must not be null"},
 		{name: "bad name", in: `{"Name": "{a}"}`, fault: `ValidationException: Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed as a path, ` +
 			"it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_"},
-		{name: "AWS's own are only not there", in: `{"Name": "/aws/service/x"}`, fault: "ParameterNotFound: "},
+		{name: "AWS's own parameters do not exist", in: `{"Name": "/aws/service/x"}`, fault: "ParameterNotFound: "},
 	} {
 		t.Run(e.name, func(t *testing.T) { e.op = "GetParameter"; e.run(t, x) })
 	}
@@ -193,7 +193,7 @@ func TestGetParametersByPath(t *testing.T) {
 	}
 }
 
-func TestParameterAnswersAreReadByTheRealSDK(t *testing.T) {
+func TestSDKReadsParameterResponses(t *testing.T) {
 	ctx, sdk := t.Context(), sdkParameters(newTestParameters(t))
 	got, err := sdk.GetParameters(ctx, &ssm.GetParametersInput{Names: []string{"/app/db:prod", "nothing"}, WithDecryption: aws.Bool(true)})
 	if err != nil || len(got.Parameters) != 1 || !cmp.Equal(got.InvalidParameters, []string{"nothing"}) {
@@ -250,7 +250,7 @@ func TestParameterSeedsAreChecked(t *testing.T) {
 		"too large":         {[]Parameter{with(func(p *Parameter) { p.Value = strings.Repeat("x", 8193) })}, "value is not 1 to 8192 bytes"},
 		"too many versions": {[]Parameter{{Region: "r", Name: "n", Versions: strings.Split(strings.Repeat("v ", 100), " ")}}, "more than 100 versions"},
 		"bad label":         {[]Parameter{with(func(p *Parameter) { p.Labels = map[string]int64{"1st": 1} })}, `label "1st" is not valid`},
-		"label of nothing":  {[]Parameter{with(func(p *Parameter) { p.Labels = map[string]int64{"a": 2} })}, "there is no version 2"},
+		"label, no version": {[]Parameter{with(func(p *Parameter) { p.Labels = map[string]int64{"a": 2} })}, "there is no version 2"},
 		"advanced":          {[]Parameter{with(func(p *Parameter) { p.Value = strings.Repeat("x", 8192) })}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestParameterYAML(t *testing.T) {
 	}
 }
 
-func TestParametersAreReadAndWrittenAtTheSameTime(t *testing.T) {
+func TestConcurrentParameterReadsAndWrites(t *testing.T) {
 	p := newTestParameters(t)
 	var running sync.WaitGroup
 	for i := range 8 {
@@ -289,7 +289,7 @@ func TestParametersAreReadAndWrittenAtTheSameTime(t *testing.T) {
 					"GetParametersByPath":   `{"Path": "/app"}`,
 					"LabelParameterVersion": `{"Name": "/app/db", "Labels": ["moving"]}`,
 				} {
-					if _, failure := x.ask(t, op, in); failure != nil {
+					if _, failure := x.call(t, op, in); failure != nil {
 						t.Errorf("%s: %v", op, failure)
 					}
 				}

@@ -1,9 +1,9 @@
-// AWS Systems Manager Parameter Store: the operations that change a parameter.
+// AWS Systems Manager Parameter Store: the write operations.
 //
 // Sources: API reference of PutParameter (Overwrite, Type, Tier, tags),
 // LabelParameterVersion and DeleteParameter; User Guide "Managing parameter
-// tiers" (4 KB and 8 KB, no way back from the advanced tier) and "Working with
-// parameter labels" (ten labels of a version, labels move).
+// tiers" (4 KB and 8 KB, no return from the advanced tier) and "Working with
+// parameter labels" (ten labels per version, labels move).
 
 package awssim
 
@@ -67,11 +67,11 @@ func (p *parameterStore) putParameter(c *call) (any, *apiError) {
 	}{param.tier(), param.current().number}, nil
 }
 
-// checkPut is what PutParameter refuses whatever is stored.
+// checkPut checks the rules of PutParameter that do not depend on stored parameters.
 func (p *parameterStore) checkPut(region string, ref parameterRef, dataType string, overwriteWithTags bool) *apiError {
 	switch {
 	case ref.selector != "" || ref.name == "": // of another account, or one version of a parameter
-		return checkParameterChars(ref.asked)
+		return checkParameterChars(ref.requested)
 	case overwriteWithTags:
 		return clientError("ValidationException", "Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. "+
 			"To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
@@ -81,8 +81,8 @@ func (p *parameterStore) checkPut(region string, ref parameterRef, dataType stri
 	return p.checkNewParameter(region, ref.name)
 }
 
-// fit decides the tier of a new value: the one asked for, else the parameter's
-// own; intelligent tiering takes what the value needs.
+// fit selects the tier of a new value: the requested tier, or the parameter's
+// own. Intelligent tiering selects by size.
 func (param *parameter) fit(size int, tier string) (advanced bool, err *apiError) {
 	advanced = param.advanced || tier == tierAdvanced || tier == tierIntelligent && size > maxStandardBytes
 	switch {

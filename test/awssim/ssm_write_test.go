@@ -8,7 +8,7 @@ import (
 
 func TestPutParameter(t *testing.T) {
 	x := &storeClient{service: newTestParameters(t)}
-	for _, e := range []storeExchange{ // one after the other
+	for _, e := range []storeExchange{ // in this order
 		{name: "new", in: `{"Name": "/new", "Value": "v", "Type": "SecureString"}`, want: `{"Version": 1, "Tier": "Standard"}`},
 		{name: "exists", in: `{"Name": "/new", "Value": "w"}`,
 			fault: "ParameterAlreadyExists: The parameter already exists. To overwrite this value, set the overwrite option in the request to true."},
@@ -85,7 +85,7 @@ func TestParameterTiers(t *testing.T) {
 		{"/standard", 4097, "Standard", "", standardLimit},
 		{"/clever", 4096, "Intelligent-Tiering", "Standard", ""},
 		{"/clever", 4097, "Intelligent-Tiering", "Advanced", ""},
-		{"/clever", 1, "Intelligent-Tiering", "Advanced", ""}, // no way back
+		{"/clever", 1, "Intelligent-Tiering", "Advanced", ""}, // never returns to the standard tier
 		{"/clever", 1, "Standard", "", noWayBack},
 		{"/advanced", 1, "Advanced", "Advanced", ""},
 		{"/advanced", 8192, "", "Advanced", ""},
@@ -103,7 +103,7 @@ func TestParameterTiers(t *testing.T) {
 	}
 }
 
-func TestHundredVersionsOfAParameterAreKept(t *testing.T) {
+func TestParameterKeepsHundredVersions(t *testing.T) {
 	p := newTestParameters(t)
 	x := &storeClient{service: p}
 	for i := range 101 {
@@ -123,13 +123,13 @@ func TestHundredVersionsOfAParameterAreKept(t *testing.T) {
 
 func TestLabelParameterVersion(t *testing.T) {
 	x := &storeClient{service: newTestParameters(t)}
-	for _, e := range []storeExchange{ // one after the other; prod is on 2, test on 3
+	for _, e := range []storeExchange{ // in this order; prod is on 2, test on 3
 		{name: "the current version", in: `{"Name": "/app/db", "Labels": ["new"]}`, want: `{"ParameterVersion": 3, "InvalidLabels": []}`},
 		{name: "labels move", in: `{"Name": "/app/db", "ParameterVersion": 1, "Labels": ["prod", "prod"]}`, want: `{"ParameterVersion": 1, "InvalidLabels": []}`},
 		{name: "moved", op: "GetParameter", in: `{"Name": "/app/db:prod"}`, want: `{"Parameter": ` + parameterJSON("/app/db", "String", "first", 1, ":prod") + `}`},
-		{name: "invalid ones are told", in: `{"Name": "/app/db", "Labels": ["1st", "AWSx", "ssm", "a b", "a/b", "ok.-_1"]}`,
+		{name: "invalid labels are returned", in: `{"Name": "/app/db", "Labels": ["1st", "AWSx", "ssm", "a b", "a/b", "ok.-_1"]}`,
 			want: `{"ParameterVersion": 3, "InvalidLabels": ["1st", "AWSx", "ssm", "a b", "a/b"]}`},
-		{name: "and the others set", op: "GetParameter", in: `{"Name": "/app/db:ok.-_1"}`, want: `{"Parameter": ` + parameterJSON("/app/db", "String", "third", 3, ":ok.-_1") + `}`},
+		{name: "the other labels are set", op: "GetParameter", in: `{"Name": "/app/db:ok.-_1"}`, want: `{"Parameter": ` + parameterJSON("/app/db", "String", "third", 3, ":ok.-_1") + `}`},
 		{name: "up to ten", in: `{"Name": "/app/db", "Labels": ["a", "b", "c", "d", "e", "f", "g"]}`, want: `{"ParameterVersion": 3, "InvalidLabels": []}`},
 		{name: "the same again", in: `{"Name": "/app/db", "Labels": ["a", "test"]}`, want: `{"ParameterVersion": 3, "InvalidLabels": []}`},
 		{name: "the eleventh", in: `{"Name": "/app/db", "Labels": ["h"]}`, fault: "ParameterVersionLabelLimitExceeded: A parameter version can have a maximum of ten labels."},
@@ -151,7 +151,7 @@ func TestLabelParameterVersion(t *testing.T) {
 
 func TestDeleteParameter(t *testing.T) {
 	x := &storeClient{service: newTestParameters(t)}
-	for _, e := range []storeExchange{ // one after the other
+	for _, e := range []storeExchange{ // in this order
 		{in: `{"Name": "/app/db:1"}`, fault: "ParameterNotFound: "},
 		{in: `{"Name": "/app/db"}`, want: `{}`},
 		{in: `{"Name": "/app/db"}`, fault: "ParameterNotFound: "},

@@ -11,14 +11,14 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 )
 
-// DefaultAccount is the account of a State that names none.
+// DefaultAccount is the account of a State without one.
 const DefaultAccount = "123456789012"
 
-// State is the initial content of the simulator. In YAML the field names are
-// lowerCamel: account, oidcProviders, roles and so on.
+// State is the initial content of the simulator. YAML field names are lowerCamel:
+// account, oidcProviders, roles and so on.
 type State struct {
-	// Account is the 12-digit account that owns the secrets and parameters;
-	// DefaultAccount when empty.
+	// Account is the 12-digit account that owns the secrets and parameters.
+	// Default: DefaultAccount.
 	Account                 string                   `yaml:"account"`
 	OIDCProviders           []OIDCProvider           `yaml:"oidcProviders"`
 	Roles                   []Role                   `yaml:"roles"`
@@ -27,49 +27,48 @@ type State struct {
 	Parameters              []Parameter              `yaml:"parameters"`
 	PodIdentityAssociations []PodIdentityAssociation `yaml:"podIdentityAssociations"`
 	// STSDisabledRegions lists regions in which the account has not activated
-	// STS: calls there answer RegionDisabledException.
+	// STS. Calls there return RegionDisabledException.
 	STSDisabledRegions []string `yaml:"stsDisabledRegions"`
 }
 
-// OIDCProvider is an IAM OIDC identity provider: an issuer whose tokens STS
-// believes, after checking them against the issuer's published keys.
+// OIDCProvider is an IAM OIDC identity provider. STS accepts tokens of its issuer
+// after verifying them with the issuer's published keys.
 type OIDCProvider struct {
 	// Issuer is the URL in the tokens' "iss" claim, scheme included.
 	Issuer string `yaml:"issuer" json:"issuer"`
-	// Account owns the provider; the state's account when empty.
+	// Account owns the provider. Default: the state's account.
 	Account string `yaml:"account" json:"account"`
-	// ClientIDs are the audiences that the provider accepts; sts.amazonaws.com
-	// when empty.
+	// ClientIDs are the audiences that the provider accepts. Default:
+	// sts.amazonaws.com.
 	ClientIDs []string `yaml:"clientIDs" json:"clientIDs"`
-	// DiscoveryURL is where the discovery document is, when it is not at
-	// Issuer + "/.well-known/openid-configuration": either the document's own
-	// URL or the base it stands under.
+	// DiscoveryURL is the URL of the discovery document, or its base. Default:
+	// Issuer + "/.well-known/openid-configuration".
 	DiscoveryURL string `yaml:"discoveryURL" json:"discoveryURL"`
 	// JWKSURL overrides the jwks_uri of the discovery document, for an API
-	// server that publishes an address that cannot be reached from here.
+	// server that publishes an unreachable address.
 	JWKSURL string `yaml:"jwksURL" json:"jwksURL"`
-	// CAFile holds PEM certificates to trust for the two fetches; the system's
-	// when empty.
+	// CAFile holds PEM certificates to trust for the two fetches. Default: the
+	// system's.
 	CAFile string `yaml:"caFile" json:"caFile"`
-	// BearerTokenFile holds a token to send with the two fetches, for an API
-	// server that does not publish its keys anonymously. Read for every fetch.
+	// BearerTokenFile holds a token for the two fetches, for an API server that
+	// does not publish its keys anonymously. It is read for every fetch.
 	BearerTokenFile string `yaml:"bearerTokenFile" json:"bearerTokenFile"`
 }
 
 // Role is an IAM role.
 type Role struct {
-	// Name of the role; taken from ARN when empty.
+	// Name of the role. Default: from ARN.
 	Name string `yaml:"name" json:"name"`
-	// Path of the role, "/" when empty; it is in the ARN, not in session ARNs.
+	// Path of the role. Default: "/". It is in the ARN, not in session ARNs.
 	Path string `yaml:"path" json:"path"`
-	// ARN overrides arn:aws:iam::<state's account>:role<path><name>; with it a
-	// role can live in another account or partition.
+	// ARN overrides arn:aws:iam::<state's account>:role<path><name>. It allows
+	// a role in another account or partition.
 	ARN string `yaml:"arn" json:"arn"`
-	// TrustPolicy says who may assume the role. Empty = nobody.
+	// TrustPolicy defines who may assume the role. Empty = nobody.
 	TrustPolicy Document `yaml:"trustPolicy" json:"trustPolicy"`
-	// Policies say what sessions of the role may do. Empty = nothing.
+	// Policies define what sessions of the role may do. Empty = nothing.
 	Policies []Document `yaml:"policies" json:"policies"`
-	// MaxSessionDuration is in seconds, 3600 to 43200; 3600 when 0.
+	// MaxSessionDuration is in seconds, 3600 to 43200. Default: 3600.
 	MaxSessionDuration int `yaml:"maxSessionDuration" json:"maxSessionDuration"`
 	// Tags become aws:PrincipalTag/<key> of the role's sessions.
 	Tags map[string]string `yaml:"tags" json:"tags"`
@@ -90,15 +89,15 @@ type PodIdentityAssociation struct {
 	Namespace      string `yaml:"namespace" json:"namespace"`
 	ServiceAccount string `yaml:"serviceAccount" json:"serviceAccount"`
 	RoleARN        string `yaml:"roleARN" json:"roleARN"`
-	// ClusterName is the session tag eks-cluster-name; "awssim" when empty.
+	// ClusterName is the session tag eks-cluster-name. Default: "awssim".
 	ClusterName string `yaml:"clusterName" json:"clusterName"`
 }
 
-// Document is an IAM policy document as JSON text. In YAML (and in the admin
-// API's JSON) it may be the JSON text or the document itself.
+// Document is an IAM policy document as JSON text. In YAML, and in the admin
+// API's JSON, it may also be an object.
 type Document string
 
-// UnmarshalYAML takes JSON text or a mapping.
+// UnmarshalYAML accepts JSON text or a mapping.
 func (d *Document) UnmarshalYAML(node *yaml.Node) error {
 	if node.Kind == yaml.ScalarNode {
 		*d = Document(node.Value)
@@ -116,7 +115,7 @@ func (d *Document) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// UnmarshalJSON takes a string with JSON text or an object.
+// UnmarshalJSON accepts a string with JSON text, or an object.
 func (d *Document) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
 		var text string
@@ -130,8 +129,8 @@ func (d *Document) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// LoadState reads a state from a YAML file. A field that is not known is an
-// error that names its line; so is a second YAML document.
+// LoadState reads a state from a YAML file. It refuses an unknown field, with its
+// line, and a second YAML document.
 func LoadState(path string) (State, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -105,6 +105,6 @@ func TestStartRefuses(t *testing.T) {
 	sim, err := awssim.Start(awssim.Config{Listen: "256.0.0.1:0"})
 	if err == nil {
 		sim.Close()
-		t.Error("an address that does not exist is listened on")
+		t.Error("it listens on an address that does not exist")
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// The policies that AWS documents for a reader of secrets and parameters, and the
-// real SDK against the whole simulator: signature, policies, store.
+// This test runs the policies that AWS documents for readers of secrets and
+// parameters, with the real SDK against the whole simulator.
 func TestDocumentedPoliciesThroughTheSimulator(t *testing.T) {
 	sim, err := Start(Config{PodIdentityListen: "-", State: State{
 		Account: storeAccount,

@@ -20,25 +20,24 @@ const (
 	storeAccount = "111122223333"
 )
 
-// storeTime is when everything in the tests of the stores happens, unless a test
-// says otherwise.
+// storeTime is the default time of the store tests.
 var storeTime = time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC)
 
 func storeNow() time.Time { return storeTime }
 
-// storeClient asks a service directly, as one caller. Its zero fields mean: test
-// region, test time, everything allowed.
+// storeClient calls a service directly, as one caller. Defaults: test region,
+// test time, everything allowed.
 type storeClient struct {
 	service jsonService
 	region  string
 	now     time.Time
 	deny    func(action, arn string) bool
-	checked []string // "action arn" in the order they were asked
+	checked []string // "action arn" in the order of the checks
 	object  string   // of the last call
 }
 
-// ask gives the answer as it goes over the wire, or the error.
-func (x *storeClient) ask(t *testing.T, op, body string) (string, *apiError) {
+// call returns the response as on the wire, or the error.
+func (x *storeClient) call(t *testing.T, op, body string) (string, *apiError) {
 	t.Helper()
 	c := &call{Region: x.region, Account: storeAccount, Now: x.now, Body: []byte(body)}
 	if c.Region == "" {
@@ -59,25 +58,25 @@ func (x *storeClient) ask(t *testing.T, op, body string) (string, *apiError) {
 	if failure != nil {
 		return "", failure
 	}
-	answer, err := json.Marshal(out)
+	response, err := json.Marshal(out)
 	if err != nil {
-		t.Fatalf("%s: answer cannot be marshalled: %v", op, err)
+		t.Fatalf("%s: cannot marshal the response: %v", op, err)
 	}
-	return string(answer), nil
+	return string(response), nil
 }
 
-// must is ask for calls that have to succeed.
+// must is call for calls that must succeed.
 func (x *storeClient) must(t *testing.T, op, body string) string {
 	t.Helper()
-	answer, failure := x.ask(t, op, body)
+	response, failure := x.call(t, op, body)
 	if failure != nil {
 		t.Fatalf("%s %s: %v", op, body, failure)
 	}
-	return answer
+	return response
 }
 
-// storeExchange is one call and what has to come of it: either the whole JSON answer
-// or an error "Code: message".
+// storeExchange is one call and the expected result: the JSON response, or an
+// error "Code: message".
 type storeExchange struct {
 	name, op, in string
 	want         string // JSON
@@ -86,7 +85,7 @@ type storeExchange struct {
 
 func (e storeExchange) run(t *testing.T, x *storeClient) {
 	t.Helper()
-	got, failure := x.ask(t, e.op, e.in)
+	got, failure := x.call(t, e.op, e.in)
 	if failure != nil {
 		if failure.Status != http.StatusBadRequest {
 			t.Errorf("%s: status %d, want 400", e.op, failure.Status)
@@ -112,12 +111,12 @@ func diffStoreJSON(t *testing.T, want, got string) {
 		t.Fatalf("JSON %s: %v", got, err)
 	}
 	if diff := cmp.Diff(w, g); diff != "" {
-		t.Errorf("answer (-want +got):\n%s", diff)
+		t.Errorf("response (-want +got):\n%s", diff)
 	}
 }
 
-// storeWire is an HTTP transport for the real SDK clients that ends in a service, with
-// the least of the protocol: the operation in X-Amz-Target, errors by __type.
+// storeWire is an HTTP transport that connects real SDK clients to a service. It
+// supports only the basics: the operation in X-Amz-Target, errors by __type.
 type storeWire struct{ service jsonService }
 
 func (w storeWire) Do(r *http.Request) (*http.Response, error) {
@@ -134,13 +133,13 @@ func (w storeWire) Do(r *http.Request) (*http.Response, error) {
 	if failure != nil {
 		status, out = failure.Status, map[string]string{"__type": failure.Code, "message": failure.Message}
 	}
-	answer, err := json.Marshal(out)
+	response, err := json.Marshal(out)
 	if err != nil {
 		return nil, err
 	}
 	return &http.Response{
 		StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
-		Body: io.NopCloser(bytes.NewReader(answer)), Request: r,
+		Body: io.NopCloser(bytes.NewReader(response)), Request: r,
 	}, nil
 }
 
@@ -156,7 +155,7 @@ func sdkParameters(service jsonService) *ssm.Client {
 	})
 }
 
-func TestInputIsDecodedAsTheJSONProtocolDoes(t *testing.T) {
+func TestInputDecodingFollowsTheJSONProtocol(t *testing.T) {
 	x := &storeClient{service: newTestSecrets(t)}
 	for _, e := range []storeExchange{
 		{name: "not JSON", in: `{`, fault: "SerializationException: "},
@@ -166,9 +165,9 @@ func TestInputIsDecodedAsTheJSONProtocolDoes(t *testing.T) {
 		{name: "boolean for a string", in: `{"SecretId": true}`, fault: "SerializationException: TRUE_VALUE can not be converted to a String"},
 		{name: "object for a string", in: `{"SecretId": {}}`, fault: "SerializationException: Start of structure or map found where not expected."},
 		{name: "list for a string", in: `{"SecretId": []}`, fault: "SerializationException: Start of list found where not expected"},
-		{name: "another case is another member", in: `{"secretId": "text"}`,
+		{name: "members are case-sensitive", in: `{"secretId": "text"}`,
 			fault: "ValidationException: 1 validation error detected: Value null at 'secretId' failed to satisfy constraint: Member must not be null"},
-		{name: "null is not given", in: `{"SecretId": null}`,
+		{name: "null means not given", in: `{"SecretId": null}`,
 			fault: "ValidationException: 1 validation error detected: Value null at 'secretId' failed to satisfy constraint: Member must not be null"},
 		{name: "all violations at once", in: `{"SecretId": "", "VersionId": "short"}`,
 			fault: "ValidationException: 2 validation errors detected: " +

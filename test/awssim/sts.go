@@ -22,7 +22,7 @@ var (
 	externalIDPattern  = regexp.MustCompile(`^[\w+=,.@:/-]*$`)
 )
 
-// stsCredentials is the Credentials element of an answer.
+// stsCredentials is the Credentials element of a response.
 type stsCredentials struct {
 	AccessKeyID     string `xml:"AccessKeyId"`
 	SecretAccessKey string
@@ -57,9 +57,9 @@ type callerIdentityResult struct {
 	Account string
 }
 
-// stsParameters are the ones that each operation takes. Others exist (session
-// policies, MFA, source identity); they are refused, because a session without
-// its session policy would be allowed too much.
+// stsParameters are the supported parameters of each operation. Others (session
+// policies, MFA, source identity) are refused, because a session without its
+// session policy would have too many permissions.
 var stsParameters = map[string][]string{
 	"AssumeRole":                {"RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "Tags"},
 	"AssumeRoleWithWebIdentity": {"RoleArn", "RoleSessionName", "DurationSeconds", "WebIdentityToken"},
@@ -92,15 +92,15 @@ func (s *Sim) performSTS(r *awsRequest) (any, *apiError) {
 	}
 }
 
-// roleRequest is what both AssumeRole operations take.
+// roleRequest holds the common parameters of both AssumeRole operations.
 type roleRequest struct {
 	roleARN, session string
 	duration         time.Duration
 	keys             contextKeys
 }
 
-// readRoleRequest holds the common parameters against the API's constraints;
-// limits may already have faults of other parameters.
+// readRoleRequest checks the common parameters. limits may already contain faults
+// of other parameters.
 func (s *Sim) readRoleRequest(r *awsRequest, limits *stsLimits) (roleRequest, *apiError) {
 	in := roleRequest{roleARN: r.form.Get("RoleArn"), session: r.form.Get("RoleSessionName"), duration: defaultSession}
 	limits.needText("roleArn", formValue(r.form, "RoleArn"), 20, 2048)
@@ -127,10 +127,10 @@ func (s *Sim) readRoleRequest(r *awsRequest, limits *stsLimits) (roleRequest, *a
 	return in, nil
 }
 
-// assumeRole is AssumeRole: the role must trust the caller, and the caller must
-// be allowed to assume it; in the caller's own account a trust policy that names
-// the caller is enough. Transitive tags of the caller's session count as session
-// tags of the request (IAM User Guide, "Chaining roles with session tags").
+// assumeRole is AssumeRole. The role must trust the caller, and the caller must
+// have permission to assume it. Within one account, a trust policy that names the
+// caller is enough. Transitive tags of the caller's session count as session tags
+// of the request (IAM User Guide, "Chaining roles with session tags").
 func (s *Sim) assumeRole(r *awsRequest) (any, *apiError) {
 	var limits stsLimits
 	externalID := formValue(r.form, "ExternalId")
@@ -197,7 +197,7 @@ func (s *Sim) mayAssume(who principal, target *role, action string, keys context
 	return own == allow || named == allow && who.account == target.account
 }
 
-// openSession gives out credentials of a role; transitive are those of the tags that go on.
+// openSession issues credentials of a role. transitive are the tags that chained sessions inherit.
 func (s *Sim) openSession(r *role, session string, duration time.Duration, tags, transitive map[string]string) (*credential, *apiError) {
 	if duration > r.maxSession {
 		return nil, validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
@@ -207,7 +207,7 @@ func (s *Sim) openSession(r *role, session string, duration time.Duration, tags,
 	return s.credentials.issue(who, s.now().Add(duration)), nil
 }
 
-// sessionPrincipal is the principal of a session; its tags beat the role's.
+// sessionPrincipal is the principal of a session. Its tags override the role's.
 func (r *role) sessionPrincipal(session string, tags map[string]string) principal {
 	all := maps.Clone(r.tags)
 	if all == nil {
@@ -223,7 +223,7 @@ func (r *role) sessionPrincipal(session string, tags map[string]string) principa
 	}
 }
 
-// addTags adds the session tags that a request asks for.
+// addTags adds the session tags of a request.
 func (k contextKeys) addTags(tags map[string]string) {
 	if len(tags) == 0 {
 		return
@@ -234,7 +234,7 @@ func (k contextKeys) addTags(tags map[string]string) {
 	k.set("aws:TagKeys", slices.Sorted(maps.Keys(tags))...)
 }
 
-// sessionTags reads Tags.member.N.Key and .Value: at most 50 of them.
+// sessionTags parses Tags.member.N.Key and .Value, at most 50.
 func sessionTags(form url.Values) (map[string]string, *apiError) {
 	tags := map[string]string{}
 	for n := 1; ; n++ {
@@ -261,7 +261,7 @@ func (c *credential) asUser() assumedRoleUser {
 	return assumedRoleUser{AssumedRoleID: c.who.userID, Arn: c.who.arn}
 }
 
-// who is the authenticated caller, zero when there is none.
+// who returns the authenticated caller, or zero.
 func (r *awsRequest) who() principal {
 	if r.caller == nil {
 		return principal{}
@@ -269,12 +269,12 @@ func (r *awsRequest) who() principal {
 	return r.caller.who
 }
 
-// validationError is what the query protocol calls a ValidationException.
+// validationError is the query protocol's ValidationException.
 func validationError(message string) *apiError {
 	return &apiError{http.StatusBadRequest, "ValidationError", message}
 }
 
-// formValue is a parameter, nil when it is not given.
+// formValue returns a parameter, or nil if it is not given.
 func formValue(form url.Values, name string) *string {
 	if !form.Has(name) {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// trustOf is a trust policy for an AWS principal, with an optional condition.
+// trustOf returns a trust policy for an AWS principal, with an optional condition.
 func trustOf(principal, condition string) awssim.Document {
 	if condition != "" {
 		condition = `, "Condition": ` + condition
@@ -35,8 +35,8 @@ func TestAssumeRole(t *testing.T) {
 	withID := `{"StringEquals": {"sts:ExternalId": "the-id"}}`
 	denied := "User: " + session + " is not authorized to perform: sts:AssumeRole on resource: "
 	for name, tc := range map[string]struct {
-		trust    awssim.Document // of the target; "" = the target does not exist
-		target   string          // target when empty
+		trust    awssim.Document // of the target; "" = no target role
+		target   string          // default: target
 		own      []awssim.Document
 		change   func(*sts.AssumeRoleInput)
 		code     string // "" = success
@@ -44,18 +44,18 @@ func TestAssumeRole(t *testing.T) {
 		part     string
 		wantRole string
 	}{
-		"trusted account, own permission":                                  {trust: trustOf("arn:aws:iam::"+account+":root", ""), own: mayAssume(target)},
-		"trusted account by number":                                        {trust: trustOf(account, ""), own: mayAssume("*")},
-		"trusted account, no own permission":                               {trust: trustOf(account, ""), status: 403, code: "AccessDenied", part: denied + target},
-		"named in the trust policy of the same account, no own permission": {trust: trustOf(caller, "")},
-		"the session named":                                                {trust: trustOf(session, "")},
-		"named, but denied by the own policy": {trust: trustOf(caller, ""), own: []awssim.Document{awssim.DenyPolicy("*", "sts:*")},
+		"trusted account, own permission":                       {trust: trustOf("arn:aws:iam::"+account+":root", ""), own: mayAssume(target)},
+		"trusted account by number":                             {trust: trustOf(account, ""), own: mayAssume("*")},
+		"trusted account, no own permission":                    {trust: trustOf(account, ""), status: 403, code: "AccessDenied", part: denied + target},
+		"trusted by ARN in the same account, no own permission": {trust: trustOf(caller, "")},
+		"the session trusted":                                   {trust: trustOf(session, "")},
+		"trusted, but denied by the own policy": {trust: trustOf(caller, ""), own: []awssim.Document{awssim.DenyPolicy("*", "sts:*")},
 			status: 403, code: "AccessDenied", part: denied + target},
-		"another role trusted":                    {trust: trustOf(caller+"2", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
-		"another session trusted":                 {trust: trustOf(session+"2", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
-		"another account trusted":                 {trust: trustOf("999999999999", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
-		"no such role":                            {own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
-		"other account, named, no own permission": {target: foreign, trust: trustOf(caller, ""), status: 403, code: "AccessDenied", part: denied + foreign},
+		"another role trusted":                      {trust: trustOf(caller+"2", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
+		"another session trusted":                   {trust: trustOf(session+"2", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
+		"another account trusted":                   {trust: trustOf("999999999999", ""), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
+		"no such role":                              {own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied + target},
+		"other account, trusted, no own permission": {target: foreign, trust: trustOf(caller, ""), status: 403, code: "AccessDenied", part: denied + foreign},
 		"other account, both": {target: foreign, trust: trustOf(caller, ""), own: mayAssume(foreign),
 			wantRole: "arn:aws:sts::999999999999:assumed-role/target/chained"},
 		"external id missing": {trust: trustOf(account, withID), own: mayAssume("*"), status: 403, code: "AccessDenied", part: denied},
@@ -114,7 +114,7 @@ func TestAssumeRole(t *testing.T) {
 	}
 }
 
-func TestUserCallsAndAssumes(t *testing.T) {
+func TestUserCallsAPIsAndAssumesRoles(t *testing.T) {
 	const target = "arn:aws:iam::" + account + ":role/target"
 	b := start(t, func(c *awssim.Config) {
 		c.State.Users = []awssim.User{{
@@ -132,7 +132,7 @@ func TestUserCallsAndAssumes(t *testing.T) {
 	if diff := cmp.Diff(want, []string{*who.Arn, *who.Account}); diff != "" {
 		t.Error(diff)
 	}
-	// Not a chain: two hours are fine.
+	// This is no role chain, so two hours are allowed.
 	in := &sts.AssumeRoleInput{RoleArn: aws.String(target), RoleSessionName: aws.String("bob"), DurationSeconds: aws.Int32(7200)}
 	if _, err := client.AssumeRole(t.Context(), in); err != nil {
 		t.Error(err)

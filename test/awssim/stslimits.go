@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// stsLimits collects the violated constraints of an STS request: the service
-// reports all of them in one ValidationError.
+// stsLimits collects the violated constraints of an STS request, because the
+// service reports all of them in one ValidationError.
 type stsLimits struct{ faults []string }
 
 // text checks the length of a parameter, in characters; nil = not given.
@@ -17,7 +17,7 @@ func (l *stsLimits) text(member string, value *string, shortest, longest int) {
 	}
 }
 
-// needText is text for a parameter that must be given.
+// needText checks a required parameter.
 func (l *stsLimits) needText(member string, value *string, shortest, longest int) {
 	if value == nil {
 		l.add(member, "null ", "Member must not be null")
@@ -25,7 +25,7 @@ func (l *stsLimits) needText(member string, value *string, shortest, longest int
 	l.text(member, value, shortest, longest)
 }
 
-// sensitive checks a length without repeating the value.
+// sensitive checks a length without printing the value.
 func (l *stsLimits) sensitive(member string, size, shortest, longest int) {
 	l.length(member, "", size, shortest, longest)
 }
@@ -49,12 +49,12 @@ func (l *stsLimits) length(member, printed string, size, shortest, longest int) 
 	}
 }
 
-// add notes a fault; printed is the value and a space, or empty.
+// add records a fault. printed is the value and a space, or empty.
 func (l *stsLimits) add(member, printed, rule string) {
 	l.faults = append(l.faults, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", printed, member, rule))
 }
 
-// err is nil when every constraint holds.
+// err returns nil if no constraint is violated.
 func (l *stsLimits) err() *apiError {
 	if len(l.faults) == 0 {
 		return nil

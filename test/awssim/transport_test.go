@@ -23,7 +23,7 @@ import (
 
 func withTLS(c *awssim.Config) { c.TLS = true }
 
-// trusting is a TLS configuration that trusts the simulator's CA and nobody else.
+// trusting returns a TLS configuration that trusts only the simulator's CA.
 func (b *bed) trusting(t *testing.T) *tls.Config {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ca.pem")
@@ -41,7 +41,7 @@ func (b *bed) trusting(t *testing.T) *tls.Config {
 	return &tls.Config{RootCAs: roots}
 }
 
-// TestHTTP1 offers HTTP/2 to a listener that is told not to speak it.
+// TestHTTP1 offers HTTP/2 to a listener with HTTP/2 disabled.
 func TestHTTP1(t *testing.T) {
 	b := start(t, withTLS, func(c *awssim.Config) { c.HTTP1 = true })
 	transport := &http.Transport{TLSClientConfig: b.trusting(t), ForceAttemptHTTP2: true}
@@ -56,8 +56,8 @@ func TestHTTP1(t *testing.T) {
 	}
 }
 
-// TestTLS runs a whole session over TLS, token verification by the simulator's
-// own issuer included, with both HTTP versions.
+// TestTLS runs a whole session over TLS with both HTTP versions. Token
+// verification by the simulator's own issuer is included.
 func TestTLS(t *testing.T) {
 	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestTLSWantsTrustAndTLS(t *testing.T) {
+func TestTLSRequiresTrustAndTLS(t *testing.T) {
 	b := start(t, withTLS)
 	err := getDB(t, secretsmanager.NewFromConfig(b.config(aws.AnonymousCredentials{}, nil)))
 	if err == nil {
@@ -104,7 +104,7 @@ func TestTLSWantsTrustAndTLS(t *testing.T) {
 	}
 	plain := mustRequest(t, http.MethodGet, "http://"+mustURL(t, b.URL()).Host+"/")
 	if status := statusOf(t, plain); status != http.StatusBadRequest {
-		t.Errorf("plain HTTP is answered with %d, want 400", status)
+		t.Errorf("plain HTTP gets status %d, want 400", status)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestNoCAWithoutTLS(t *testing.T) {
 	}
 }
 
-// TestProxy reaches the ordinary AWS host names, with a listener of either kind.
+// TestProxy calls the regular AWS host names, with both kinds of listener.
 func TestProxy(t *testing.T) {
 	for name, change := range map[string]func(*awssim.Config){"plain listener": func(*awssim.Config) {}, "TLS listener": withTLS} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestProxy(t *testing.T) {
 				t.Error(diff)
 			}
 			if got := b.CallLog()[0].Region; got != region {
-				t.Errorf("the unsigned STS call has region %q, want that of its host", got)
+				t.Errorf("the unsigned STS call has region %q, want its host's", got)
 			}
 		})
 	}
@@ -166,7 +166,7 @@ func TestProxyRefusesOtherHosts(t *testing.T) {
 		})
 	}
 	if hosts := b.ProxiedHosts(); len(hosts) > 0 {
-		t.Errorf("refused hosts count as reached: %v", hosts)
+		t.Errorf("refused hosts are listed as reached: %v", hosts)
 	}
 }
 
@@ -195,8 +195,8 @@ func TestConnectionsClose(t *testing.T) {
 	}
 }
 
-// TestSilentConnectionsDoNotBlockClose: with TLS the first byte is awaited.
-func TestSilentConnectionsDoNotBlockClose(t *testing.T) {
+// TestIdleConnectionsDoNotBlockClose: a TLS listener waits for the first byte.
+func TestIdleConnectionsDoNotBlockClose(t *testing.T) {
 	b := start(t, withTLS)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", mustURL(t, b.URL()).Host)
 	if err != nil {
@@ -219,7 +219,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 		select {
 		case <-poll.C:
 		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Web identity federation: AssumeRoleWithWebIdentity and the verification of the
-// token. Rules: STS API reference, AssumeRoleWithWebIdentity; IAM User Guide,
-// "Create an OpenID Connect (OIDC) identity provider in IAM" and "Available keys
-// for AWS OIDC federation"; OpenID Connect Discovery 1.0; RFC 7519.
+// Web identity federation: AssumeRoleWithWebIdentity and token verification.
+// Rules: STS API reference, AssumeRoleWithWebIdentity; IAM User Guide, "Create an
+// OpenID Connect (OIDC) identity provider in IAM" and "Available keys for AWS
+// OIDC federation"; OpenID Connect Discovery 1.0; RFC 7519.
 
 package awssim
 
@@ -44,7 +44,7 @@ type kubeObject struct {
 	UID  string `json:"uid"`
 }
 
-// assumeRoleWithWebIdentity is the operation of that name; it is not signed.
+// assumeRoleWithWebIdentity is the operation AssumeRoleWithWebIdentity, which needs no signature.
 func (s *Sim) assumeRoleWithWebIdentity(r *awsRequest) (any, *apiError) {
 	token := r.form.Get("WebIdentityToken")
 	var limits stsLimits
@@ -67,8 +67,8 @@ func (s *Sim) assumeRoleWithWebIdentity(r *awsRequest) (any, *apiError) {
 	in.keys.set(provider.name+":sub", claims.Subject)
 	in.keys.set(provider.name+":aud", audience)
 
-	// A role that does not exist is answered as one that does not trust the
-	// token: who asks learns nothing.
+	// A missing role gives the same error as a role that does not trust the
+	// token, so that the caller learns nothing.
 	target := s.iam.role(in.roleARN)
 	if target == nil || decideTrust(target.trust, "sts:AssumeRoleWithWebIdentity", func(ref principalRef) bool {
 		return ref.kind == "*" || ref.kind == "Federated" && ref.value == provider.arn
@@ -89,7 +89,7 @@ func (s *Sim) assumeRoleWithWebIdentity(r *awsRequest) (any, *apiError) {
 	}, nil
 }
 
-// acceptedAudience is the token's audience that is one of the provider's clients.
+// acceptedAudience returns the token's audience that the provider accepts.
 func (p *oidcProvider) acceptedAudience(claims *webClaims) (string, *apiError) {
 	for _, audience := range claims.Audience {
 		if slices.Contains(p.clientIDs, audience) {
@@ -99,8 +99,8 @@ func (p *oidcProvider) acceptedAudience(claims *webClaims) (string, *apiError) {
 	return "", invalidToken("Incorrect token audience")
 }
 
-// verify checks everything about a token but its audience: form, issuer,
-// signature by a published key, and times.
+// verify checks a token except for its audience: form, issuer, signature with a
+// published key, and times.
 func (v *tokenVerifier) verify(ctx context.Context, token string, now time.Time, find func(issuer string) *oidcProvider) (*webClaims, *oidcProvider, *apiError) {
 	signed, err := jose.ParseSignedCompact(token, tokenAlgorithms)
 	if err != nil {
@@ -124,14 +124,13 @@ func (v *tokenVerifier) verify(ctx context.Context, token string, now time.Time,
 	return &claims, provider, claims.checkTimes(now)
 }
 
-// unmarshalClaims reads the claims of a token that is not verified yet: they say
-// by whose keys it is to be.
+// unmarshalClaims reads the claims of an unverified token. They tell which keys
+// can verify it.
 func unmarshalClaims(signed *jose.JSONWebSignature, into *webClaims) error {
 	return json.Unmarshal(signed.UnsafePayloadWithoutVerification(), into)
 }
 
-// checkTimes holds exp, nbf and iat against the clock. IAM requires all of iss,
-// sub, aud, exp and iat.
+// checkTimes checks exp, nbf and iat. IAM requires iss, sub, aud, exp and iat.
 func (c *webClaims) checkTimes(now time.Time) *apiError {
 	switch {
 	case c.Subject == "" || len(c.Audience) == 0 || c.Expiry == nil || c.IssuedAt == nil:
@@ -149,18 +148,18 @@ func invalidToken(message string) *apiError {
 	return badRequest("InvalidIdentityToken", "%s", message)
 }
 
-// noKey is the answer when an issuer does not publish the token's key.
+// noKey is the error if an issuer does not publish the token's key.
 func noKey() *apiError {
 	return invalidToken("Couldn't retrieve verification key from your identity provider, " +
 		"please reference AssumeRoleWithWebIdentity documentation for requirements")
 }
 
-// noContact is the answer when an issuer cannot be reached.
+// noContact is the error if an issuer is unreachable.
 func noContact(p *oidcProvider) *apiError {
 	return badRequest("IDPCommunicationError", "Couldn't communicate with the identity provider %s", p.name)
 }
 
-// schemeless is an issuer as IAM names it: in the provider's ARN and in
+// schemeless returns the issuer in IAM's form, for the provider's ARN and
 // condition keys.
 func schemeless(issuer string) (string, error) {
 	for _, scheme := range []string{"https://", "http://"} {

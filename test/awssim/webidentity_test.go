@@ -101,7 +101,7 @@ func TestA8_WebIdentityRefusesTokens(t *testing.T) {
 			part: "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
 		"changed claims": {mangle: withClaim("sub", "system:serviceaccount:payment:admin"), status: 400, code: "InvalidIdentityToken", part: "signature"},
 		"algorithm none": {mangle: unsigned, status: 400, code: "InvalidIdentityToken", part: "not a valid JWT"},
-		"not a token":    {mangle: func(string) string { return "rubbish" }, status: 400, code: "InvalidIdentityToken", part: "not a valid JWT"},
+		"not a token":    {mangle: func(string) string { return "garbage" }, status: 400, code: "InvalidIdentityToken", part: "not a valid JWT"},
 		"too long": {mangle: func(string) string { return strings.Repeat("x", 20001) }, status: 400, code: "ValidationError",
 			part: "'webIdentityToken' failed to satisfy constraint: Member must have length less than or equal to 20000"},
 	} {
@@ -123,7 +123,7 @@ func TestA8_WebIdentityRefusesTokens(t *testing.T) {
 	}
 }
 
-// withClaim changes the payload of a token and leaves its signature.
+// withClaim changes the payload of a token but keeps its signature.
 func withClaim(name, value string) func(string) string {
 	return func(token string) string {
 		parts := strings.Split(token, ".")
@@ -187,7 +187,7 @@ func TestWebIdentityRefusesParameters(t *testing.T) {
 	}
 }
 
-func TestRotatedKeyIsFetchedAndTheOldOneForgotten(t *testing.T) {
+func TestRotatedKeyReplacesTheOldOne(t *testing.T) {
 	b := start(t)
 	old := b.token(t, paymentToken())
 	if _, err := b.webIdentity(t, paymentRole, old); err != nil {
@@ -195,7 +195,7 @@ func TestRotatedKeyIsFetchedAndTheOldOneForgotten(t *testing.T) {
 	}
 	b.issuer.RotateKey()
 	if _, err := b.webIdentity(t, paymentRole, b.token(t, paymentToken())); err != nil {
-		t.Errorf("a token of the new key is refused: %v", err)
+		t.Errorf("a token with the new key is refused: %v", err)
 	}
 	_, err := b.webIdentity(t, paymentRole, old)
 	wantError(t, err, 400, "InvalidIdentityToken", "Couldn't retrieve verification key")
@@ -210,12 +210,12 @@ func TestDisabledRegion(t *testing.T) {
 	})
 	wantError(t, err, 403, "RegionDisabledException", "STS is not activated in this region for account:"+account)
 	if got := b.CallLog()[0].Region; got != region {
-		t.Errorf("the call log has region %q, want that of the host name", got)
+		t.Errorf("the call log has region %q, want the host name's", got)
 	}
 }
 
-// TestExternalIssuer is the case of a real API server: the issuer's name is no
-// address, its documents are elsewhere and want a bearer token.
+// TestExternalIssuer simulates a real API server: the issuer's name is not an
+// address, its documents are at another URL and need a bearer token.
 func TestExternalIssuer(t *testing.T) {
 	const issuer = "https://kubernetes.default.svc"
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -273,7 +273,7 @@ func TestExternalIssuer(t *testing.T) {
 
 	down = false
 	if _, err = b.webIdentity(t, external, token); err != nil {
-		t.Errorf("a good token of a good issuer is refused: %v", err)
+		t.Errorf("a valid token of a valid issuer is refused: %v", err)
 	}
 }
 

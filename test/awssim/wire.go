@@ -1,4 +1,4 @@
-// Answers on the wire. Rules: smithy.io "AWS JSON 1.1 protocol" and "AWS Query
+// Responses on the wire. Rules: smithy.io "AWS JSON 1.1 protocol" and "AWS Query
 // protocol", with the XML namespace of the STS API reference.
 
 package awssim
@@ -14,7 +14,7 @@ import (
 
 const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 
-// newRequestID makes a version 4 UUID.
+// newRequestID returns a version 4 UUID.
 func newRequestID() string { return newUUID(randomBytes(16)) }
 
 // newUUID formats 16 bytes as a version 4 UUID.
@@ -24,8 +24,8 @@ func newUUID(b []byte) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:32]
 }
 
-// misbehave waits as long as the call has to take and gives the error of fault,
-// or nil. A call that gets no answer does not return.
+// misbehave waits for the call's delay and returns the error of fault, or nil. For
+// a call without a response it does not return.
 func (s *Sim) misbehave(ctx context.Context, service string, fault *Fault) *apiError {
 	wait := s.delay
 	if fault != nil {
@@ -44,7 +44,7 @@ func (s *Sim) misbehave(ctx context.Context, service string, fault *Fault) *apiE
 		}
 	}
 	if fault.Hang || fault.Cut {
-		panic(http.ErrAbortHandler) // net/http's way to cut a connection without a word
+		panic(http.ErrAbortHandler) // net/http then closes the connection without a response
 	}
 	return fault.asError(service)
 }
@@ -54,13 +54,13 @@ func (r *awsRequest) write(w http.ResponseWriter, status int, content string, bo
 	w.Header().Set("Content-Type", content)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that left is no error here
+	_, _ = w.Write(body) // ignore clients that left
 }
 
-func (r *awsRequest) writeJSONAnswer(w http.ResponseWriter, answer any) {
-	body, err := json.Marshal(answer)
+func (r *awsRequest) writeJSONResponse(w http.ResponseWriter, content any) {
+	body, err := json.Marshal(content)
 	if err != nil {
-		panic(err) // the answers are plain structs: a defect of the simulator
+		panic(err) // a bug of the simulator: all responses are plain structs
 	}
 	r.write(w, http.StatusOK, jsonContent, body)
 }
@@ -76,8 +76,8 @@ func (r *awsRequest) writeJSONError(w http.ResponseWriter, e *apiError) {
 	r.write(w, e.Status, jsonContent, body)
 }
 
-// queryAnswer is the envelope of an answer of the query protocol.
-type queryAnswer struct {
+// queryResponse is the envelope of a response of the query protocol.
+type queryResponse struct {
 	XMLName   xml.Name
 	Result    any
 	RequestID string `xml:"ResponseMetadata>RequestId"`
@@ -92,8 +92,8 @@ type queryError struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-func (r *awsRequest) writeQueryAnswer(w http.ResponseWriter, result any) {
-	r.writeXML(w, http.StatusOK, queryAnswer{
+func (r *awsRequest) writeQueryResponse(w http.ResponseWriter, result any) {
+	r.writeXML(w, http.StatusOK, queryResponse{
 		XMLName:   xml.Name{Space: stsNamespace, Local: r.operation + "Response"},
 		Result:    result,
 		RequestID: r.id,

@@ -17,29 +17,29 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// awsCommand is the argument with which this program runs AWS for itself.
+// awsCommand is the argument with which this program starts itself as AWS.
 const awsCommand = "aws"
 
-// awsConfig is what AWS starts with. It comes as JSON on the standard input, which AWS outlives by nothing:
-// however the benchmark ends, no simulator stays behind.
+// awsConfig configures the AWS process. It arrives as JSON on standard input. The process exits when that input closes, so a
+// benchmark that crashes leaves no simulator behind.
 type awsConfig struct {
 	Delay   time.Duration
-	Issuer  string // whose tokens STS believes
-	CAFile  string // to write
+	Issuer  string // STS trusts this issuer's tokens
+	CAFile  string // AWS writes its CA here
 	Secrets []secretSet
 }
 
-// secretSet is a number of secrets of one size.
+// secretSet is a group of secrets of the same size.
 type secretSet struct {
 	Prefix string // secret number i is Prefix/i
 	Count  int
 	Bytes  int
-	Both   bool // failoverRegion has them too
+	Both   bool // also create them in failoverRegion
 }
 
 func (s secretSet) name(i int) string { return fmt.Sprintf("%s/%d", s.Prefix, i) }
 
-// names of the secrets from the first on.
+// names returns the names of count secrets, from number first on.
 func (s secretSet) names(first, count int) []string {
 	out := make([]string, count)
 	for i := range out {
@@ -48,7 +48,7 @@ func (s secretSet) names(first, count int) []string {
 	return out
 }
 
-// runAWS is the simulator's process: it serves until in ends.
+// runAWS runs the simulator in this process until in closes.
 func runAWS(in io.Reader, out io.Writer) error {
 	decoder := json.NewDecoder(in)
 	var cfg awsConfig
@@ -84,13 +84,13 @@ func runAWS(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// secretValue is what such a secret holds: JSON, as most do.
+// secretValue returns JSON of about this size, since most secrets are JSON.
 func secretValue(size int) string {
 	const shell = `{"user":"app","password":""}`
 	return shell[:len(shell)-2] + strings.Repeat("x", max(size-len(shell), 8)) + shell[len(shell)-2:]
 }
 
-// trustPolicy lets in every ServiceAccount of the namespace.
+// trustPolicy trusts every ServiceAccount of the namespace.
 func trustPolicy(issuer string) awssim.Document {
 	name := strings.TrimPrefix(issuer, "http://")
 	return awssim.Document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
@@ -99,24 +99,24 @@ func trustPolicy(issuer string) awssim.Document {
 		awssim.DefaultAccount, name, name, namespace, name, audience))
 }
 
-// aws is the simulator, seen from the benchmark.
+// aws is the benchmark's handle of the simulator process.
 type aws struct {
 	url      string
 	ca       []byte
 	pid      int
 	admin    awssim.Admin
-	requests atomic.Int64 // to admin: each is a connection
+	requests atomic.Int64 // requests to admin; each is one connection
 	stop     func() error
 }
 
-// startAWS starts the simulator in a process of its own.
+// startAWS starts the simulator in a separate process.
 func startAWS(ctx context.Context, cfg awsConfig) (*aws, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, awsCommand) // the end of its input ends it
-	cmd.Env = append(os.Environ(), "GOGC=400")                               // it shares the cores with what is measured
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, awsCommand) // closing its input stops it
+	cmd.Env = append(os.Environ(), "GOGC=400")                               // it shares the cores with the program under test
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -145,7 +145,7 @@ func startAWS(ctx context.Context, cfg awsConfig) (*aws, error) {
 	return a, nil
 }
 
-// awsCount is what AWS has seen of its clients.
+// awsCount counts what clients did to AWS.
 type awsCount struct {
 	sts, reads, connections int
 }
@@ -174,12 +174,12 @@ const (
 	opRead       = "secretsmanager:GetSecretValue"
 )
 
-// outcome is how the calls of an operation ended.
+// outcome counts how the calls of an operation ended.
 type outcome struct {
 	granted, throttled int
 }
 
-// outcomes of all calls so far, by operation.
+// outcomes returns the outcome of all calls so far, by operation.
 func (a *aws) outcomes(ctx context.Context) (map[string]outcome, error) {
 	a.requests.Add(1)
 	calls, err := a.admin.Calls(ctx)
@@ -190,7 +190,7 @@ func (a *aws) outcomes(ctx context.Context) (map[string]outcome, error) {
 		switch {
 		case c.Status == http.StatusOK:
 			o.granted++
-		case strings.HasPrefix(c.Code, "Throttling"): // STS leaves out the Exception
+		case strings.HasPrefix(c.Code, "Throttling"): // STS omits the suffix Exception
 			o.throttled++
 		}
 		out[operation] = o
@@ -203,7 +203,7 @@ func (a *aws) forgetCalls(ctx context.Context) error {
 	return a.admin.Reset(ctx)
 }
 
-// inject makes AWS fail from now on.
+// inject adds a fault to AWS.
 func (a *aws) inject(ctx context.Context, f awssim.Fault) error {
 	a.requests.Add(1)
 	_, err := a.admin.Inject(ctx, f)

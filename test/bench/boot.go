@@ -9,16 +9,16 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// The node of boot and sweep.
+// The node of the scenarios boot and sweep.
 const (
 	bootPods     = 100
 	bootAccounts = 10
-	bootSecrets  = 10 // of each ServiceAccount, in each of its pods
+	bootSecrets  = 10 // per ServiceAccount, in each of its pods
 )
 
 var bootSet = secretSet{Prefix: "boot", Count: bootAccounts * bootSecrets, Bytes: smallSecret}
 
-// boot are the requests of a node that starts.
+// boot returns the mount requests of a node that starts.
 func (w *world) boot() ([]*v1alpha1.MountRequest, error) {
 	pods := make([]pod, bootPods)
 	for i := range pods {
@@ -32,10 +32,10 @@ func (w *world) boot() ([]*v1alpha1.MountRequest, error) {
 func measureBoot(ctx context.Context, l *lab) ([]measurement, error) {
 	var (
 		took, peak sample
-		asked      awsCount
+		calls      awsCount
 	)
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
-		if _, err := w.rehearse(ctx, bootSet.names(0, 1)); err != nil {
+		if _, err := w.warmUpAWS(ctx, bootSet.names(0, 1)); err != nil {
 			return err
 		}
 		reqs, err := w.boot()
@@ -65,29 +65,28 @@ func measureBoot(ctx context.Context, l *lab) ([]measurement, error) {
 				return err
 			}
 			seen := after.since(before)
-			asked = awsCount{max(asked.sts, seen.sts), max(asked.reads, seen.reads), max(asked.connections, seen.connections)}
+			calls = awsCount{max(calls.sts, seen.sts), max(calls.reads, seen.reads), max(calls.connections, seen.connections)}
 		}
 		return nil
 	}, bootSet)
 	return []measurement{
-		{What: "time", Value: took.median(), Unit: "ms", Note: "of boot: counts are the highest, time and memory the median of all repetitions"},
-		{What: "STS calls", Value: float64(asked.sts)},
-		{What: "reads", Value: float64(asked.reads)},
-		{What: "connections", Value: float64(asked.connections)},
+		{What: "time", Value: took.median(), Unit: "ms", Note: "boot: counts are the highest, time and memory the median of all repetitions"},
+		{What: "STS calls", Value: float64(calls.sts)},
+		{What: "reads", Value: float64(calls.reads)},
+		{What: "connections", Value: float64(calls.connections)},
 		{What: "peak RSS", Value: peak.median(), Unit: "MiB"},
 	}, err
 }
 
-// sweepsAtATime is how many volumes the kubelet republishes at a time: it has a worker for each pod, and
-// they do not march in step.
+// sweepsAtATime is how many volumes the kubelet republishes at a time. It has one worker per pod, but the workers are not in step.
 const sweepsAtATime = 4
 
-// measureSweep republishes the node's volumes, with nothing new.
+// measureSweep republishes the node's volumes while no value changes.
 func measureSweep(ctx context.Context, l *lab) ([]measurement, error) {
 	const sweeps = 3
 	var (
 		cpu   sample
-		asked awsCount
+		calls awsCount
 		took  sample
 	)
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
@@ -101,7 +100,7 @@ func measureSweep(ctx context.Context, l *lab) ([]measurement, error) {
 				if _, err := p.mountAll(ctx, reqs, 0); err != nil {
 					return err
 				}
-				time.Sleep(time.Second) // what the first mounts left to do is not the sweep's
+				time.Sleep(time.Second) // exclude work that the first mounts left behind
 				before, err := w.aws.count(ctx)
 				if err != nil {
 					return err
@@ -122,7 +121,7 @@ func measureSweep(ctx context.Context, l *lab) ([]measurement, error) {
 				took.add(d / time.Duration(len(again)) * sweepsAtATime)
 				after, err := w.aws.count(ctx)
 				seen := after.since(before)
-				asked = awsCount{max(asked.sts, seen.sts), max(asked.reads, seen.reads), 0}
+				calls = awsCount{max(calls.sts, seen.sts), max(calls.reads, seen.reads), 0}
 				return err
 			})
 			if err != nil {
@@ -132,8 +131,8 @@ func measureSweep(ctx context.Context, l *lab) ([]measurement, error) {
 		return nil
 	}, bootSet)
 	return []measurement{
-		{What: "STS calls", Value: float64(asked.sts)},
-		{What: "reads", Value: float64(asked.reads)},
-		{What: "CPU", Value: cpu.median(), Unit: "ms", Note: fmt.Sprintf("of sweep: %d republishes, %d at a time, %.2f ms each", sweeps*bootPods, sweepsAtATime, took.median())},
+		{What: "STS calls", Value: float64(calls.sts)},
+		{What: "reads", Value: float64(calls.reads)},
+		{What: "CPU", Value: cpu.median(), Unit: "ms", Note: fmt.Sprintf("sweep: %d republishes, %d at a time, %.2f ms each", sweeps*bootPods, sweepsAtATime, took.median())},
 	}, err
 }

@@ -19,7 +19,7 @@ type pod struct {
 	secrets        []string
 }
 
-// requests are what the driver sends for the pods. They are made before anything is measured.
+// requests returns the driver's mount requests for the pods. Build them before measuring.
 func (w *world) requests(pods ...pod) ([]*v1alpha1.MountRequest, error) {
 	out := make([]*v1alpha1.MountRequest, len(pods))
 	for i, p := range pods {
@@ -47,19 +47,18 @@ func (w *world) requests(pods ...pod) ([]*v1alpha1.MountRequest, error) {
 	return out, nil
 }
 
-// mount sends one request and gives the time that the answer took, an error's too.
+// mount sends one request and returns how long it took, also for an error.
 func (p *provider) mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alpha1.MountResponse, time.Duration, error) {
 	started := time.Now()
 	resp, err := p.client.Mount(ctx, req)
 	took := time.Since(started)
 	if err == nil && len(resp.GetFiles()) == 0 {
-		err = fmt.Errorf("the answer to %s has no files", req.GetTargetPath())
+		err = fmt.Errorf("the response to %s has no files", req.GetTargetPath())
 	}
 	return resp, took, err
 }
 
-// mountAll sends requests, at most so many at a time (all at once for 0), and gives the time from the
-// first to the last answer.
+// mountAll sends requests, at most atATime in parallel (0: all at once). It returns the time until the last response.
 func (p *provider) mountAll(ctx context.Context, reqs []*v1alpha1.MountRequest, atATime int) (time.Duration, error) {
 	if atATime == 0 {
 		atATime = len(reqs)

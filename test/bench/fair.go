@@ -10,18 +10,18 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// The tenant of fair. Its reads fill the provider's slots for AWS calls for longer than the neighbour mounts.
+// The tenant of the scenario fair. Its reads fill the provider's concurrency limit for longer than the neighbour mounts.
 const (
 	fairPods    = 20
-	fairSecrets = 100                    // of each pod, and of no other
-	fairDelay   = 300 * time.Millisecond // of each AWS call
-	fairLead    = time.Second            // before the neighbour mounts: the tenant's reads are queued by then
+	fairSecrets = 100                    // per pod, not shared
+	fairDelay   = 300 * time.Millisecond // per AWS call
+	fairLead    = time.Second            // before the neighbour mounts, so that the tenant's reads are queued
 	fairEvery   = 150 * time.Millisecond
 )
 
 var fairSet = secretSet{Prefix: "fair", Count: fairPods * fairSecrets, Bytes: smallSecret}
 
-// measureFair has a neighbour mount while the tenant's pods start.
+// measureFair measures a neighbour's mounts while the tenant's pods start.
 func measureFair(ctx context.Context, l *lab) ([]measurement, error) {
 	var f fair
 	for range l.pick(3, 1) {
@@ -35,17 +35,17 @@ func measureFair(ctx context.Context, l *lab) ([]measurement, error) {
 	return append(out, measurement{What: "tenant's failed mounts", Value: float64(f.tenant.total()), Fault: f.fault()}), nil
 }
 
-// fair is what the neighbour's mounts took in all repetitions.
+// fair collects the results of all repetitions.
 type fair struct {
 	floor      tries // two bare round trips
 	neighbour  tries
 	tenant     failures
 	tenantTook sample
-	tooEarly   bool // the tenant had mounted everything before the neighbour had started its last mount
+	tooEarly   bool // the tenant finished before the neighbour started its last mount
 }
 
 func (f *fair) add(ctx context.Context, w *world) error {
-	token, err := w.rehearse(ctx, neighbourSet.names(0, 1))
+	token, err := w.warmUpAWS(ctx, neighbourSet.names(0, 1))
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (f *fair) add(ctx context.Context, w *world) error {
 	return w.withProvider(ctx, func(p *provider) error { return f.mount(ctx, p, tenant, neighbour) })
 }
 
-// busyTenant makes the tenant and gives the requests of its pods.
+// busyTenant creates the tenant and returns the requests of its pods.
 func (w *world) busyTenant(ctx context.Context) ([]*v1alpha1.MountRequest, error) {
 	if err := w.ownRole(ctx, "busy"); err != nil {
 		return nil, err
@@ -104,10 +104,10 @@ func (f *fair) mount(ctx context.Context, p *provider, tenant, neighbour []*v1al
 	return err
 }
 
-// fault is what is wrong with the tenant.
+// fault describes a failure of the tenant, or an invalid measurement. Empty: none.
 func (f *fair) fault() string {
 	if f.tooEarly {
-		return "the tenant had mounted everything before the neighbour's last mount: nobody was in its way"
+		return "the tenant finished before the neighbour's last mount: there was no contention"
 	}
 	return f.tenant.fault()
 }

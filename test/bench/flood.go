@@ -12,17 +12,17 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// The volumes of flood. Each pod has a ServiceAccount of its own, so that no value serves two of them.
+// The volumes of the scenario flood. Each pod has its own ServiceAccount, so no value serves two pods.
 const (
 	floodPods    = 12
-	floodBytes   = 60_000 // of a secret; AWS takes 65,536
+	floodBytes   = 60_000 // per secret; AWS allows 65,536
 	floodSecrets = 500    // 28.6 MiB: refused
-	legalSecrets = 68     // 3.89 MiB: mounted, as the CSI driver takes 4 MiB
+	legalSecrets = 68     // 3.89 MiB: mounted; the CSI driver allows 4 MiB
 )
 
 var floodSet = secretSet{Prefix: "flood", Count: floodSecrets + legalSecrets, Bytes: floodBytes}
 
-// measureFlood has pods mount more than a volume may hold, all at once, and then as many pods as much as it may.
+// measureFlood mounts volumes above the size limit, all at once, and then as many volumes just below the limit.
 func measureFlood(ctx context.Context, l *lab) ([]measurement, error) {
 	var f flood
 	for range l.pick(3, 1) {
@@ -33,10 +33,10 @@ func measureFlood(ctx context.Context, l *lab) ([]measurement, error) {
 	return f.measurements(), nil
 }
 
-// flood is what became of the volumes, once for each repetition.
+// flood collects the results, one entry per repetition.
 type flood struct {
 	refused, mounted []*volumes
-	reads            sample // for the refused ones
+	reads            sample // of the refused volumes
 	refusing, peak   sample // memory in MiB
 }
 
@@ -55,7 +55,7 @@ func (f *flood) add(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.rehearse(ctx, floodSet.names(0, 1)); err != nil {
+	if _, err := w.warmUpAWS(ctx, floodSet.names(0, 1)); err != nil {
 		return err
 	}
 	if err := w.aws.forgetCalls(ctx); err != nil {
@@ -63,11 +63,11 @@ func (f *flood) add(ctx context.Context, w *world) error {
 	}
 	return w.withProvider(ctx, func(p *provider) error {
 		f.refused = append(f.refused, p.mountVolumes(ctx, floodReqs, refusedAsTooLarge))
-		asked, err := w.aws.outcomes(ctx)
+		calls, err := w.aws.outcomes(ctx)
 		if err != nil {
 			return err
 		}
-		f.reads = append(f.reads, float64(asked[opRead].granted))
+		f.reads = append(f.reads, float64(calls[opRead].granted))
 		peak, err := residentMiB(p.pid, residentPeak)
 		if err != nil {
 			return err
@@ -80,16 +80,16 @@ func (f *flood) add(ctx context.Context, w *world) error {
 	})
 }
 
-// volumes are some that were mounted at once.
+// volumes is a batch of volumes that were mounted at once.
 type volumes struct {
 	mu    sync.Mutex
 	all   int
-	right int    // had the answer that they were to have
-	wrong string // the first other answer
+	right int    // got the expected response
+	wrong string // the first unexpected response
 	took  time.Duration
 }
 
-// mountVolumes mounts all volumes at once, each once. judge gives what is wrong with an answer.
+// mountVolumes mounts all volumes at once. judge returns what is wrong with a response, or "".
 func (p *provider) mountVolumes(ctx context.Context, reqs []*v1alpha1.MountRequest, judge func(*v1alpha1.MountResponse, error) string) *volumes {
 	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 	defer cancel()
@@ -118,7 +118,7 @@ func (v *volumes) add(wrong string) {
 	}
 }
 
-// measureVolumes is how many had the right answer, in the worst repetition.
+// measureVolumes reports how many got the expected response in the worst repetition.
 func measureVolumes(what string, repetitions []*volumes) measurement {
 	m := measurement{What: what, Value: float64(repetitions[0].right)}
 	var took sample
@@ -126,7 +126,7 @@ func measureVolumes(what string, repetitions []*volumes) measurement {
 		took.add(v.took)
 		m.Value = min(m.Value, float64(v.right))
 		if v.right < v.all && m.Fault == "" {
-			m.Fault = fmt.Sprintf("%d of %d had another answer, the first: %s", v.all-v.right, v.all, v.wrong)
+			m.Fault = fmt.Sprintf("%d of %d got another response, the first: %s", v.all-v.right, v.all, v.wrong)
 		}
 	}
 	m.Note = fmt.Sprintf("they took %.1f s", took.median()/1000)
@@ -157,13 +157,13 @@ func mountedWhole(resp *v1alpha1.MountResponse, err error) string {
 
 func (f *flood) measurements() []measurement {
 	refused, mounted := measureVolumes("refused", f.refused), measureVolumes("mounted", f.mounted)
-	refused.Note = fmt.Sprintf("of flood: %d volumes at once, of %d secrets of %d bytes each; %s", floodPods, floodSecrets, floodBytes, refused.Note)
+	refused.Note = fmt.Sprintf("flood: %d volumes at once, %d secrets of %d bytes each; %s", floodPods, floodSecrets, floodBytes, refused.Note)
 	mounted.Note = fmt.Sprintf("%d volumes of %.2f MiB at once, in the same process; %s", floodPods, float64(legalSecrets*floodBytes)/mib, mounted.Note)
 	return []measurement{
 		refused,
-		{What: "reads for the refused", Value: f.reads.most(), Note: "a volume of them is too large after 69 or 70"},
+		{What: "reads for the refused", Value: f.reads.most(), Note: "a volume exceeds the limit after 69 or 70 secrets"},
 		{What: "peak RSS refusing", Value: f.refusing.most(), Unit: "MiB"},
 		mounted,
-		{What: "peak RSS", Value: f.peak.most(), Unit: "MiB", Note: "memory of flood: the highest of all repetitions"},
+		{What: "peak RSS", Value: f.peak.most(), Unit: "MiB", Note: "flood: the highest of all repetitions"},
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// bare is the least that can get values from AWS: SDK clients over a fresh transport, in this process,
-// whose code is warm. It finds no identity, makes no files and answers nobody.
+// bare is the lower bound for reading values from AWS: SDK clients over a fresh transport, in this warm process. It looks up no
+// identity, writes no files and serves no requests.
 type bare struct {
 	transport *http.Transport
 	config    sdk.Config
@@ -25,7 +25,7 @@ type bare struct {
 func (w *world) newBare() (*bare, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(w.aws.ca) {
-		return nil, errors.New("the CA of AWS is not PEM")
+		return nil, errors.New("the simulator's CA is not PEM")
 	}
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 100}
 	return &bare{transport: t, config: sdk.Config{
@@ -35,7 +35,7 @@ func (w *world) newBare() (*bare, error) {
 
 func (b *bare) close() { b.transport.CloseIdleConnections() }
 
-// cold assumes the role and then reads all secrets at once.
+// cold assumes the role, then reads all secrets at once.
 func (b *bare) cold(ctx context.Context, token string, secrets []string) (time.Duration, error) {
 	started := time.Now()
 	out, err := sts.NewFromConfig(b.config).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{

@@ -2,18 +2,17 @@ package main
 
 import "fmt"
 
-// rivalName names the provider in the column beside ours. Its figures were measured in these same scenarios,
-// on a 2-core machine, with driver-written files and --qps and --burst raised to 1000. Absolute times of
-// two machines do not compare: ratios and counts do.
+// rivalName is the title of the column with AWS's provider. Its figures come from the same scenarios on a 2-core machine, with
+// driver-written files and --qps and --burst raised to 1000. Absolute times of two machines are not comparable. Ratios and counts are.
 const rivalName = "AWS's 3.1.1"
 
-// expectation is what one figure is compared with.
+// expectation is what a figure is compared with.
 type expectation struct {
-	rival string // AWS's provider; empty where it was not measured
+	rival string // figure of AWS's provider; empty if not measured
 	goal  goal
 }
 
-// goal bounds a figure. The zero value is no goal.
+// goal limits a figure. The zero value sets no limit.
 type goal struct {
 	kind  goalKind
 	bound float64
@@ -22,12 +21,12 @@ type goal struct {
 type goalKind int
 
 const (
-	atMost     goalKind = iota + 1
-	atLeast             // of Value
-	timesFloor          // at most bound times Floor
+	atMost     goalKind = iota + 1 // Value ≤ bound
+	atLeast                        // Value ≥ bound
+	timesFloor                     // Value ≤ bound × Floor
 )
 
-// expectations by scenario and what is measured.
+// expectations holds scenario → measurement → expectation.
 var expectations = map[string]map[string]expectation{
 	"idle": {
 		"time to serve": {"68 ms", goal{atMost, 50}},
@@ -65,10 +64,10 @@ var expectations = map[string]map[string]expectation{
 	"outage": {
 		"known pod republished": {"fails after 12.6 s", goal{atMost, 10_000}},
 		"new pod mounted":       {"fails after 12.6 s", goal{atMost, 10_000}},
-		"stranger refused":      {"fails after 12.6 s", goal{atMost, 10_000}},
+		"new identity refused":  {"fails after 12.6 s", goal{atMost, 10_000}},
 	},
 	"blackhole": {
-		"answer":               {"hangs to the deadline", goal{atMost, kubeletTimeout.Seconds() * 1000}},
+		"response":             {"hangs to the deadline", goal{atMost, kubeletTimeout.Seconds() * 1000}},
 		"with failover region": {"hangs to the deadline", goal{atMost, 7000}},
 	},
 	"scale": {
@@ -101,7 +100,7 @@ var expectations = map[string]map[string]expectation{
 	},
 }
 
-// met reports whether m reaches g and nothing went wrong.
+// met reports whether m has no fault and reaches g.
 func (g goal) met(m measurement) bool {
 	switch g.kind {
 	case atLeast:
@@ -115,7 +114,7 @@ func (g goal) met(m measurement) bool {
 	}
 }
 
-// text is g for people, in the unit of the figure.
+// text formats g in the unit of the figure.
 func (g goal) text(unit string) string {
 	switch g.kind {
 	case atLeast:

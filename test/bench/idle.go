@@ -8,14 +8,14 @@ import (
 
 const mib = 1 << 20
 
-// measureIdle starts the provider and leaves it alone.
+// measureIdle starts the provider and sends it no mounts.
 func measureIdle(ctx context.Context, l *lab) ([]measurement, error) {
 	var served, resident sample
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
 		for range l.pick(7, 3) {
 			err := w.withProvider(ctx, func(p *provider) error {
 				served.add(p.served)
-				time.Sleep(time.Second) // quiet
+				time.Sleep(time.Second) // let it become idle
 				rss, err := residentMiB(p.pid, residentNow)
 				resident = append(resident, rss)
 				return err
@@ -34,7 +34,7 @@ func measureIdle(ctx context.Context, l *lab) ([]measurement, error) {
 		return nil, err
 	}
 	return []measurement{
-		{What: "time to serve", Value: served.median(), Unit: "ms", Note: "from exec to the first answer to Version on the socket"},
+		{What: "time to serve", Value: served.median(), Unit: "ms", Note: "from exec to the first response to Version on the socket"},
 		{What: "RSS", Value: resident.median(), Unit: "MiB"},
 		{What: "binary", Value: float64(binary.Size()) / mib, Unit: "MiB"},
 	}, nil

@@ -14,14 +14,14 @@ import (
 // kubeletTimeout is how long the kubelet waits for a mount.
 const kubeletTimeout = 2 * time.Minute
 
-// The kubelet's pauses after mounts that fail: the first, doubled after each, up to the longest.
+// The kubelet's backoff after failed mounts: the first pause, doubled after each failure, up to the longest.
 // Source: Kubernetes, pkg/util/goroutinemap/exponentialbackoff.
 const (
 	kubeletFirstPause   = 500 * time.Millisecond
 	kubeletLongestPause = 2*time.Minute + 2*time.Second
 )
 
-// kubeletPause is the pause after so many failures, 1 or more.
+// kubeletPause returns the pause after this many failures (at least 1).
 func kubeletPause(failures int) time.Duration {
 	pause := kubeletFirstPause
 	for range failures - 1 {
@@ -30,15 +30,15 @@ func kubeletPause(failures int) time.Duration {
 	return pause
 }
 
-// mountAsKubelet mounts until that succeeds, with the kubelet's pauses and time-out, and enters each failure
-// into failed. Its error is that of ctx.
+// mountAsKubelet retries a mount until it succeeds, with the kubelet's backoff and timeout. It records each failure in failed. It
+// returns an error only when ctx ends.
 func (p *provider) mountAsKubelet(ctx context.Context, req *v1alpha1.MountRequest, failed *failures) error {
 	for failures := 1; ; failures++ {
 		err := p.mountOnce(ctx, req)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil: // the end of the scenario is no failure of the mount
+		case ctx.Err() != nil: // the mount did not fail, the scenario ended
 			return ctx.Err()
 		}
 		failed.add(err)
@@ -50,7 +50,7 @@ func (p *provider) mountAsKubelet(ctx context.Context, req *v1alpha1.MountReques
 	}
 }
 
-// mountOnce mounts within the kubelet's time-out.
+// mountOnce mounts with the kubelet's timeout.
 func (p *provider) mountOnce(ctx context.Context, req *v1alpha1.MountRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 	defer cancel()
@@ -58,7 +58,7 @@ func (p *provider) mountOnce(ctx context.Context, req *v1alpha1.MountRequest) er
 	return err
 }
 
-// failures counts mounts that fail. Its methods may be called concurrently.
+// failures counts failed mounts. Its methods may be called concurrently.
 type failures struct {
 	mu       sync.Mutex
 	count    int
@@ -84,7 +84,7 @@ func (f *failures) total() int {
 	return f.count
 }
 
-// fault is what is wrong where no mount may fail; empty when none has.
+// fault describes the failures for a scenario in which no mount may fail. Empty: none failed.
 func (f *failures) fault() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,7 +94,7 @@ func (f *failures) fault() string {
 	return fmt.Sprintf("%d mounts failed, the first with: %v", f.count, f.first)
 }
 
-// finalFault is what is wrong where mounts may fail, but with final codes only.
+// finalFault describes failures with a code that is not final, for a scenario in which mounts may fail. Empty: none.
 func (f *failures) finalFault() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,7 +104,7 @@ func (f *failures) finalFault() string {
 	return fmt.Sprintf("a code that is not final: %v", f.notFinal)
 }
 
-// notFinal are the codes after which the kubelet takes a volume for perhaps mounted.
+// notFinal holds the codes after which the kubelet treats a volume as possibly mounted.
 var notFinal = map[codes.Code]bool{
 	codes.Canceled: true, codes.DeadlineExceeded: true, codes.Unavailable: true, codes.ResourceExhausted: true, codes.Aborted: true,
 }

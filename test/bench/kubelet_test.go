@@ -44,7 +44,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// failing is a provider that refuses so many mounts before it mounts.
+// failing is a provider whose first mounts fail.
 type failing struct {
 	v1alpha1.CSIDriverProviderClient
 	left int

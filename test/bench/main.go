@@ -1,10 +1,10 @@
-// Command bench measures the provider: how fast it mounts, how little it asks of AWS, what it costs the
-// node, what it does when AWS fails, and what one tenant of a node can do to another.
+// Command bench measures the provider: mount latency, calls to AWS, CPU and memory on the node, behaviour when AWS fails, and how
+// much one tenant of a node can disturb another.
 //
-// The provider is the real program in a process of its own, called over its Unix socket as the CSI driver
-// calls it. AWS is test/awssim in another process, over TLS and HTTP/1.1 and with a fixed delay for each
-// call; the Kubernetes API is test/kubesim in this one. What the provider costs is the operating system's
-// account of its process. Times are only measured, never asserted: tests assert the counts.
+// The provider runs as the real program in its own process. The benchmark calls it over its Unix socket, as the CSI driver does.
+// AWS is test/awssim in another process, over TLS and HTTP/1.1, with a fixed delay per call. The Kubernetes API is test/kubesim
+// in the benchmark's process. CPU and memory are what the operating system reports for the provider's process. Times are measured
+// but never asserted. Tests assert the counts.
 //
 //	make bench
 //	go run ./test/bench --provider bin/secrets-provider-aws --only cold1,saturate --json bench.json
@@ -25,11 +25,11 @@ import (
 
 // options are the flags.
 type options struct {
-	provider    string   // the program under test
+	provider    string   // program under test
 	memoryLimit string   // GOMEMLIMIT of the provider
-	only        []string // scenarios; all where empty
+	only        []string // scenarios; empty: all
 	quick       bool     // fewer repetitions and mounts
-	json        string   // file for the results; none where empty
+	json        string   // file for the results; empty: none
 }
 
 func main() {
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// start runs the benchmark or, where it was called by itself to do so, AWS.
+// start runs the benchmark, or AWS in the child process.
 func start(ctx context.Context, args []string) error {
 	if slices.Equal(args, []string{awsCommand}) {
 		return runAWS(os.Stdin, os.Stdout)
@@ -73,14 +73,13 @@ func parse(args []string) (options, error) {
 	}
 	for _, name := range o.only {
 		if !slices.Contains(names(scenarios), name) {
-			return o, fmt.Errorf("there is no scenario %q; there are %s", name, strings.Join(names(scenarios), ", "))
+			return o, fmt.Errorf("unknown scenario %q; the scenarios are %s", name, strings.Join(names(scenarios), ", "))
 		}
 	}
 	return o, nil
 }
 
-// run measures the scenarios one after another and reports. A scenario that cannot be measured does not
-// keep the others from it.
+// run measures the scenarios one after another and prints the report. If one scenario fails, the others still run.
 func run(ctx context.Context, o options, out io.Writer) error {
 	lab, err := openLab(o)
 	if err != nil {

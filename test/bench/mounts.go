@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// measureCold has a provider that has mounted nothing mount a volume of so many secrets.
+// measureCold measures the first mount of a new provider, a volume of count secrets.
 func measureCold(ctx context.Context, l *lab, count int) ([]measurement, error) {
 	set := secretSet{Prefix: "cold", Count: count, Bytes: smallSecret}
 	secrets := set.names(0, count)
 	var took, floor sample
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
-		token, err := w.rehearse(ctx, secrets)
+		token, err := w.warmUpAWS(ctx, secrets)
 		if err != nil {
 			return err
 		}
@@ -44,10 +44,10 @@ func measureCold(ctx context.Context, l *lab, count int) ([]measurement, error) 
 	return []measurement{{What: "time", Value: took.median(), Unit: "ms", Floor: floor.median()}}, err
 }
 
-// rehearse has AWS do everything once, so that no key is fetched and no certificate made while something
-// is measured, and gives the token of a ServiceAccount that nothing else uses.
-func (w *world) rehearse(ctx context.Context, secrets []string) (token string, err error) {
-	if token, err = w.serviceAccount("rehearsal"); err != nil {
+// warmUpAWS makes AWS run each operation once, so that fetching keys and making certificates is not part of a measurement. It
+// returns a token of a ServiceAccount that nothing else uses.
+func (w *world) warmUpAWS(ctx context.Context, secrets []string) (token string, err error) {
+	if token, err = w.serviceAccount("warmup"); err != nil {
 		return "", err
 	}
 	for range 3 {
@@ -64,17 +64,17 @@ func (w *world) rehearse(ctx context.Context, secrets []string) (token string, e
 	return token, nil
 }
 
-// measureWarm mounts a second pod of a ServiceAccount, whose 20 secrets nobody has read before.
+// measureWarm mounts a second pod of a ServiceAccount. Its 20 secrets are new to the provider.
 func measureWarm(ctx context.Context, l *lab) ([]measurement, error) {
 	const count = 20
 	set := secretSet{Prefix: "warm", Count: 2 * count, Bytes: smallSecret}
 	known, fresh := set.names(0, count), set.names(count, count)
 	var (
 		took, floor sample
-		asked       awsCount
+		calls       awsCount
 	)
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
-		token, err := w.rehearse(ctx, known)
+		token, err := w.warmUpAWS(ctx, known)
 		if err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func measureWarm(ctx context.Context, l *lab) ([]measurement, error) {
 				}
 				took.add(d)
 				after, err := w.aws.count(ctx)
-				asked.sts = max(asked.sts, after.since(before).sts)
+				calls.sts = max(calls.sts, after.since(before).sts)
 				return err
 			})
 			if err != nil {
@@ -112,12 +112,12 @@ func measureWarm(ctx context.Context, l *lab) ([]measurement, error) {
 		return nil
 	}, set)
 	return []measurement{
-		{What: "time", Value: took.median(), Unit: "ms", Floor: floor.median(), Note: "the floor of warm is the reads alone, over connections that are open"},
-		{What: "STS calls", Value: float64(asked.sts)},
+		{What: "time", Value: took.median(), Unit: "ms", Floor: floor.median(), Note: "warm: the floor is the reads alone, over open connections"},
+		{What: "STS calls", Value: float64(calls.sts)},
 	}, err
 }
 
-// leastWarm is what reading fresh takes a client that has just read known.
+// leastWarm returns how long a bare client takes to read fresh right after it has read known.
 func (w *world) leastWarm(ctx context.Context, token string, known, fresh []string) (time.Duration, error) {
 	bare, err := w.newBare()
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// neighbourMounts is how often the neighbour of a tenant that makes trouble mounts: pods of one ServiceAccount
-// with a role of its own, each with one secret that nobody has read before.
+// neighbourMounts is how often the neighbour of a disruptive tenant mounts. Its pods share one ServiceAccount with its own role.
+// Each pod has one secret that is new to the provider.
 const neighbourMounts = 20
 
 var neighbourSet = secretSet{Prefix: "neighbour", Count: neighbourMounts, Bytes: smallSecret}
 
-// neighbour makes the neighbour and gives the requests of its pods.
+// neighbour creates the neighbour and returns the requests of its pods.
 func (w *world) neighbour(ctx context.Context) ([]*v1alpha1.MountRequest, error) {
 	if err := w.ownRole(ctx, "neighbour"); err != nil {
 		return nil, err
@@ -27,14 +27,14 @@ func (w *world) neighbour(ctx context.Context) ([]*v1alpha1.MountRequest, error)
 	return w.requests(pods...)
 }
 
-// tries are mounts of which each was tried once.
+// tries collects mounts without retries.
 type tries struct {
-	took   sample // failed ones too
+	took   sample // includes failed mounts
 	failed failures
 }
 
-// tryEach starts one mount after another, each so long after the one before and whether or not that one has
-// ended, and waits for them all. lastStarted is called in between.
+// tryEach starts the mounts one after another, with a fixed pause between starts, and waits for all of them. It calls lastStarted
+// as soon as the last mount has started.
 func (p *provider) tryEach(ctx context.Context, reqs []*v1alpha1.MountRequest, every time.Duration, into *tries, lastStarted func()) error {
 	inTime, cancel := context.WithTimeout(ctx, kubeletTimeout)
 	defer cancel()
@@ -59,7 +59,7 @@ func (p *provider) tryEach(ctx context.Context, reqs []*v1alpha1.MountRequest, e
 	return ctx.Err()
 }
 
-// measurements of the neighbour's mounts beside those that it is compared with. note is for the first.
+// measurements compares the neighbour's mounts with those of floor. note belongs to the first measurement.
 func (t *tries) measurements(floor *tries, note string) []measurement {
 	return []measurement{
 		{What: "neighbour's p50", Value: t.took.median(), Unit: "ms", Floor: floor.took.median(), Note: note},

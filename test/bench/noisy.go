@@ -12,17 +12,17 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// The tenant of noisy. AWS throttles every read of its secrets.
+// The tenant of the scenario noisy. AWS throttles every read of its secrets.
 const (
 	noisyPods    = 10
-	noisySecrets = 10              // of each pod, and of no other
-	noisyLead    = 3 * time.Second // before the neighbour mounts: the effects of throttling build up
+	noisySecrets = 10              // per pod, not shared
+	noisyLead    = 3 * time.Second // before the neighbour mounts, so that throttling takes effect
 	noisyEvery   = 200 * time.Millisecond
 )
 
 var noisySet = secretSet{Prefix: "noisy", Count: noisyPods * noisySecrets, Bytes: smallSecret}
 
-// measureNoisy has a neighbour mount, first on a quiet node, then while the tenant is throttled.
+// measureNoisy measures a neighbour's mounts, first on a quiet node, then while AWS throttles the tenant.
 func measureNoisy(ctx context.Context, l *lab) ([]measurement, error) {
 	var n noisy
 	for range l.pick(3, 1) {
@@ -36,16 +36,16 @@ func measureNoisy(ctx context.Context, l *lab) ([]measurement, error) {
 	return append(out, measurement{What: "tenant's mounts", Value: float64(n.mounted.Load()), Fault: n.fault()}), nil
 }
 
-// noisy is what the neighbour's mounts took in all repetitions, and what the noise was.
+// noisy collects the results of all repetitions.
 type noisy struct {
 	quiet, loud tries
 	refused     failures     // mounts of the tenant
 	mounted     atomic.Int64 // of the tenant
-	throttled   int          // reads, while the neighbour mounted
+	throttled   int          // reads while the neighbour mounted
 }
 
 func (n *noisy) add(ctx context.Context, w *world) error {
-	if _, err := w.rehearse(ctx, neighbourSet.names(0, 1)); err != nil {
+	if _, err := w.warmUpAWS(ctx, neighbourSet.names(0, 1)); err != nil {
 		return err
 	}
 	neighbour, err := w.neighbour(ctx)
@@ -63,7 +63,7 @@ func (n *noisy) add(ctx context.Context, w *world) error {
 	return w.withProvider(ctx, func(p *provider) error { return n.addLoud(ctx, w, p, tenant, neighbour) })
 }
 
-// throttledTenant makes the tenant and gives the requests of its pods.
+// throttledTenant creates the tenant and returns the requests of its pods.
 func (w *world) throttledTenant(ctx context.Context) ([]*v1alpha1.MountRequest, error) {
 	if err := w.ownRole(ctx, "noisy"); err != nil {
 		return nil, err
@@ -81,10 +81,10 @@ func (w *world) throttledTenant(ctx context.Context) ([]*v1alpha1.MountRequest, 
 }
 
 func (n *noisy) addLoud(ctx context.Context, w *world, p *provider, tenant, neighbour []*v1alpha1.MountRequest) error {
-	noise, silence := context.WithCancel(ctx)
+	noise, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer silence()
+	defer stop()
 	for _, req := range tenant {
 		running.Go(func() {
 			if p.mountAsKubelet(noise, req, &n.refused) == nil {
@@ -105,7 +105,7 @@ func (n *noisy) addLoud(ctx context.Context, w *world, p *provider, tenant, neig
 	return err
 }
 
-// fault is what is wrong with the noise.
+// fault describes why the tenant was not noisy as planned. Empty: it was.
 func (n *noisy) fault() string {
 	switch {
 	case n.mounted.Load() > 0:

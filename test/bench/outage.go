@@ -12,17 +12,17 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// outageInterval is the provider's --refresh-interval in outage: long enough for a republish within it,
-// short enough to see one after it.
+// outageInterval is the provider's --refresh-interval in the scenario outage. It is long enough for a republish within it, and
+// short enough to wait for one after it.
 const outageInterval = 8 * time.Second
 
-// measureOutage takes AWS away from a node on which one pod runs.
+// measureOutage makes AWS fail on a node that runs one pod.
 func measureOutage(ctx context.Context, l *lab) ([]measurement, error) {
 	set := secretSet{Prefix: "outage", Count: 3, Bytes: smallSecret}
 	var out []measurement
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
 		reqs, err := w.requests(
-			pod{"known", "a", set.names(0, 3)}, pod{"new", "a", set.names(0, 3)}, pod{"stranger", "b", set.names(0, 3)},
+			pod{"known", "a", set.names(0, 3)}, pod{"new", "a", set.names(0, 3)}, pod{"unseen", "b", set.names(0, 3)},
 		)
 		if err != nil {
 			return err
@@ -38,13 +38,13 @@ func measureOutage(ctx context.Context, l *lab) ([]measurement, error) {
 			if err := w.aws.inject(ctx, awssim.Fault{Status: 503}); err != nil {
 				return err
 			}
-			republished := measurement{What: "known pod republished", Unit: "ms", Note: "of outage: within --refresh-interval, " + outageInterval.String() + " here"}
+			republished := measurement{What: "known pod republished", Unit: "ms", Note: "outage: within --refresh-interval, " + outageInterval.String() + " here"}
 			_, took, err := p.mount(ctx, reqs[0])
 			out = append(out, republished.mustMount(took, err))
-			started := measurement{What: "new pod mounted", Unit: "ms", Note: "AWS is asked first, with retries, and its last known values are served then"}
+			started := measurement{What: "new pod mounted", Unit: "ms", Note: "the provider calls AWS first, with retries, then serves the last known values"}
 			_, took, err = p.mount(ctx, reqs[1])
 			out = append(out, started.mustMount(took, err))
-			refused := measurement{What: "stranger refused", Unit: "ms"}
+			refused := measurement{What: "new identity refused", Unit: "ms"}
 			_, took, err = p.mount(ctx, reqs[2])
 			out = append(out, refused.mustFail(took, err, "ServiceUnavailable"))
 
@@ -58,19 +58,19 @@ func measureOutage(ctx context.Context, l *lab) ([]measurement, error) {
 	return out, err
 }
 
-// measureBlackHole has AWS accept calls and never answer them: everywhere, then in the primary region alone,
-// its STS included, where the class names a failover region.
+// measureBlackHole makes AWS accept calls without responding: first in all regions, then only in the primary region with its STS,
+// with a failover region in the class.
 func measureBlackHole(ctx context.Context, l *lab) ([]measurement, error) {
 	refused, err := intoBlackHole(ctx, l, awssim.Fault{Hang: true}, false,
 		func(took time.Duration, err error) measurement {
-			return measurement{What: "answer", Unit: "ms"}.mustFail(took, err, "")
+			return measurement{What: "response", Unit: "ms"}.mustFail(took, err, "")
 		})
 	mounted, other := intoBlackHole(ctx, l, awssim.Fault{Hang: true, Region: region}, true,
-		measurement{What: "with failover region", Unit: "ms", Note: "STS of the primary region is given 1 s, its reads 5 s"}.mustMount)
+		measurement{What: "with failover region", Unit: "ms", Note: "the primary region's STS gets 1 s, its reads 5 s"}.mustMount)
 	return []measurement{refused, mounted}, errors.Join(err, other)
 }
 
-// intoBlackHole has a pod mount one secret, for the first time ever, while AWS fails.
+// intoBlackHole mounts one secret for the first time while AWS fails.
 func intoBlackHole(ctx context.Context, l *lab, f awssim.Fault, failover bool, judge func(time.Duration, error) measurement) (m measurement, err error) {
 	set := secretSet{Prefix: "hole", Count: 1, Bytes: smallSecret, Both: true}
 	err = l.inWorld(ctx, awsDelay, func(w *world) error {
@@ -93,7 +93,7 @@ func intoBlackHole(ctx context.Context, l *lab, f awssim.Fault, failover bool, j
 	return m, err
 }
 
-// mustMount is m of a mount that had to succeed.
+// mustMount sets m's value, and a fault if the mount failed.
 func (m measurement) mustMount(took time.Duration, err error) measurement {
 	m.Value = millis(took)
 	if err != nil {
@@ -102,7 +102,7 @@ func (m measurement) mustMount(took time.Duration, err error) measurement {
 	return m
 }
 
-// mustFail is m of a mount that had to fail, with a final code and with the cause in its message.
+// mustFail sets m's value, and a fault unless the mount failed with a final code and the cause in its message.
 func (m measurement) mustFail(took time.Duration, err error, cause string) measurement {
 	m.Value = millis(took)
 	s := status.Convert(err)

@@ -18,27 +18,27 @@ import (
 	"secrets-provider-aws/test/csidriver"
 )
 
-// cacheMiB is the provider's cache, in MiB: its default.
+// cacheMiB is the default size of the provider's cache, in MiB.
 const cacheMiB = 64
 
-// Of the provider's process: how long it may take to serve, and to stop.
+// Time limits for the provider to start and to stop.
 const (
 	startTimeout = 20 * time.Second
 	stopTimeout  = 40 * time.Second
 )
 
-// provider is the program under test, running.
+// provider is a running process of the program under test.
 type provider struct {
 	pid    int
-	served time.Duration // from exec to the first answer on the socket
+	served time.Duration // from exec to the first response on the socket
 	driver *grpc.ClientConn
 	client v1alpha1.CSIDriverProviderClient
-	log    string // file
+	log    string // path of the log file
 	cmd    *exec.Cmd
 }
 
-// startProvider starts the program as its DaemonSet does, with flags besides. STS and Secrets Manager are
-// two hosts to it, as the real ones are: they share no connections.
+// startProvider starts the program as its DaemonSet does, with extra flags. As with the real AWS, STS and Secrets Manager have
+// different host names and share no connections.
 func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, error) {
 	w.runs++
 	volume := filepath.Join(w.dir, fmt.Sprintf("volume-%d", w.runs))
@@ -47,13 +47,13 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }() // the provider has its own
+	defer func() { _ = log.Close() }() // the provider has its own file descriptor
 	env, err := w.awsHosts()
 	if err != nil {
 		return nil, err
 	}
 	args := append([]string{"--provider-volume=" + volume, "--kubeconfig=" + w.kubeconfig(), "--admin-address=", "--qps=1000", "--burst=1000"}, flags...)
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), w.provider, args...) // stop ends it
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), w.provider, args...) // stop terminates it
 	env = append(env, "AWS_REGION="+region, "AWS_CA_BUNDLE="+w.caFile(),
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "GOMEMLIMIT="+w.memoryLimit)
 	p.cmd.Env = env
@@ -70,7 +70,7 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 	return p, nil
 }
 
-// awsHosts are the variables that lead the provider to AWS.
+// awsHosts returns the environment variables that direct the provider to AWS.
 func (w *world) awsHosts() ([]string, error) {
 	if w.realHosts {
 		return []string{"HTTPS_PROXY=" + strings.Replace(w.aws.url, "https:", "http:", 1)}, nil // awssim.Sim.ProxyURL
@@ -79,7 +79,7 @@ func (w *world) awsHosts() ([]string, error) {
 	return []string{"AWS_ENDPOINT_URL=" + w.aws.url, "AWS_ENDPOINT_URL_STS=" + stsURL}, err
 }
 
-// asHost is the URL with another name of the same machine.
+// asHost replaces the host name in a URL by another name of the same machine.
 func asHost(from, host string) (string, error) {
 	u, err := url.Parse(from)
 	if err != nil {
@@ -89,8 +89,8 @@ func asHost(from, host string) (string, error) {
 	return u.String(), nil
 }
 
-// awaitSocket waits until the provider answers. gRPC would wait a second after a first attempt that failed,
-// so that none is made before the socket is there.
+// awaitSocket waits until the provider responds. It dials only after the socket exists, because gRPC waits a second after a
+// failed attempt.
 func (p *provider) awaitSocket(ctx context.Context, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -100,7 +100,7 @@ func (p *provider) awaitSocket(ctx context.Context, socket string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the provider made no socket: %w%s", ctx.Err(), p.said())
+			return fmt.Errorf("the provider created no socket: %w%s", ctx.Err(), p.logTail())
 		case <-time.After(500 * time.Microsecond):
 		}
 	}
@@ -110,27 +110,27 @@ func (p *provider) awaitSocket(ctx context.Context, socket string) error {
 	}
 	p.client = v1alpha1.NewCSIDriverProviderClient(p.driver)
 	if _, err := p.client.Version(ctx, &v1alpha1.VersionRequest{Version: "v1alpha1"}); err != nil {
-		return fmt.Errorf("ask the provider for its version: %w%s", err, p.said())
+		return fmt.Errorf("call Version of the provider: %w%s", err, p.logTail())
 	}
 	return nil
 }
 
-// stop ends the provider as the kubelet does.
+// stop terminates the provider as the kubelet does.
 func (p *provider) stop() error {
 	if p.driver != nil {
 		_ = p.driver.Close() // it has no state to lose
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended: Wait tells
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // if it has already exited, Wait reports it
 	kill := time.AfterFunc(stopTimeout, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("the provider ended badly: %w%s", err, p.said())
+		return fmt.Errorf("the provider exited with an error: %w%s", err, p.logTail())
 	}
 	return nil
 }
 
-// said is the end of the provider's log, for an error message.
-func (p *provider) said() string {
+// logTail returns the end of the provider's log, for an error message.
+func (p *provider) logTail() string {
 	data, err := os.ReadFile(p.log)
 	if err != nil || len(data) == 0 {
 		return ""

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// report gathers what was measured, for people and for machines.
+// report collects all results, for the table and the JSON file.
 type report struct {
 	Started     time.Time `json:"started"`
 	Provider    string    `json:"provider"`
@@ -20,12 +20,12 @@ type report struct {
 	Quick       bool      `json:"quick"`
 	Go          string    `json:"go"`
 	CPUs        int       `json:"cpus"`
-	LoadBefore  string    `json:"loadBefore"` // /proc/loadavg: others on this machine disturb
+	LoadBefore  string    `json:"loadBefore"` // /proc/loadavg: other load on this machine disturbs the figures
 	LoadAfter   string    `json:"loadAfter"`
 	Lines       []line    `json:"lines"`
 }
 
-// line is one figure beside what it is compared with.
+// line is one figure and what it is compared with.
 type line struct {
 	Scenario string  `json:"scenario"`
 	What     string  `json:"what"`
@@ -36,7 +36,7 @@ type line struct {
 	Rival    string  `json:"rival,omitempty"` // AWS's provider 3.1.1
 	Goal     string  `json:"goal"`
 	Met      bool    `json:"met"`
-	Absent   bool    `json:"absent,omitempty"` // could not be measured: see Note
+	Absent   bool    `json:"absent,omitempty"` // not measured: see Note
 	Fault    string  `json:"fault,omitempty"`
 	Note     string  `json:"note,omitempty"`
 }
@@ -91,7 +91,7 @@ func (r *report) print(out io.Writer) {
 		}
 		fmt.Fprintln(table, strings.Join([]string{l.Scenario, l.What, measured, floor, ratio, l.Rival, l.Goal, verdict}, "\t"))
 	}
-	_ = table.Flush() // out has failed already
+	_ = table.Flush() // an error of out has already shown
 	fmt.Fprintln(out)
 	for i, note := range notes {
 		fmt.Fprintf(out, "[%d] %s\n", i+1, note)
@@ -121,7 +121,7 @@ func (r *report) writeJSON(path string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// quantity is a figure for people, with three digits that matter.
+// quantity formats a figure with three significant digits.
 func quantity(v float64, unit string) string {
 	var text string
 	switch {

@@ -8,17 +8,17 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// rotateInterval is the provider's --refresh-interval in rotate.
+// rotateInterval is the provider's --refresh-interval in the scenario rotate.
 const rotateInterval = 2 * time.Second
 
-// measureRotate changes two values. One is mounted in a pod that is republished all the time, the other
-// will be mounted by a second pod of its ServiceAccount.
+// measureRotate changes two values. A pod that is republished all the time mounts one. A second pod of the other ServiceAccount
+// mounts the other after the change.
 func measureRotate(ctx context.Context, l *lab) ([]measurement, error) {
 	set := secretSet{Prefix: "rotate", Count: 2, Bytes: smallSecret}
 	var seen, first, floor sample
 	note := ""
 	err := l.inWorld(ctx, awsDelay, func(w *world) error {
-		token, err := w.rehearse(ctx, set.names(0, 1))
+		token, err := w.warmUpAWS(ctx, set.names(0, 1))
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func measureRotate(ctx context.Context, l *lab) ([]measurement, error) {
 				first.add(atFirst)
 				seen.add(later)
 			}
-			note = fmt.Sprintf("of rotate: --refresh-interval %s, spread by ± 10 %%; republished every 50 ms", rotateInterval)
+			note = fmt.Sprintf("rotate: --refresh-interval %s, spread by ± 10 %%; republished every 50 ms", rotateInterval)
 			return nil
 		}, "--refresh-interval="+rotateInterval.String())
 	}, set)
@@ -53,8 +53,8 @@ func measureRotate(ctx context.Context, l *lab) ([]measurement, error) {
 	}, err
 }
 
-// rotateOnce gives how long the first mount after the change took, which must give the new value at once,
-// and when the republished pod had it.
+// rotateOnce changes both values. It returns how long the first mount after the change took, and when the republished pod had the
+// new value. The first mount must return the new value at once.
 func rotateOnce(ctx context.Context, w *world, p *provider, set secretSet, reqs []*v1alpha1.MountRequest, value string) (first, seen time.Duration, err error) {
 	running, old, fresh := reqs[0], reqs[1], reqs[2]
 	for _, req := range []*v1alpha1.MountRequest{running, old} {
@@ -89,5 +89,5 @@ func rotateOnce(ctx context.Context, w *world, p *provider, set secretSet, reqs 
 	return 0, 0, fmt.Errorf("the republished pod has not seen the change after %s", 3*rotateInterval)
 }
 
-// content of the first file.
+// content returns the content of the first file.
 func content(resp *v1alpha1.MountResponse) string { return string(resp.GetFiles()[0].GetContents()) }

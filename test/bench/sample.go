@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// sample is the same thing measured several times, in milliseconds.
+// sample holds repeated measurements of one quantity, usually in milliseconds.
 type sample []float64
 
 func (s *sample) add(d time.Duration) { *s = append(*s, millis(d)) }
 
-// median is what is reported: one disturbed repetition does not move it.
+// median is the reported figure, because one disturbed repetition does not move it.
 func (s sample) median() float64 {
 	if len(s) == 0 {
 		return 0
@@ -23,7 +23,7 @@ func (s sample) median() float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// most is the largest, 0 of none.
+// most returns the largest value, 0 for an empty sample.
 func (s sample) most() float64 {
 	if len(s) == 0 {
 		return 0

@@ -10,23 +10,23 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// The load of saturate.
+// The load of the scenario saturate.
 const (
 	saturateClients  = 16
 	saturateAccounts = 10
-	saturateSecrets  = 5 // of each pod, and of no other
+	saturateSecrets  = 5 // per pod, not shared
 )
 
-// saturateMounts is after how many AWS's provider had the memory and the sockets that stand beside ours.
+// saturateMounts is the number of mounts after which the figures of AWS's provider were taken.
 const saturateMounts = 2400
 
-// measureSaturate mounts one new pod after another, as fast as it goes.
+// measureSaturate mounts new pods as fast as possible.
 func measureSaturate(ctx context.Context, l *lab) ([]measurement, error) {
 	mounts := l.pick(saturateMounts, saturateMounts/2)
 	set := secretSet{Prefix: "fresh", Count: mounts * saturateSecrets, Bytes: smallSecret}
 	var all load
 	err := l.inWorld(ctx, 0, func(w *world) error {
-		if _, err := w.rehearse(ctx, set.names(0, 1)); err != nil {
+		if _, err := w.warmUpAWS(ctx, set.names(0, 1)); err != nil {
 			return err
 		}
 		pods := make([]pod, mounts)
@@ -47,14 +47,14 @@ func measureSaturate(ctx context.Context, l *lab) ([]measurement, error) {
 	return all.measurements(mounts), err
 }
 
-// load is what mounting all of the pods took, once for each repetition.
+// load collects the results, one entry per repetition.
 type load struct {
 	perSecond, peak, sockets sample
-	provider, aws, client    sample // CPU of each mount, in milliseconds
+	provider, aws, client    sample // CPU per mount, in milliseconds
 }
 
 func (l *load) add(ctx context.Context, w *world, p *provider, reqs []*v1alpha1.MountRequest) error {
-	runtime.GC() // of what was prepared
+	runtime.GC() // collect garbage of the preparation
 	pids := [...]int{p.pid, w.aws.pid, os.Getpid()}
 	var before [len(pids)]time.Duration
 	var err error
@@ -88,7 +88,7 @@ func (l *load) measurements(mounts int) []measurement {
 	return []measurement{
 		{
 			What: "mounts", Value: l.perSecond.median(), Unit: "/s",
-			Note: fmt.Sprintf("of saturate: %d mounts, %d at a time; CPU of each: provider %.2f ms, simulator %.2f ms, client %.2f ms; two cores for the provider alone would do %.0f /s",
+			Note: fmt.Sprintf("saturate: %d mounts, %d at a time; CPU of each: provider %.2f ms, simulator %.2f ms, client %.2f ms; with two cores of its own the provider could reach %.0f /s",
 				mounts, saturateClients, cpu, l.aws.median(), l.client.median(), 2000/cpu),
 		},
 		{What: "CPU per mount", Value: cpu, Unit: "ms"},

@@ -9,16 +9,16 @@ import (
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 )
 
-// The volumes of scale.
+// The volumes of the scenario scale.
 const (
-	scalePods    = 110 // as many as a node has by default
-	scaleSecrets = 20  // of each pod
+	scalePods    = 110 // the default maximum of a node
+	scaleSecrets = 20  // per pod
 	scaleBytes   = 4096
 	scaleClients = 16
-	scaleBatch   = 100 // identities whose cost is compared
+	scaleBatch   = 100 // identities per batch; CPU is compared between batches
 )
 
-// measureScale fills a node, then has many times as many identities come by: more than the cache can hold.
+// measureScale fills a node, then mounts for many more identities than the cache can hold.
 func measureScale(ctx context.Context, l *lab) ([]measurement, error) {
 	identities := l.pick(1000, 400)
 	set := secretSet{Prefix: "scale", Count: scalePods * scaleSecrets, Bytes: scaleBytes}
@@ -75,9 +75,9 @@ func scale(ctx context.Context, p *provider, full, many []*v1alpha1.MountRequest
 	took := time.Since(started)
 	peak, err := residentMiB(p.pid, residentPeak)
 	return []measurement{
-		{What: "node's peak RSS", Value: node, Unit: "MiB", Note: fmt.Sprintf("of scale: %d pods × %d secrets of %d bytes, each its own", len(full), scaleSecrets, scaleBytes)},
-		{What: "peak RSS", Value: peak, Unit: "MiB", Note: fmt.Sprintf("of scale: after %d more identities, %.0f MiB of values", len(many), float64(len(many)*scaleSecrets*scaleBytes)/mib)},
-		{What: "CPU per mount", Value: cpu.median() / scaleBatch, Unit: "ms", Note: "of scale: the median of batches of 100"},
+		{What: "node's peak RSS", Value: node, Unit: "MiB", Note: fmt.Sprintf("scale: %d pods × %d secrets of %d bytes, each its own", len(full), scaleSecrets, scaleBytes)},
+		{What: "peak RSS", Value: peak, Unit: "MiB", Note: fmt.Sprintf("scale: after %d more identities, %.0f MiB of values", len(many), float64(len(many)*scaleSecrets*scaleBytes)/mib)},
+		{What: "CPU per mount", Value: cpu.median() / scaleBatch, Unit: "ms", Note: "scale: the median of batches of 100"},
 		{What: "last/first 300", Value: cpu[max(len(cpu)-3, 0):].median() / cpu[:min(len(cpu), 3)].median(), Unit: "x", Note: fmt.Sprintf("medians of the last and first three batches; their CPU: %.0f ms; the batches took %.1f s in all", []float64(cpu), took.Seconds())},
 	}, err
 }

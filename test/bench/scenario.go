@@ -2,13 +2,13 @@ package main
 
 import "context"
 
-// scenario is a situation to measure. It gives what it has measured, with an error too.
+// scenario is one situation to measure. measure may return results together with an error.
 type scenario struct {
 	name    string
 	measure func(context.Context, *lab) ([]measurement, error)
 }
 
-// scenarios in the order of the report. Each runs in a world of its own, with new processes.
+// scenarios lists all scenarios in report order. Each runs in its own world, with new processes.
 var scenarios = []scenario{
 	{"idle", measureIdle},
 	{"cold1", func(ctx context.Context, l *lab) ([]measurement, error) { return measureCold(ctx, l, 1) }},
@@ -37,10 +37,10 @@ func names(all []scenario) []string {
 
 // measurement is one figure of a scenario.
 type measurement struct {
-	What  string  // names it among the scenario's
+	What  string  // unique in the scenario
 	Value float64 // in Unit
 	Unit  string  // ms, s, MiB, /s, x; empty for a count
-	Floor float64 // what the bare calls took, in Unit; 0 where that says nothing
-	Fault string  // what was to happen and did not; empty where all did
-	Note  string  // what a reader has to know
+	Floor float64 // figure of the bare client, in Unit; 0 if there is none
+	Fault string  // what went wrong; empty if nothing did
+	Note  string  // for the reader of the report
 }

@@ -12,17 +12,17 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// The cluster of storm. Each node has the same pods, as it is with Deployments, and each its own provider.
+// The cluster of the scenario storm. As with Deployments, each node has the same pods. Each node has its own provider.
 const (
 	stormNodes    = 20
-	stormPods     = 30  // of each node
-	stormAccounts = 24  // of each node's pods: six of them have two
-	stormSecrets  = 100 // of each node: three or four of each pod, and of no other
+	stormPods     = 30  // per node
+	stormAccounts = 24  // per node: six of them have two pods
+	stormSecrets  = 100 // per node: three or four per pod, not shared
 
 	stormTimeout = 5 * time.Minute
 )
 
-// What the storm has to ask of AWS, at the least.
+// The minimum number of AWS calls in the storm.
 const (
 	stormSTS   = stormNodes * stormAccounts
 	stormReads = stormNodes * stormSecrets
@@ -34,10 +34,10 @@ var (
 	stormReadQuota = awssim.Quota{Service: "secretsmanager", Operation: "GetSecretValue", Rate: 250, Burst: 250}
 )
 
-// quotaSeconds is how long a quota takes to let so many calls through.
+// quotaSeconds is how long a quota needs to grant this many calls.
 func quotaSeconds(q awssim.Quota, calls int) float64 { return float64(calls-q.Burst) / q.Rate }
 
-// stormFloor is in seconds: 7 by either quota.
+// stormFloor is in seconds. Both quotas give 7.
 var stormFloor = max(quotaSeconds(stormSTSQuota, stormSTS), quotaSeconds(stormReadQuota, stormReads))
 
 var stormSet = secretSet{Prefix: "storm", Count: stormSecrets, Bytes: smallSecret}
@@ -53,22 +53,22 @@ func measureStorm(ctx context.Context, l *lab) ([]measurement, error) {
 	return s.measurements(), nil
 }
 
-// storm is what the repetitions took and asked.
+// storm collects the results of all repetitions.
 type storm struct {
 	took      sample // until the last pod's volume was mounted
 	failed    failures
-	unmounted int       // pods that had no volume by stormTimeout
-	sts       []outcome // once for each repetition
+	unmounted int       // pods without a volume at stormTimeout
+	sts       []outcome // one entry per repetition
 	reads     []outcome
 }
 
-// podOnNode is the volume of a pod on a node, counted from 0.
+// podOnNode is a pod's volume on a node. node counts from 0.
 type podOnNode struct {
 	node int
 	req  *v1alpha1.MountRequest
 }
 
-// stormPods are the pods of all nodes.
+// stormPods returns the pods of all nodes.
 func (w *world) stormPods() ([]podOnNode, error) {
 	var out []podOnNode
 	for node := range stormNodes {
@@ -87,7 +87,7 @@ func (w *world) stormPods() ([]podOnNode, error) {
 }
 
 func (s *storm) add(ctx context.Context, w *world) error {
-	if _, err := w.rehearse(ctx, stormSet.names(0, 1)); err != nil {
+	if _, err := w.warmUpAWS(ctx, stormSet.names(0, 1)); err != nil {
 		return err
 	}
 	pods, err := w.stormPods()
@@ -111,7 +111,7 @@ func (s *storm) add(ctx context.Context, w *world) error {
 	})
 }
 
-// start mounts the volumes of all pods, as the kubelets of their nodes do.
+// start mounts the volumes of all pods, as the nodes' kubelets do.
 func (s *storm) start(ctx context.Context, nodes []*provider, pods []podOnNode) {
 	ctx, cancel := context.WithTimeout(ctx, stormTimeout)
 	defer cancel()
@@ -138,7 +138,7 @@ func (s *storm) measurements() []measurement {
 	return []measurement{
 		{
 			What: "time", Value: s.took.median() / 1000, Unit: "s", Floor: stormFloor, Fault: s.fault(),
-			Note: fmt.Sprintf("of storm: %d nodes, each with %d pods of %d ServiceAccounts with %d secrets; quotas: STS %g/s, GetSecretValue %g/s, and at first those of a second; the floor: the other calls ÷ quota",
+			Note: fmt.Sprintf("storm: %d nodes, each with %d pods of %d ServiceAccounts with %d secrets; quotas: STS %g/s, GetSecretValue %g/s, each with a burst of one second; floor = (calls - burst) ÷ quota",
 				stormNodes, stormPods, stormAccounts, stormSecrets, stormSTSQuota.Rate, stormReadQuota.Rate),
 		},
 		{What: "failed mounts", Value: float64(s.failed.total()), Fault: s.failed.fault()},
@@ -156,7 +156,7 @@ func (s *storm) fault() string {
 	return fmt.Sprintf("%d pods were not mounted within %s", s.unmounted, stormTimeout)
 }
 
-// stormFault is what is wrong with the calls granted: a volume needs each of them, and none twice.
+// stormFault describes a wrong number of granted calls. Each volume needs its calls exactly once.
 func stormFault(granted sample, needed float64) string {
 	for _, n := range granted {
 		if n != needed {

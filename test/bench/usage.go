@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// What the operating system says of a process. Sources: proc_pid_stat(5), proc_pid_status(5).
+// Resource usage of a process. Sources: proc_pid_stat(5), proc_pid_status(5).
 
-// clockTick is the unit of CPU time in /proc, on every Linux that Go runs on.
+// clockTick is the unit of CPU time in /proc, on every Linux that Go supports.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime is what the process has used so far, in user and kernel mode.
+// cpuTime returns the user and system CPU time of the process so far.
 func cpuTime(pid int) (time.Duration, error) {
 	data, err := os.ReadFile(procFile(pid, "stat"))
 	if err != nil {
 		return 0, err
 	}
-	// The name of the program stands in parentheses and may hold anything.
+	// The program name is in parentheses and may contain any character.
 	text := string(data)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	const utime, stime = 14 - 3, 15 - 3 // numbered from 1, and two are cut off
+	const utime, stime = 14 - 3, 15 - 3 // fields count from 1, and the first two are cut off
 	var ticks int64
 	for _, i := range []int{utime, stime} {
 		n, err := strconv.ParseInt(fields[i], 10, 64)
@@ -41,7 +41,7 @@ const (
 	residentPeak = "VmHWM"
 )
 
-// residentMiB is memory of a kind, in MiB.
+// residentMiB returns resident memory of this kind, in MiB.
 func residentMiB(pid int, kind string) (float64, error) {
 	data, err := os.ReadFile(procFile(pid, "status"))
 	if err != nil {
@@ -58,7 +58,7 @@ func residentMiB(pid int, kind string) (float64, error) {
 	return 0, fmt.Errorf("process %d has no %s", pid, kind)
 }
 
-// openSockets counts the sockets of the process, those of the driver's side included.
+// openSockets counts the open sockets of the process, including those of the driver's connections.
 func openSockets(pid int) (int, error) {
 	dir := procFile(pid, "fd")
 	entries, err := os.ReadDir(dir)
@@ -67,7 +67,7 @@ func openSockets(pid int) (int, error) {
 	}
 	sockets := 0
 	for _, e := range entries {
-		// One that is closed meanwhile is no socket either.
+		// A socket that was closed meanwhile does not count.
 		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && strings.HasPrefix(to, "socket:") {
 			sockets++
 		}
@@ -75,7 +75,7 @@ func openSockets(pid int) (int, error) {
 	return sockets, nil
 }
 
-// watchSockets looks at the process until it is told to stop, and gives the most sockets that it saw.
+// watchSockets samples the process until stop, which returns the largest number of sockets seen.
 func watchSockets(pid int) (stop func() int) {
 	end, most := make(chan struct{}), make(chan int)
 	go func() {
@@ -83,7 +83,7 @@ func watchSockets(pid int) (stop func() int) {
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
 		for {
-			n, _ := openSockets(pid) // 0 of a process that has ended
+			n, _ := openSockets(pid) // 0 if the process has exited
 			peak = max(peak, n)
 			select {
 			case <-ticker.C:
@@ -99,7 +99,7 @@ func watchSockets(pid int) (stop func() int) {
 	}
 }
 
-// loadAverage is that of the last minute, as text.
+// loadAverage returns the load average of the last minute.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"secrets-provider-aws/test/kubesim"
 )
 
-// What all scenarios share.
+// Settings that all scenarios share.
 const (
 	region         = "eu-central-1"
 	failoverRegion = "eu-west-1"
@@ -24,17 +24,17 @@ const (
 
 	readSecrets = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":"*"}]}`
 
-	awsDelay  = 20 * time.Millisecond // of each call
+	awsDelay  = 20 * time.Millisecond // per call
 	kubeDelay = 2 * time.Millisecond
 
 	smallSecret = 64 // bytes
 )
 
-// lab is what one run of the benchmark works with.
+// lab holds what one run of the benchmark needs.
 type lab struct {
 	options
 	dir    string
-	issuer *awssim.Issuer // signs the cluster's tokens; its keys are served by this process
+	issuer *awssim.Issuer // signs the cluster's tokens; this process serves its keys
 	closer func()
 	worlds int
 }
@@ -48,7 +48,7 @@ func openLab(o options) (*lab, error) {
 		return nil, fmt.Errorf("find the provider (make build makes it): %w", err)
 	}
 	o.provider = path
-	// Only the issuer of this one is used. AWS itself is another process.
+	// Only the issuer of this simulator is used. AWS runs in another process.
 	cluster, err := awssim.Start(awssim.Config{PodIdentityListen: "-"})
 	if err != nil {
 		return nil, err
@@ -66,10 +66,10 @@ func openLab(o options) (*lab, error) {
 
 func (l *lab) close() {
 	l.closer()
-	_ = os.RemoveAll(l.dir) // a leftover of the temporary folder harms nobody
+	_ = os.RemoveAll(l.dir) // a leftover temporary folder does no harm
 }
 
-// pick is the full number, or the quick one with --quick.
+// pick returns full, or quick with --quick.
 func (l *lab) pick(full, quick int) int {
 	if l.quick {
 		return quick
@@ -77,21 +77,21 @@ func (l *lab) pick(full, quick int) int {
 	return full
 }
 
-// world is what the provider meets in one scenario.
+// world is the environment of the provider in one scenario.
 type world struct {
 	*lab
 	dir    string
 	aws    *aws
 	kube   *kubesim.Sim
 	tokens map[string]string // ServiceAccount → token
-	roles  map[string]string // ServiceAccount → role ARN; roleARN where it is not in it
+	roles  map[string]string // ServiceAccount → role ARN; default: roleARN
 	runs   int
-	// realHosts has the provider reach AWS by its real host names, so that STS has regions too.
+	// realHosts makes the provider use AWS's real host names, so that STS has regions too.
 	realHosts bool
 	failover  bool // the pods' classes name failoverRegion
 }
 
-// newWorld starts AWS and Kubernetes.
+// newWorld starts AWS and the Kubernetes API.
 func (l *lab) newWorld(ctx context.Context, delay time.Duration, secrets ...secretSet) (*world, error) {
 	l.worlds++
 	w := &world{lab: l, dir: filepath.Join(l.dir, fmt.Sprintf("world-%d", l.worlds)), tokens: map[string]string{}, roles: map[string]string{}}
@@ -118,7 +118,7 @@ func (w *world) end() error {
 	return w.aws.stop()
 }
 
-// serviceAccount makes the ServiceAccount and gives a token of it. Only the first call for each costs time.
+// serviceAccount creates the ServiceAccount and returns a token of it. Later calls for the same name are cheap.
 func (w *world) serviceAccount(name string) (token string, err error) {
 	if token, ok := w.tokens[name]; ok {
 		return token, nil
@@ -129,7 +129,7 @@ func (w *world) serviceAccount(name string) (token string, err error) {
 	return token, err
 }
 
-// ownRole gives a ServiceAccount that has no token yet a role of its own. The role may read all secrets too.
+// ownRole gives a ServiceAccount its own role. The role may also read all secrets. Call it before the ServiceAccount has a token.
 func (w *world) ownRole(ctx context.Context, serviceAccount string) error {
 	w.roles[serviceAccount] = roleARN + "-" + serviceAccount
 	return w.aws.setRole(ctx, awssim.Role{
@@ -137,29 +137,29 @@ func (w *world) ownRole(ctx context.Context, serviceAccount string) error {
 	})
 }
 
-// inWorld plays in a new world, which ends with play.
-func (l *lab) inWorld(ctx context.Context, delay time.Duration, play func(*world) error, secrets ...secretSet) error {
+// inWorld runs run in a new world, and closes the world afterwards.
+func (l *lab) inWorld(ctx context.Context, delay time.Duration, run func(*world) error, secrets ...secretSet) error {
 	w, err := l.newWorld(ctx, delay, secrets...)
 	if err != nil {
 		return err
 	}
-	return errors.Join(play(w), w.end())
+	return errors.Join(run(w), w.end())
 }
 
-// withProvider starts the provider, plays, and stops it. Where that fails, the provider's log says more.
-func (w *world) withProvider(ctx context.Context, play func(*provider) error, flags ...string) error {
+// withProvider starts the provider, runs run, and stops the provider. If run fails, the error contains the end of the provider's log.
+func (w *world) withProvider(ctx context.Context, run func(*provider) error, flags ...string) error {
 	p, err := w.startProvider(ctx, flags...)
 	if err != nil {
 		return err
 	}
-	if err = play(p); err != nil {
-		err = fmt.Errorf("%w%s", err, p.said())
+	if err = run(p); err != nil {
+		err = fmt.Errorf("%w%s", err, p.logTail())
 	}
 	return errors.Join(err, p.stop())
 }
 
-// withProviders is withProvider for so many of them, all of which have started when play is called.
-func (w *world) withProviders(ctx context.Context, count int, play func([]*provider) error) (err error) {
+// withProviders is like withProvider for count providers. All have started when it calls run.
+func (w *world) withProviders(ctx context.Context, count int, run func([]*provider) error) (err error) {
 	all := make([]*provider, 0, count)
 	defer func() {
 		for _, p := range all {
@@ -173,5 +173,5 @@ func (w *world) withProviders(ctx context.Context, count int, play func([]*provi
 		}
 		all = append(all, p)
 	}
-	return play(all)
+	return run(all)
 }

@@ -10,10 +10,11 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// clusterAccount is another AWS account than that of the secrets.
+// clusterAccount is the cluster's AWS account. The secrets belong to another account.
 const clusterAccount = "111122223333"
 
-// The pods' own role is in the cluster's account, and the role that may read the secrets in theirs. It demands an external id.
+// The pods' own role is in the cluster's account. The role that may read the secrets is in the other account and requires an
+// external id.
 func TestCrossAccount_PodsReadWithTheOtherAccountsRole(t *testing.T) {
 	c := newTenant(t)
 	own, shared := "arn:aws:iam::"+clusterAccount+":role/"+c.namespace, c.roleARN()+"-shared"
@@ -21,7 +22,7 @@ func TestCrossAccount_PodsReadWithTheOtherAccountsRole(t *testing.T) {
 	provider.Account = clusterAccount
 	c.must(c.aws.AddOIDCProvider(provider))
 	c.must(c.aws.SetRole(awssim.Role{
-		ARN: own, TrustPolicy: c.trustIn(clusterAccount, c.namespace, "visitor"),
+		ARN: own, TrustPolicy: c.trustIn(clusterAccount, c.namespace, "caller"),
 		Policies: []awssim.Document{awssim.AllowPolicy(shared, "sts:AssumeRole")},
 	}))
 	c.setRole(c.namespace+"-shared", awssim.Document(fmt.Sprintf(`{
@@ -31,21 +32,21 @@ func TestCrossAccount_PodsReadWithTheOtherAccountsRole(t *testing.T) {
 			"Condition": {"StringEquals": {"sts:ExternalId": "agreed-on"}}
 		}]
 	}`, own)))
-	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: visitor, namespace: %s, annotations: {eks.amazonaws.com/role-arn: %q}}}", c.namespace, own))
+	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: caller, namespace: %s, annotations: {eks.amazonaws.com/role-arn: %q}}}", c.namespace, own))
 	secret := c.secret("password", "correct-horse-shared")
 	class := func(name, externalID string) {
 		c.class(name, `[{objectName: `+secret+`, objectType: secretsmanager, objectAlias: password}]`, "    assumeRoleArn: "+shared, "    externalId: "+externalID)
 	}
-	session := "arn:aws:sts::" + account + ":assumed-role/" + c.namespace + "-shared/" + c.namespace + "-visitor"
+	session := "arn:aws:sts::" + account + ":assumed-role/" + c.namespace + "-shared/" + c.namespace + "-caller"
 
 	c.step("a wrong external id is refused", func() {
 		class("wrong", "guessed")
-		c.createPod("refused", podSpec{classes: []string{"wrong"}, serviceAccount: "visitor"})
+		c.createPod("refused", podSpec{classes: []string{"wrong"}, serviceAccount: "caller"})
 		event, err := c.WaitPodEvent(c.ctx, c.namespace, "refused", "FailedMount", "AccessDenied")
 		c.must(err)
 		c.t.Log(event)
 		for _, want := range []string{
-			"ServiceAccount " + c.namespace + "/visitor cannot assume role " + shared + " from role " + own, "sts:ExternalId", "guessed",
+			"ServiceAccount " + c.namespace + "/caller cannot assume role " + shared + " from role " + own, "sts:ExternalId", "guessed",
 			"SecretProviderClass " + c.namespace + "/wrong",
 		} {
 			if !strings.Contains(event.Message, want) {
@@ -56,20 +57,20 @@ func TestCrossAccount_PodsReadWithTheOtherAccountsRole(t *testing.T) {
 			c.t.Errorf("the pod is %s, want Pending", phase)
 		}
 		if n := c.reads(secret); n != 0 {
-			c.t.Errorf("the secret was asked for %d times", n)
+			c.t.Errorf("the secret was requested %d times", n)
 		}
 	})
-	c.step("the right one reads the secret, in a session of the workload's name", func() {
+	c.step("the right external id reads the secret, in a session with the workload's name", func() {
 		class("right", "agreed-on")
-		c.runPod("app", podSpec{classes: []string{"right"}, serviceAccount: "visitor"})
+		c.runPod("app", podSpec{classes: []string{"right"}, serviceAccount: "caller"})
 		c.checkRead("app", "/mnt/secrets/password", "correct-horse-shared")
 		for _, call := range c.requests("GetSecretValue", secret) {
 			if call.Status != 0 && (call.Principal != session || call.Code != "") {
-				c.t.Errorf("the secret was asked for by %s (%s), want %s", call.Principal, call.Code, session)
+				c.t.Errorf("the secret was requested by %s (%s), want %s", call.Principal, call.Code, session)
 			}
 		}
 	})
-	c.step("the refused pod starts when its class is right", func() {
+	c.step("the refused pod starts after its class is fixed", func() {
 		class("wrong", "agreed-on")
 		c.must(c.WaitPodReady(c.ctx, c.namespace, "refused"))
 		c.checkRead("refused", "/mnt/secrets/password", "correct-horse-shared")

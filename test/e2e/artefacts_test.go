@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// explain keeps what explains a failure in a folder below $E2E_ARTEFACTS, and prints what tells most.
+// explain collects diagnostics in a folder below $E2E_ARTEFACTS and prints the most useful ones.
 func (c *tenant) explain(ctx context.Context) {
 	folder, err := artefactsFolder()
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *tenant) explain(ctx context.Context) {
 	c.t.Logf("errors at the end of the driver's log:\n%s", c.logTail(ctx, "app=csi-secrets-store", "secrets-store", "EW"))
 }
 
-// logTail is the end of the log of a container, of the lines that begin with one of the letters, or of all.
+// logTail returns the end of a container's log. If letters is set, it keeps only lines that begin with one of the letters.
 func (c *tenant) logTail(ctx context.Context, labels, container, letters string) string {
 	text, err := c.Kubectl(ctx, "logs", "--namespace", releaseNamespace, "--selector", labels, "--container", container, "--tail=1000", "--request-timeout=10s")
 	if err != nil {
@@ -57,7 +57,7 @@ func artefactsFolder() (string, error) {
 	return os.MkdirTemp("", "e2e-artefacts-")
 }
 
-// checkLogs checks that no secret of this tenant, and no token, is in the log of a provider, at the highest verbosity.
+// checkLogs checks that no provider log contains a secret of this tenant or a token, at the highest verbosity.
 func (c *tenant) checkLogs() {
 	c.t.Helper()
 	logs := 0
@@ -73,14 +73,14 @@ func (c *tenant) checkLogs() {
 			return nil
 		}
 		logs++
-		for _, secret := range append(c.values, "eyJhbGciOi") { // the beginning of every token
+		for _, secret := range append(c.values, "eyJhbGciOi") { // every token begins with this
 			if strings.Contains(string(text), secret) {
-				c.t.Errorf("the log %s has %q in it", path, secret)
+				c.t.Errorf("the log %s contains %q", path, secret)
 			}
 		}
 		return err
 	})
 	if err != nil || logs == 0 {
-		c.t.Errorf("%d logs of the provider were searched: %v", logs, err)
+		c.t.Errorf("searched %d provider logs: %v", logs, err)
 	}
 }

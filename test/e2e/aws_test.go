@@ -20,13 +20,13 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// Whoever puts secrets into AWS, by the AWS CLI or as here by the SDK.
+// administrator creates secrets in AWS, like a user of the AWS CLI.
 var administrator = awssim.User{
 	Name: "administrator", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*")},
 }
 
-// startAWS starts a simulator that the node reaches, with a Pod Identity agent where EKS has it.
+// startAWS starts a simulator that the node can reach. Its Pod Identity agent listens where EKS has it.
 func (w *world) startAWS() error {
 	ca, err := w.CACertificate()
 	if err != nil {
@@ -42,7 +42,7 @@ func (w *world) startAWS() error {
 	return err
 }
 
-// issuer is the cluster as IAM OIDC provider, which every cluster with IRSA has. STS asks it for its keys.
+// issuer registers the cluster as an IAM OIDC provider, as IRSA requires. STS fetches the keys from it.
 func (w *world) issuer() awssim.OIDCProvider {
 	return awssim.OIDCProvider{Issuer: w.Issuer(), CAFile: w.clusterCA()}
 }
@@ -74,7 +74,7 @@ func (w *world) trust(namespace, serviceAccount string) awssim.Document {
 	return w.trustIn(account, namespace, serviceAccount)
 }
 
-// trustIn is that of a role in an account, in which the cluster's issuer is an OIDC provider too.
+// trustIn is like trust for a role in another account. The cluster's issuer is an OIDC provider in that account too.
 func (w *world) trustIn(account, namespace, serviceAccount string) awssim.Document {
 	issuer := strings.TrimPrefix(w.Issuer(), "https://")
 	return awssim.Document(fmt.Sprintf(`{
@@ -93,7 +93,7 @@ func (w *world) trustIn(account, namespace, serviceAccount string) awssim.Docume
 
 func (c *tenant) roleARN() string { return "arn:aws:iam::" + account + ":role/" + c.namespace }
 
-// setRole gives a role that may read what belongs to this tenant.
+// setRole creates a role that may read this tenant's secrets and parameters.
 func (c *tenant) setRole(name string, trust awssim.Document) {
 	c.t.Helper()
 	c.must(c.aws.SetRole(awssim.Role{Name: name, TrustPolicy: trust, Policies: []awssim.Document{
@@ -102,14 +102,14 @@ func (c *tenant) setRole(name string, trust awssim.Document) {
 	}}))
 }
 
-// secret gives a secret a new value, and returns its name in Secrets Manager.
+// secret sets the secret's value and returns its name in Secrets Manager.
 func (c *tenant) secret(name, value string) string {
 	c.values = append(c.values, value)
 	c.aws.PutSecret(region, c.namespace+"/"+name, value)
 	return c.namespace + "/" + name
 }
 
-// binarySecret makes a secret that is no text.
+// binarySecret creates a binary secret.
 func (c *tenant) binarySecret(name string, value []byte) string {
 	c.t.Helper()
 	_, err := c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(c.namespace + "/" + name), SecretBinary: value})
@@ -117,14 +117,14 @@ func (c *tenant) binarySecret(name string, value []byte) string {
 	return c.namespace + "/" + name
 }
 
-// parameter gives a parameter a new value, and returns its name in SSM Parameter Store.
+// parameter sets the parameter's value and returns its name in SSM Parameter Store.
 func (c *tenant) parameter(name, value string) string {
 	c.values = append(c.values, value)
 	c.aws.PutParameter(region, "/"+c.namespace+"/"+name, value)
 	return "/" + c.namespace + "/" + name
 }
 
-// requests are those of an operation ("GetSecretValue") for one object, answered or not.
+// requests returns the requests of an operation ("GetSecretValue") for one object, also those without a response.
 func (c *tenant) requests(operation, object string) []awssim.Call {
 	var found []awssim.Call
 	for _, call := range c.aws.CallLog() {

@@ -11,11 +11,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// The driver's own end-to-end test of AWS's provider, case by case and under its names: test/bats/aws.bats and
-// test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.0. What waits there for a time waits here for a condition.
+// This is the driver's own end-to-end test of AWS's provider, with the same cases and names: test/bats/aws.bats and
+// test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.0. Where upstream sleeps, this test waits for a condition.
 func TestBats_AWS(t *testing.T) {
 	c := newTenant(t)
-	// The names are without slashes, as there.
+	// Upstream's names have no slashes either.
 	name := func(object string) string { return c.namespace + "-" + object }
 	putParameter := func(object, value string) string {
 		c.values = append(c.values, value)
@@ -86,8 +86,8 @@ func TestBats_AWS(t *testing.T) {
 	})
 	c.step("Sync with Kubernetes Secret", func() {
 		c.untilSynced("secret", "username", "SecretUser")
-		// When it copies what was rotated, the driver takes the Secret's owner away, and gives it back seconds later: a pod that is
-		// deleted between leaves the Secret. Upstream waits for a time; here one more rotation, which shows in the Secret, is the last.
+		// When the driver syncs a rotated value, it removes the Secret's owner and restores it seconds later. If the pod is deleted in
+		// between, the Secret stays. Upstream sleeps. This test waits until one more rotation shows in the Secret.
 		putSecret("SecretsManagerSync", "SecretUserRotated")
 		c.untilSynced("secret", "username", "SecretUserRotated")
 		c.untilOwners("secret", 1)

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// The driver's own end-to-end test of any provider, case by case and under its names: test/bats/e2e-provider.bats of
-// sigs.k8s.io/secrets-store-csi-driver v1.6.0. Its mock provider is ours, with AWS; "foo" is its secret and "fookey" its key.
+// This is the driver's own end-to-end test of any provider, with the same cases and names: test/bats/e2e-provider.bats of
+// sigs.k8s.io/secrets-store-csi-driver v1.6.0. Our provider with AWS replaces its mock provider. "foo" is its secret and "fookey" its key.
 
-// key is of several lines, as the mock provider's.
+// key has several lines, like the mock provider's.
 const key = "-----BEGIN PUBLIC KEY-----\nThis is mock key\n-----END PUBLIC KEY-----\n"
 
-// mock seeds what the mock provider serves, and returns its objects.
+// mock creates what the mock provider serves and returns its objects.
 func (c *tenant) mock() (objects string) {
 	return fmt.Sprintf("[{objectName: %s, objectType: secretsmanager, objectAlias: foo}, {objectName: %s, objectType: ssmparameter, objectAlias: fookey}]",
 		c.secret("foo", "secret-of-"+c.namespace), c.parameter("fookey", key))
@@ -100,7 +100,7 @@ func TestBats_Provider_NamespacedSecretProviderClass(t *testing.T) {
 	c := newTenant(t)
 	spec := podSpec{classes: []string{"e2e-provider-sync"}, env: map[string]string{"SECRET_USERNAME": "username of foosecret"}}
 	c.step("create deployment", func() {
-		// The class of that name in another namespace is of a provider that does not exist.
+		// A class with the same name in another namespace has a provider that does not exist.
 		c.apply("{apiVersion: secrets-store.csi.x-k8s.io/v1, kind: SecretProviderClass, metadata: {name: e2e-provider-sync, namespace: default}, spec: {provider: invalidprovider}}")
 		c.class("e2e-provider-sync", c.mock(), syncedTo("foosecret"))
 		c.deploy("busybox-deployment", 2, spec)
@@ -172,7 +172,7 @@ func TestBats_Provider_AutoRotation(t *testing.T) {
 	})
 }
 
-// checkRead checks what a container reads in a file.
+// checkRead checks the content of a file as the container reads it.
 func (c *tenant) checkRead(pod, path, want string) {
 	c.t.Helper()
 	if got := c.read(pod, path); got != want {
@@ -180,7 +180,7 @@ func (c *tenant) checkRead(pod, path, want string) {
 	}
 }
 
-// checkSynced checks both files of the mock in a pod, its variable, and the Secret.
+// checkSynced checks the mock's two files in a pod, the environment variable and the Secret.
 func (c *tenant) checkSynced(pod, secret, folder, variable string) {
 	c.t.Helper()
 	value := "secret-of-" + c.namespace
@@ -199,28 +199,28 @@ func (c *tenant) checkSynced(pod, secret, folder, variable string) {
 	}
 }
 
-// untilOwners waits until a Secret has that many owners.
+// untilOwners waits until a Secret has count owners.
 func (c *tenant) untilOwners(secret string, count int) {
 	c.t.Helper()
 	c.until(2*time.Minute, "the owners of the Secret "+secret, func(ctx context.Context) error {
 		var s kubernetesSecret
 		err := c.Get(ctx, "/api/v1/namespaces/"+c.namespace+"/secrets/"+secret, &s)
 		if owners := s.Metadata.OwnerReferences; err == nil && len(owners) != count {
-			err = fmt.Errorf("they are %v, want %d", owners, count)
+			err = fmt.Errorf("got %v, want %d", owners, count)
 		}
 		return err
 	})
 }
 
-// untilNoSecret waits until a Secret is gone.
+// untilNoSecret waits until a Secret is deleted.
 func (c *tenant) untilNoSecret(secret string) {
 	c.t.Helper()
-	c.untilIs(2*time.Minute, "the end of the Secret "+secret, "", func(ctx context.Context) (string, error) {
+	c.untilIs(2*time.Minute, "the deletion of the Secret "+secret, "", func(ctx context.Context) (string, error) {
 		return c.Kubectl(ctx, "get", "secret", secret, "--namespace", c.namespace, "--ignore-not-found", "-o", "name")
 	})
 }
 
-// checkUnmounts checks that the driver never failed to unmount.
+// checkUnmounts checks that no unmount of the driver failed.
 func (c *tenant) checkUnmounts() {
 	c.t.Helper()
 	log, err := c.Kubectl(c.ctx, "logs", "--namespace", releaseNamespace, "--selector", "app=csi-secrets-store", "--container", "secrets-store", "--tail=-1")

@@ -12,8 +12,8 @@ import (
 	"secrets-provider-aws/deployment"
 )
 
-// Every way to install that the chart's golden files show is one that a real API server takes.
-func TestChart_EveryRenderingIsAccepted(t *testing.T) {
+// A real API server accepts every rendering of the chart's golden files.
+func TestChart_APIServerAcceptsEveryRendering(t *testing.T) {
 	c := newTenant(t)
 	var server struct{ GitVersion string }
 	c.must(c.Get(c.ctx, "/version", &server))
@@ -25,7 +25,7 @@ func TestChart_EveryRenderingIsAccepted(t *testing.T) {
 			}
 			values := filepath.Join(c.t.TempDir(), "values.yaml")
 			c.must(os.WriteFile(values, r.Values, 0o600))
-			// A release of its own: applied over the objects of another one, values would mix.
+			// Use a release of its own. Applied over another release's objects, values would mix.
 			rendered, err := c.Helm(c.ctx, "template", "rendering", c.chart(), "--namespace", releaseNamespace, "--values", values, "--kube-version", server.GitVersion)
 			c.must(err)
 			c.dryRun(rendered)
@@ -33,7 +33,7 @@ func TestChart_EveryRenderingIsAccepted(t *testing.T) {
 	}
 }
 
-func TestManifests_AreAccepted(t *testing.T) {
+func TestManifests_APIServerAcceptsThem(t *testing.T) {
 	c := newTenant(t)
 	files, err := filepath.Glob("../../deployment/manifests/*.yaml")
 	c.must(err)
@@ -47,7 +47,7 @@ func TestManifests_AreAccepted(t *testing.T) {
 	}
 }
 
-// dryRun has the API server check manifests, with all that it knows and all that is there.
+// dryRun sends manifests to the API server for full validation without applying them.
 func (c *tenant) dryRun(manifests string) {
 	c.t.Helper()
 	file := filepath.Join(c.t.TempDir(), "manifests.yaml")
@@ -55,12 +55,12 @@ func (c *tenant) dryRun(manifests string) {
 	out, err := c.Kubectl(c.ctx, "apply", "--dry-run=server", "--validate=strict", "-f", file)
 	c.must(err)
 	if !strings.Contains(out, "daemonset.apps/") {
-		c.t.Errorf("no DaemonSet among\n%s", out)
+		c.t.Errorf("no DaemonSet in\n%s", out)
 	}
 }
 
-// The notes of an install warn of what the cluster lacks, and only of that.
-func TestChart_NotesWarnOfWhatTheClusterLacks(t *testing.T) {
+// The install notes warn about each missing prerequisite, and only about those.
+func TestChart_NotesWarnAboutMissingPrerequisites(t *testing.T) {
 	c := newTenant(t)
 	notes := func() string {
 		out, err := c.Helm(c.ctx, "upgrade", release, c.chart(), "--namespace", releaseNamespace, "--values", c.world.values(), "--dry-run=server")
@@ -69,7 +69,7 @@ func TestChart_NotesWarnOfWhatTheClusterLacks(t *testing.T) {
 		return notes
 	}
 	if text := notes(); strings.Contains(text, "WARNING") {
-		t.Errorf("the notes warn of a cluster that lacks nothing:\n%s", text)
+		t.Errorf("nothing is missing, but the notes warn:\n%s", text)
 	}
 	patch := func(spec string) {
 		t.Helper()
@@ -84,12 +84,12 @@ func TestChart_NotesWarnOfWhatTheClusterLacks(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "lacks tokenRequests for pods.eks.amazonaws.com") {
-		t.Errorf("the notes warn of a token that is there:\n%s", text)
+		t.Errorf("the token is configured, but the notes warn:\n%s", text)
 	}
 }
 
-// The region comes from the node's label, and the role from the ServiceAccount, with the rights that the chart gives and no others.
-func TestChart_RightsAreThoseThatAreNeeded(t *testing.T) {
+// The provider reads the region from the node's label and the role from the ServiceAccount. The chart grants nothing else.
+func TestChart_GrantsOnlyTheNeededRights(t *testing.T) {
 	c := newTenant(t)
 	user := fmt.Sprintf("--as=system:serviceaccount:%s:%s", releaseNamespace, release)
 	for action, want := range map[string]string{
@@ -99,7 +99,7 @@ func TestChart_RightsAreThoseThatAreNeeded(t *testing.T) {
 		"get secretproviderclasses.secrets-store.csi.x-k8s.io": "no",
 	} {
 		verb, resource, _ := strings.Cut(action, " ")
-		// The answer "no" is an exit status too.
+		// For the answer "no", kubectl exits with an error.
 		if got, err := c.Kubectl(c.ctx, "auth", "can-i", verb, resource, user, "--all-namespaces"); strings.TrimSpace(got) != want {
 			t.Errorf("may it %s? %q, want %q (%v)", action, got, want, err)
 		}

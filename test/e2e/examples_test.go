@@ -20,32 +20,32 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// Each example is applied as it stands, but with an image that is here. Its pod then sees what its description says, and nothing
-// else. So are the manifests of the guides, with the policies that stand there; what a guide shows of the time before is accepted.
-func TestExamples_PodsSeeWhatTheDescriptionSays(t *testing.T) {
+// The test applies each example unchanged, except for the image. The pod must get exactly the files of the example's description.
+// The test also applies the manifests of the guides with their policies. For a guide's "before" manifests, the API server must accept them.
+func TestExamples_PodsGetTheDescribedFiles(t *testing.T) {
 	c := newTenantIn(t, "payments")
 	c.applyExamples(deployment.Examples())
 
-	c.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=3m") // a guide has the names and the roles of an example
+	c.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=3m") // a guide reuses the names and roles of an example
 	replaced := filepath.Join(t.TempDir(), "replaced.yaml")
 	c.must(os.WriteFile(replaced, deployment.Replaced(), 0o600))
 	c.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", replaced)
 	c.applyExamples(deployment.Guides())
 }
 
-// applyExamples applies all of them, and then waits for the pods of each.
+// applyExamples applies all examples, then waits for the pods of each.
 func (c *tenant) applyExamples(all []deployment.Example) {
 	c.t.Helper()
-	c.values = append(c.values, "correct-horse") // is in every secret that they make
+	c.values = append(c.values, "correct-horse") // every created secret contains it
 	for _, e := range all {
 		c.seed(e)
 		c.must(examples.Grant(c.aws, e, c.issuer()))
 		text := string(e.YAML())
 		const image = "          image: nginx:stable\n"
 		if strings.Count(text, image) != 1 {
-			c.t.Fatalf("%s has not one line %q", e.Name, image)
+			c.t.Fatalf("%s does not have exactly one line %q", e.Name, image)
 		}
-		// As in that image, the container runs as root. The workload prints what it sees.
+		// As in the example's image, the container runs as root. The workload prints what it sees.
 		here := "          image: " + node.TestAppImage + "\n          args: [watch, /mnt]\n          securityContext: {runAsUser: 0}\n"
 		c.apply(strings.Replace(text, image, here, 1))
 	}
@@ -70,7 +70,7 @@ func (c *tenant) applyExamples(all []deployment.Example) {
 	}
 }
 
-// seed has the administrator do what the head of an example says.
+// seed runs the administrator commands at the top of an example.
 func (c *tenant) seed(e deployment.Example) {
 	c.t.Helper()
 	for _, s := range e.Secrets {

@@ -25,8 +25,8 @@ func TestImage_IsAtMost30MiB(t *testing.T) {
 	}
 }
 
-// Two builds of the same tree, in two folders, are the same bytes.
-func TestImage_BuildsTheSameTwice(t *testing.T) {
+// Two builds of the same tree in two folders give identical bytes.
+func TestImage_IsReproducible(t *testing.T) {
 	tree, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestImage_BuildsTheSameTwice(t *testing.T) {
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
-	if os.IsNotExist(err) { // deleted, and not committed yet
+	if os.IsNotExist(err) { // deleted, but not committed yet
 		return
 	}
 	if err != nil {

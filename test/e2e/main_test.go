@@ -17,7 +17,7 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// shared is what all cases have in common. TestMain sets it, before the first one.
+// shared is the world of all cases. TestMain sets it before the first case.
 var shared *world
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	if err != nil {
 		return refuse(err)
 	}
-	// A test that waits does not see the signal.
+	// A test that is waiting does not notice the signal.
 	defer context.AfterFunc(ctx, func() {
 		logf("interrupted: the node goes down")
 		_ = w.close(context.WithoutCancel(ctx))
@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// refuse says why there is no world: of a machine that cannot run it one line for each reason.
+// refuse reports why the world did not start. If the machine cannot run it, it prints one line per reason.
 func refuse(err error) int {
 	var precondition *node.PreconditionError
 	if !errors.As(err, &precondition) {

@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// class is a SecretProviderClass with a list of objects, in YAML. more are further lines of its spec.
+// class applies a SecretProviderClass. objects is a YAML list. more are extra lines of the spec.
 func (c *tenant) class(name, objects string, more ...string) {
 	c.t.Helper()
 	c.apply(fmt.Sprintf(`
@@ -25,13 +25,13 @@ spec:
 `, name, c.namespace, strings.ReplaceAll(strings.TrimSpace(objects), "\n", "\n      "), strings.Join(more, "\n")))
 }
 
-// podSpec is the spec of a pod whose container prints, whenever they change, the files of the classes it mounts: the first
-// at /mnt/secrets, the next at /mnt/secrets-1 and so on.
+// podSpec describes a pod that mounts classes, the first at /mnt/secrets, the next at /mnt/secrets-1 and so on. Its container prints
+// the files whenever they change.
 type podSpec struct {
 	classes        []string
-	serviceAccount string            // app where empty
-	root           bool              // runs as root, as images do by default
-	env            map[string]string // variable to "key of Secret", for instance "username of broker"
+	serviceAccount string            // default: app
+	root           bool              // run as root, as images do by default
+	env            map[string]string // variable → "key of Secret", for example "username of broker"
 }
 
 func (p podSpec) yaml() string {
@@ -59,14 +59,14 @@ func (p podSpec) yaml() string {
 		user = 0
 	}
 	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
-	// Flow style, so that it can stand at any depth. Without a token of its own, the only volumes that can fail are ours.
+	// Flow style works at any indentation. Without a ServiceAccount token volume, only our volumes can fail.
 	return fmt.Sprintf(`{serviceAccountName: %s, automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, volumes: %s, containers: [{
 		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s,
 		securityContext: {runAsUser: %d}}]}`,
 		account, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts), user)
 }
 
-// createPod creates a pod and does not wait for it.
+// createPod creates a pod without waiting for it.
 func (c *tenant) createPod(name string, spec podSpec) {
 	c.t.Helper()
 	c.apply(c.podManifest(name, name, spec))
@@ -83,7 +83,7 @@ func (c *tenant) runPod(name string, spec podSpec) {
 	c.must(c.WaitPodReady(c.ctx, c.namespace, name))
 }
 
-// deploy creates a Deployment whose pods have the label app=name, or changes it, and does not wait for them.
+// deploy creates or changes a Deployment without waiting. Its pods have the label app=name.
 func (c *tenant) deploy(name string, replicas int, spec podSpec) {
 	c.t.Helper()
 	c.apply(fmt.Sprintf(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s, namespace: %[2]s}, spec: {

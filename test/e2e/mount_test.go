@@ -44,24 +44,24 @@ func TestMount_TextBinaryJSONKeysAndParameters(t *testing.T) {
 	}
 }
 
-// The provider reaches AWS as on any node: by the ordinary regional host names, with credentials of the pod's own role, whose
-// session carries the workload's name.
-func TestMount_AsksTheRegionsOwnEndpointsAsThePod(t *testing.T) {
+// The provider calls the regular regional host names. It uses credentials of the pod's own role, and the session name contains the
+// workload's name.
+func TestMount_CallsRegionalEndpointsAsThePod(t *testing.T) {
 	c := newTenant(t)
 	c.class("secrets", fmt.Sprintf("[{objectName: %s, objectType: secretsmanager, objectAlias: s}, {objectName: %s, objectType: ssmparameter, objectAlias: p}]",
 		c.secret("s", "correct-horse-s"), c.parameter("p", "correct-horse-p")))
 	c.runPod("app", podSpec{classes: []string{"secrets"}})
 	for _, host := range []string{"sts", "secretsmanager", "ssm"} {
 		if host += "." + region + ".amazonaws.com"; !slices.Contains(c.aws.ProxiedHosts(), host) {
-			t.Errorf("%s was not asked, but %v", host, c.aws.ProxiedHosts())
+			t.Errorf("no request to %s, only to %v", host, c.aws.ProxiedHosts())
 		}
 	}
 	session := "arn:aws:sts::" + account + ":assumed-role/" + c.namespace + "/" + c.namespace + "-" + serviceAccount
 	for _, operation := range []string{"GetSecretValue", "GetParameters"} {
 		for _, call := range c.requests(operation, c.namespace) {
-			answered := call.Status != 0 // a refresh may be under way
-			if answered && (call.Principal != session || call.Code != "") {
-				t.Errorf("%s was asked by %s (%s), want %s", operation, call.Principal, call.Code, session)
+			done := call.Status != 0 // a refresh may be in progress
+			if done && (call.Principal != session || call.Code != "") {
+				t.Errorf("%s was called by %s (%s), want %s", operation, call.Principal, call.Code, session)
 			}
 		}
 	}
@@ -70,7 +70,7 @@ func TestMount_AsksTheRegionsOwnEndpointsAsThePod(t *testing.T) {
 	}
 }
 
-// What a burst of pods of one ServiceAccount costs: one exchange of a token, and the secret once a second while pods come.
+// Many pods of one ServiceAccount start at once. They cost one token exchange, and at most one read of the secret per second.
 func TestMount_ThirtyPodsCostOneExchange(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-many")
@@ -79,7 +79,7 @@ func TestMount_ThirtyPodsCostOneExchange(t *testing.T) {
 	c.deploy("many", 30, podSpec{classes: []string{"secrets"}})
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", 30))
 	exchanges, reads := c.exchanges(), c.reads(name)
-	took := time.Since(start) // after the count, which may only be of less
+	took := time.Since(start) // after the counts, so that it covers all of them
 	t.Logf("30 pods ready in %.1f s, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
 	if exchanges != 1 {
 		t.Errorf("%d requests to STS, want 1", exchanges)
@@ -91,8 +91,8 @@ func TestMount_ThirtyPodsCostOneExchange(t *testing.T) {
 	c.checkFirstSight("many", 30, "/mnt/secrets/password", "-rw-r--r-- correct-horse-many")
 }
 
-// Once they run, N pods cost one read for each object and interval, however often the kubelet republishes.
-func TestMount_RunningPodsCostOneReadAnInterval(t *testing.T) {
+// N running pods cost one read per object and refresh interval, no matter how often the kubelet republishes.
+func TestMount_RunningPodsCostOneReadPerInterval(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-interval")
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`, "    refreshInterval: 15s")
@@ -107,10 +107,10 @@ func TestMount_RunningPodsCostOneReadAnInterval(t *testing.T) {
 		return nil
 	})
 	reads := c.reads(name) - before
-	took := time.Since(start) // after the count, which may only be of less
+	took := time.Since(start) // after the count, so that it covers all of it
 	t.Logf("50 republishes in %.1f s, %d reads", took.Seconds(), reads)
 	if most := int(took.Seconds()/(15*0.9)) + 1; reads > most {
-		t.Errorf("%d reads in %s, want at most %d: one each 15 s", reads, took, most)
+		t.Errorf("%d reads in %s, want at most %d (one per 15 s)", reads, took, most)
 	}
 	if n := c.exchanges(); n != 1 {
 		t.Errorf("%d requests to STS, want 1", n)
@@ -127,7 +127,7 @@ func TestDeletedPods_LeaveNoMounts(t *testing.T) {
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=running", 10))
 	_, err := c.WaitPodEvent(c.ctx, c.namespace, "waiting", "FailedMount", "ResourceNotFoundException")
 	c.must(err)
-	// Not those of the pod that waits: the driver mounts its volume for the time of each try.
+	// Do not count the waiting pod: the driver mounts its volume during each attempt.
 	if n := c.volumes("app=running"); n != 20 {
 		t.Errorf("%d volumes are mounted, want 2 of each of 10 pods", n)
 	}
@@ -137,7 +137,7 @@ func TestDeletedPods_LeaveNoMounts(t *testing.T) {
 	}
 }
 
-// volumes counts the driver's mounts of pods of this tenant that exist and have the label, and of pods that do not exist any more.
+// volumes counts the driver's mounts of this tenant. It counts pods with the label, and pods that no longer exist.
 func (c *tenant) volumes(label string) int {
 	c.t.Helper()
 	var all, own podList

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// pod has the fields of the API's pods that cases look at.
+// pod has the fields of the API's pods that the cases need.
 type pod struct {
 	Metadata struct{ Name, UID string }
 	Status   struct{ Phase, PodIP, HostIP string }
 }
 
-// podList is the API's answer about pods.
+// podList is the API's list of pods.
 type podList struct{ Items []pod }
 
-// provider returns the only provider pod, when it is ready and another one that it may have replaced is gone.
+// provider returns the only provider pod. It waits until the pod is ready and a pod it replaced is gone.
 func (c *tenant) provider() pod {
 	c.t.Helper()
 	c.must(c.WaitPodsReady(c.ctx, releaseNamespace, providerLabels, 1))
@@ -35,7 +35,7 @@ func (c *tenant) provider() pod {
 	return pods.Items[0]
 }
 
-// get asks a provider pod's admin port, from the host.
+// get sends a request to a provider pod's admin port, from the host.
 func (c *tenant) get(p pod, path string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
 	defer cancel()
@@ -53,7 +53,7 @@ func (c *tenant) get(p pod, path string) (status int, body string, err error) {
 	return response.StatusCode, string(text), err
 }
 
-// metric is a sample of the provider's, by its name and one of its labels as it is written.
+// metric returns a sample of the provider, by metric name and one label in Prometheus text format.
 func (c *tenant) metric(name, label string) float64 {
 	c.t.Helper()
 	status, text, err := c.get(c.provider(), "/metrics")
@@ -71,7 +71,7 @@ func (c *tenant) metric(name, label string) float64 {
 	return 0
 }
 
-// read is what a container reads in a file.
+// read returns a file as the container reads it.
 func (c *tenant) read(pod, path string) string {
 	c.t.Helper()
 	text, err := c.Exec(c.ctx, c.namespace, pod, "cat", path)
@@ -79,7 +79,7 @@ func (c *tenant) read(pod, path string) string {
 	return text
 }
 
-// untilRead waits until a container reads that.
+// untilRead waits until the container reads want.
 func (c *tenant) untilRead(pod, path, want string) {
 	c.t.Helper()
 	c.untilIs(2*time.Minute, path+" of pod "+pod, want, func(ctx context.Context) (string, error) {
@@ -87,12 +87,12 @@ func (c *tenant) untilRead(pod, path, want string) {
 	})
 }
 
-// files are what a container saw last below its folders: path to mode and content. It waits for a container that is running
-// and has not looked yet.
+// files returns what the container printed last: path → mode and content. It waits for a container that is running
+// but has not printed yet.
 func (c *tenant) files(pod string) map[string]string {
 	c.t.Helper()
 	var sights []map[string]string
-	c.until(time.Minute, "what pod "+pod+" sees", func(ctx context.Context) error {
+	c.until(time.Minute, "the files of pod "+pod, func(ctx context.Context) error {
 		log, err := c.Kubectl(ctx, "logs", "--namespace", c.namespace, pod)
 		if sights = sightsOf(log); err == nil && len(sights) == 0 {
 			err = errors.New("it has printed nothing")
@@ -102,12 +102,12 @@ func (c *tenant) files(pod string) map[string]string {
 	return sights[len(sights)-1]
 }
 
-// checkFirstSight checks that the file was there when the container started, in each of the pods of a Deployment: a pod must not start
-// without its secrets and get them later.
+// checkFirstSight checks that each pod of a Deployment had the file when its container started. A pod must not start without its
+// secrets and get them later.
 func (c *tenant) checkFirstSight(deployment string, count int, path, want string) {
 	c.t.Helper()
 	first := map[string]map[string]string{}
-	c.until(time.Minute, fmt.Sprintf("what %d pods of %s saw first", count, deployment), func(ctx context.Context) error {
+	c.until(time.Minute, fmt.Sprintf("the first files of %d pods of %s", count, deployment), func(ctx context.Context) error {
 		text, err := c.Kubectl(ctx, "logs", "--namespace", c.namespace, "--selector=app="+deployment, "--prefix", "--tail=-1", "--max-log-requests=100")
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (c *tenant) checkFirstSight(deployment string, count int, path, want string
 			}
 		}
 		if len(first) != count {
-			return fmt.Errorf("%d pods have printed what they saw", len(first))
+			return fmt.Errorf("%d pods have printed their files", len(first))
 		}
 		return nil
 	})
@@ -135,8 +135,8 @@ func (c *tenant) checkFirstSight(deployment string, count int, path, want string
 	}
 }
 
-// sightsOf reads the log of the test workload: whenever something changed, a line with the time, one for each file, and "end".
-// A sight that has no end yet is left out.
+// sightsOf parses the log of the test workload. Each change is one block: a line with the time, one line per file, and "end".
+// It ignores an incomplete last block.
 func sightsOf(log string) []map[string]string {
 	var sights []map[string]string
 	sight := map[string]string{}
@@ -149,7 +149,7 @@ func sightsOf(log string) []map[string]string {
 		case len(fields) == 3:
 			content, err := strconv.Unquote(fields[2])
 			if err != nil {
-				content = line // an error that it met
+				content = line // an error that the workload printed
 			}
 			sight[fields[1]] = fields[0] + " " + content
 		}

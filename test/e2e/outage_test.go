@@ -19,26 +19,27 @@ import (
 	"secrets-provider-aws/test/csidriver"
 )
 
-// Without an API server the kubelet is told of no new pods, so this case calls the provider's socket as the driver does, with tokens that
-// it got before, and watches what the kubelet and the driver do for a pod that runs.
-func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
+// Without an API server the kubelet learns of no new pods. So this case calls the provider's socket as the driver does, with tokens
+// from before the outage. It also checks that a running pod is still refreshed.
+func TestAPIServerDown_KnownServiceAccountsMount(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-before-outage")
 	objects := `[{objectName: ` + name + `, objectType: secretsmanager, objectAlias: password}]`
 	c.class("secrets", objects)
-	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: stranger, namespace: %s}}", c.namespace))
-	c.setRole(c.namespace+"-stranger", c.trust(c.namespace, "stranger"))
-	// EKS's issuer is AWS's own and outlives an API server. Here it does not, but STS keeps the keys for a minute: for that they must be new.
+	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: unseen, namespace: %s}}", c.namespace))
+	c.setRole(c.namespace+"-unseen", c.trust(c.namespace, "unseen"))
+	// On EKS, AWS serves the issuer's keys, so they survive an API server outage. Here the API server serves them, but STS caches them
+	// for a minute. Registering the provider again makes the cached keys fresh.
 	c.must(c.aws.AddOIDCProvider(c.issuer()))
 	c.runPod("running", podSpec{classes: []string{"secrets"}})
 	file := c.hostPath("running", 0, "password")
-	known, stranger := c.token(serviceAccount), c.token("stranger")
+	known, unseen := c.token(serviceAccount), c.token("unseen")
 	conn, err := csidriver.Dial(c.Path(socket))
 	c.must(err)
 	defer func() { _ = conn.Close() }()
 	mounts := 0
 	mount := func(account, token, role string) (string, error) {
-		mounts++ // each is a pod that was never seen before
+		mounts++ // each is a pod that is new to the provider
 		ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
 		defer cancel()
 		dir := t.TempDir()
@@ -59,15 +60,15 @@ func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
 	defer start()
 	stopped := time.Now()
 	c.secret("password", "correct-horse-in-outage")
-	// With the role in the class the API server is not needed at all.
-	if text, err := mount("stranger", stranger, c.roleARN()+"-stranger"); err != nil || !strings.HasPrefix(text, "correct-horse") {
-		t.Errorf("with roleArn a pod of a ServiceAccount that was never seen mounts %q, %v", text, err)
+	// With the role in the class, the provider does not need the API server.
+	if text, err := mount("unseen", unseen, c.roleARN()+"-unseen"); err != nil || !strings.HasPrefix(text, "correct-horse") {
+		t.Errorf("with roleArn, a pod of a new ServiceAccount mounts %q, %v", text, err)
 	}
-	// The new value is there, but for the second for which mounts share a read.
+	// A first mount gives the new value, but may share a read of the last second.
 	c.untilIs(30*time.Second, "the new value at a first mount", "correct-horse-in-outage", func(context.Context) (string, error) {
 		return mount(serviceAccount, known, "")
 	})
-	// The role of a ServiceAccount is looked up again after 30 s.
+	// The provider looks up a ServiceAccount's role again after 30 s.
 	pods := time.NewTicker(500 * time.Millisecond)
 	defer pods.Stop()
 	for ; time.Since(stopped) < 35*time.Second; <-pods.C {
@@ -80,27 +81,27 @@ func TestAPIServerAway_KnownServiceAccountsMount(t *testing.T) {
 	if n := c.exchanges(); n != 1 {
 		t.Errorf("%d requests to STS, want 1", n)
 	}
-	_, err = mount("stranger", stranger, "")
+	_, err = mount("unseen", unseen, "")
 	t.Logf("without a role: %v", err)
-	if code := status.Code(err); code == codes.OK || !strings.Contains(fmt.Sprint(err), "stranger") {
-		t.Errorf("a ServiceAccount that was never seen, without a role: %v", err)
+	if code := status.Code(err); code == codes.OK || !strings.Contains(fmt.Sprint(err), "unseen") {
+		t.Errorf("a new ServiceAccount without a role: %v", err)
 	}
-	// The files of what runs are refreshed all the same, for the kubelet has tokens that last.
+	// Files of running pods are still refreshed, because the kubelet has tokens that are still valid.
 	c.untilIs(3*time.Minute, "the file of the running pod", "correct-horse-in-outage", func(context.Context) (string, error) {
 		text, err := os.ReadFile(file)
 		return string(text), err
 	})
 	start()
 	t.Logf("the outage lasted %.0f s", time.Since(stopped).Seconds())
-	// A new class as well: when its pod is ready, all that watch the API server have come back to it, the driver with them, and the
-	// next case finds a node as it was.
+	// Also use a new class. When its pod is ready, everything that watches the API server has reconnected, also the driver. The next
+	// case then starts on a healthy node.
 	ended := time.Now()
 	c.class("after", objects)
 	c.runPod("after", podSpec{classes: []string{"after"}})
 	t.Logf("a new pod is ready %.1f s after the outage", time.Since(ended).Seconds())
 }
 
-// token is one of the ServiceAccount's for STS, as the kubelet hands it to the driver.
+// token returns a ServiceAccount token for STS, as the kubelet gives it to the driver.
 func (c *tenant) token(account string) string {
 	c.t.Helper()
 	token, err := c.Token(c.ctx, c.namespace, account, audience, time.Hour)
@@ -109,7 +110,7 @@ func (c *tenant) token(account string) string {
 	return token
 }
 
-// hostPath is where the host finds a file of a pod's volume, by the volume's number.
+// hostPath is the host's path of a file in a pod's volume, by the volume's number.
 func (c *tenant) hostPath(pod string, volume int, file string) string {
 	c.t.Helper()
 	uid := c.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")

@@ -14,7 +14,7 @@ import (
 // worker is a ServiceAccount without a role in its annotations.
 const worker = "worker"
 
-// newWorkerTenant makes a tenant with the ServiceAccount worker, a secret and a class that reads it by EKS Pod Identity.
+// newWorkerTenant creates a tenant with the ServiceAccount worker, a secret, and a class that reads it with EKS Pod Identity.
 func newWorkerTenant(t *testing.T, value string) (c *tenant, secret string) {
 	c = newTenant(t)
 	c.apply(fmt.Sprintf("{apiVersion: v1, kind: ServiceAccount, metadata: {name: %s, namespace: %s}}", worker, c.namespace))
@@ -23,8 +23,8 @@ func newWorkerTenant(t *testing.T, value string) (c *tenant, secret string) {
 	return c, secret
 }
 
-// associate gives worker a role as EKS Pod Identity does. The role's one policy is for all namespaces of a cluster: the session's
-// tags say whose secrets may be read.
+// associate gives worker a role through EKS Pod Identity. The role's one policy serves all namespaces of a cluster: the session tags
+// decide which secrets the session may read.
 func (c *tenant) associate() {
 	c.t.Helper()
 	arn := c.roleARN() + "-" + worker
@@ -34,8 +34,8 @@ func (c *tenant) associate() {
 	c.must(c.aws.AddPodIdentityAssociation(awssim.PodIdentityAssociation{Namespace: c.namespace, ServiceAccount: worker, RoleARN: arn}))
 }
 
-// The agent is where it is on every EKS node, at its link-local address, and the provider reaches it from the network of its own pod.
-func TestPodIdentity_EachPodHasASessionOfItsOwn(t *testing.T) {
+// The agent listens at its link-local address, as on every EKS node. The provider reaches it from its own pod network.
+func TestPodIdentity_EachPodHasItsOwnSession(t *testing.T) {
 	c, secret := newWorkerTenant(t, "correct-horse-agent")
 	c.associate()
 	pods := []string{"first", "second"}
@@ -46,7 +46,7 @@ func TestPodIdentity_EachPodHasASessionOfItsOwn(t *testing.T) {
 	sessions := map[string]bool{}
 	for _, call := range c.requests("GetCredentials", c.namespace+"/"+worker) {
 		if call.Code != "" || !strings.HasPrefix(call.Principal, "arn:aws:sts::"+account+":assumed-role/"+c.namespace+"-"+worker+"/") {
-			t.Errorf("the agent answered %d %s with a session of %q", call.Status, call.Code, call.Principal)
+			t.Errorf("the agent returned %d %s and a session of %q", call.Status, call.Code, call.Principal)
 		}
 		sessions[call.Principal] = false
 	}
@@ -55,13 +55,13 @@ func TestPodIdentity_EachPodHasASessionOfItsOwn(t *testing.T) {
 	}
 	for _, call := range c.requests("GetSecretValue", secret) {
 		if _, known := sessions[call.Principal]; !known && call.Status != 0 {
-			t.Errorf("the secret was read by %q, which is none of the agent's sessions", call.Principal)
+			t.Errorf("the secret was read by %q, which is not a session of the agent", call.Principal)
 		}
 		sessions[call.Principal] = true
 	}
 	for session, read := range sessions {
 		if !read {
-			t.Errorf("the session %s read nothing: its pod was given what another one read", session)
+			t.Errorf("the session %s read nothing: its pod got what another session read", session)
 		}
 	}
 	if n := len(c.requests("AssumeRoleWithWebIdentity", c.namespace)); n != 0 {
@@ -73,8 +73,8 @@ func TestPodIdentity_EachPodHasASessionOfItsOwn(t *testing.T) {
 	}
 }
 
-// Without an association the pod waits, its events say what to do, and it starts by itself when that is done.
-func TestPodIdentity_WithoutAssociation_EventsSayWhatToDo(t *testing.T) {
+// Without an association the pod waits, and its events name the fix. After the fix it starts without help.
+func TestPodIdentity_NoAssociation_EventsNameTheFix(t *testing.T) {
 	c, secret := newWorkerTenant(t, "correct-horse-associated")
 	c.createPod("app", podSpec{classes: []string{"secrets"}, serviceAccount: worker})
 	event, err := c.WaitPodEvent(c.ctx, c.namespace, "app", "FailedMount", "ResourceNotFoundException")
@@ -93,16 +93,16 @@ func TestPodIdentity_WithoutAssociation_EventsSayWhatToDo(t *testing.T) {
 		t.Errorf("the pod is %s, want Pending", phase)
 	}
 	if n := c.reads(secret); n != 0 {
-		t.Errorf("the secret was asked for %d times", n)
+		t.Errorf("the secret was requested %d times", n)
 	}
 	c.associate()
 	c.must(c.WaitPodReady(c.ctx, c.namespace, "app"))
 	c.checkRead("app", "/mnt/secrets/password", "correct-horse-associated")
 }
 
-// On a new node the agent may come after the pods. The chart's podIdentityHttpTimeout is how long the provider waits for it.
-func TestPodIdentity_AgentSilent_PodsStartWhenItAnswers(t *testing.T) {
-	c, _ := newWorkerTenant(t, "correct-horse-patience")
+// On a new node the agent may start after the pods. The chart's podIdentityHttpTimeout limits how long the provider waits for it.
+func TestPodIdentity_AgentHangs_PodsStartAfterwards(t *testing.T) {
+	c, _ := newWorkerTenant(t, "correct-horse-timeout")
 	c.associate()
 	pid, err := c.ContainerPID(c.ctx, releaseNamespace, c.provider().Metadata.Name, "provider")
 	c.must(err)
@@ -122,5 +122,5 @@ func TestPodIdentity_AgentSilent_PodsStartWhenItAnswers(t *testing.T) {
 	}
 	remove()
 	c.must(c.WaitPodReady(c.ctx, c.namespace, "app"))
-	c.checkRead("app", "/mnt/secrets/password", "correct-horse-patience")
+	c.checkRead("app", "/mnt/secrets/password", "correct-horse-timeout")
 }

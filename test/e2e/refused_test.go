@@ -12,8 +12,8 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// Who reads "kubectl describe pod" sees role, ServiceAccount and what to change, and the pod starts by itself when that is changed.
-func TestRefused_DescribeSaysRoleServiceAccountAndWhatToChange(t *testing.T) {
+// "kubectl describe pod" shows the role, the ServiceAccount and the fix. After the fix the pod starts without help.
+func TestRefused_EventsNameRoleServiceAccountAndFix(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-refused")
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
@@ -41,7 +41,7 @@ func TestRefused_DescribeSaysRoleServiceAccountAndWhatToChange(t *testing.T) {
 		t.Errorf("the pod is %s, want Pending", phase)
 	}
 	if n := c.reads(name); n != 0 {
-		t.Errorf("the secret was asked for %d times", n)
+		t.Errorf("the secret was requested %d times", n)
 	}
 	c.setRole(c.namespace, c.trust(c.namespace, serviceAccount))
 	c.must(c.WaitPodReady(c.ctx, c.namespace, "app"))
@@ -50,7 +50,7 @@ func TestRefused_DescribeSaysRoleServiceAccountAndWhatToChange(t *testing.T) {
 	}
 }
 
-// Each cause stands in the pod's events in its own words.
+// The pod's events name the exact cause.
 func TestRefused_EventsNameTheCause(t *testing.T) {
 	c := newTenant(t)
 	other := c.secret("other", "correct-horse-other")
@@ -92,8 +92,8 @@ func TestRefused_EventsNameTheCause(t *testing.T) {
 	}
 }
 
-// AWS away is no reason for a pod not to start, if the node has read its secrets within --max-stale.
-func TestAWSAway_PodsStartWithTheLastKnownValue(t *testing.T) {
+// If AWS fails, a pod still starts when the node has read its secrets within --max-stale.
+func TestAWSDown_PodsStartWithTheLastKnownValue(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-stale")
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
@@ -107,7 +107,7 @@ func TestAWSAway_PodsStartWithTheLastKnownValue(t *testing.T) {
 		t.Errorf("the pod reads %q", got)
 	}
 	if now := c.metric("secrets_provider_aws_values_total", `source="stale"`); now <= stale {
-		t.Errorf("%v stale values are counted, %v before", now, stale)
+		t.Errorf("the stale counter is %v, was %v before", now, stale)
 	}
 	remove()
 	c.secret("password", "correct-horse-back")

@@ -21,7 +21,7 @@ import (
 	"secrets-provider-aws/test/csidriver"
 )
 
-// slow makes each read of the tenant's secrets take a while, so that something is under way whenever the provider ends.
+// slow delays each read of the tenant's secrets, so that a read is in progress whenever the provider stops.
 func (c *tenant) slow(latency time.Duration) (remove func()) {
 	return c.aws.Inject(awssim.Fault{Service: "secretsmanager", Object: c.namespace + "/password", Latency: latency})
 }
@@ -37,13 +37,13 @@ func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
 	c.must(err)
 	const pods = 20
 	c.deploy("many", pods, podSpec{classes: []string{"secrets"}})
-	c.until(3*time.Minute, "a mount under way", func(context.Context) error {
+	c.until(3*time.Minute, "a pending mount", func(context.Context) error {
 		for _, call := range c.requests("GetSecretValue", name) {
 			if call.Status == 0 {
 				return nil
 			}
 		}
-		return errors.New("no request waits for its answer")
+		return errors.New("no request is pending")
 	})
 	c.must(syscall.Kill(pid, syscall.SIGKILL))
 	start := time.Now()
@@ -54,14 +54,14 @@ func TestProviderKilled_DuringMounts_AllPodsStart(t *testing.T) {
 	c.until(time.Minute, "the provider's restart in its pod's status", func(ctx context.Context) error {
 		restarts, err := c.Kubectl(ctx, "get", "pod", provider.Metadata.Name, "--namespace", releaseNamespace, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
 		if restarts == "0" {
-			err = errors.New("it was never restarted")
+			err = errors.New("it was not restarted")
 		}
 		return err
 	})
 }
 
-// helm upgrade rolls the DaemonSet while pods come without pause, with reads of their secret under way at any time. The driver tries
-// a mount again when the provider hangs up, so others mount as well, which do not: not one of those may fail either.
+// helm upgrade rolls the DaemonSet while pods keep starting and reads are always in progress. The driver retries a mount when the
+// provider closes the connection. So the test also sends mounts without retries, and none of those may fail either.
 func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-upgrade")
@@ -92,7 +92,7 @@ func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
 	work.Wait()
 	c.must(podsErr)
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
-	t.Logf("%d pods started meanwhile, and %d other mounts", pods, mounts)
+	t.Logf("meanwhile %d pods started, with %d direct mounts", pods, mounts)
 	if after := c.provider(); after.Metadata.UID == before.Metadata.UID {
 		t.Error("the provider's pod was not replaced")
 	}
@@ -100,16 +100,16 @@ func TestUpgrade_WhilePodsStart_NoMountFails(t *testing.T) {
 		t.Errorf("%d mounts failed:\n%s", n, c.kubectl("get", "events", "--field-selector=reason=FailedMount"))
 	}
 	if n := len(mountErrs); n != 0 {
-		t.Errorf("%d of the other mounts failed, the first with %v", n, <-mountErrs)
+		t.Errorf("%d direct mounts failed, the first with %v", n, <-mountErrs)
 	}
 	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-upgrade")
-	// What runs is refreshed by the new one.
+	// The new provider refreshes the running pods.
 	c.secret("password", "correct-horse-upgraded")
 	c.untilRead("running", "/mnt/secrets/password", "correct-horse-upgraded")
 }
 
-// mountWithoutPause calls the provider's socket as the driver does, but with a connection for each mount and without a second try: ten
-// times a second until ctx ends. What fails goes to errs, and count is how many there were.
+// mountWithoutPause calls the provider's socket as the driver does, but with a new connection per mount and without retries. It
+// mounts ten times a second until ctx ends. It sends errors to errs and the number of mounts to count.
 func (c *tenant) mountWithoutPause(ctx context.Context, objects string, count *int, errs chan<- error) func() {
 	c.t.Helper()
 	token, folder := c.token(serviceAccount), c.t.TempDir()
@@ -143,7 +143,7 @@ func (c *tenant) mountWithoutPause(ctx context.Context, objects string, count *i
 	}
 }
 
-// A node that loses power comes back with all of its pods at once. The provider has forgotten everything.
+// After a power loss, all pods of the node start at once. The provider's cache is empty.
 func TestReboot_ThirtyPodsAreReadyAgain(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-reboot")
@@ -154,11 +154,11 @@ func TestReboot_ThirtyPodsAreReadyAgain(t *testing.T) {
 	c.aws.ResetCalls()
 	start := time.Now()
 	c.must(c.Reboot(c.ctx))
-	t.Logf("the driver runs %.1f s after the loss of power", time.Since(start).Seconds())
+	t.Logf("the driver runs %.1f s after the power loss", time.Since(start).Seconds())
 	c.must(c.WaitPodsReady(c.ctx, c.namespace, "app=many", pods))
 	exchanges, reads := c.exchanges(), c.reads(name)
-	took := time.Since(start) // after the count, which may only be of less
-	t.Logf("30 pods ready %.1f s after the loss of power, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
+	took := time.Since(start) // after the counts, so that it covers all of them
+	t.Logf("30 pods ready %.1f s after the power loss, with %d requests to STS and %d reads", took.Seconds(), exchanges, reads)
 	if exchanges != 1 {
 		t.Errorf("%d requests to STS, want 1", exchanges)
 	}
@@ -168,7 +168,7 @@ func TestReboot_ThirtyPodsAreReadyAgain(t *testing.T) {
 	c.checkFirstSight("many", pods, "/mnt/secrets/password", "-rw-r--r-- correct-horse-reboot")
 }
 
-// failedMounts counts the events that tell of one.
+// failedMounts counts the FailedMount events.
 func (c *tenant) failedMounts() int {
 	c.t.Helper()
 	var events struct {

@@ -29,7 +29,7 @@ func TestRotation_ChangesTheFileAndTheSyncedSecret(t *testing.T) {
 	}
 }
 
-// put-secret-value followed by a new pod always gives the new value, whatever the node remembers.
+// A pod that starts after put-secret-value always gets the new value, whatever is in the provider's cache.
 func TestRotation_NewPodsReadTheNewValueAtOnce(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-old")
@@ -53,7 +53,7 @@ func (c *tenant) untilSynced(secret, key, want string) {
 	})
 }
 
-// kubernetesSecret is a Secret of the API.
+// kubernetesSecret has the fields of the API's Secret that the cases need.
 type kubernetesSecret struct {
 	Metadata struct {
 		Labels          map[string]string
@@ -62,6 +62,6 @@ type kubernetesSecret struct {
 	Data map[string][]byte
 }
 
-// outlastSharing waits until a first mount no longer shares the read of one before it. The law allows that for a second,
-// and this node starts a pod in less.
+// outlastSharing waits until a first mount can no longer share an earlier read. First mounts may share reads of the last second,
+// and this node starts a pod in less than that.
 func outlastSharing() { time.Sleep(time.Second) }

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What the kernel says of the running container, not what its manifest asks for.
-func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
+// The test checks the running container in /proc, not the manifest.
+func TestContainer_HasNoCapabilitiesAndNoNodeFiles(t *testing.T) {
 	c := newTenant(t)
 	pid, err := c.ContainerPID(c.ctx, releaseNamespace, c.provider().Metadata.Name, "provider")
 	c.must(err)
@@ -39,8 +39,8 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 			c.t.Errorf("/proc/PID/status (-want +got):\n%s", diff)
 		}
 	})
-	c.step("read-only root, and of the node the socket folder alone", func() {
-		// /etc/hosts is the pod's own, which the kubelet makes for each.
+	c.step("read-only root, and only the socket folder of the node", func() {
+		// The kubelet makes an /etc/hosts for each pod.
 		var writable, fromNode []string
 		for line := range strings.Lines(proc("mountinfo")) {
 			fields := strings.Fields(line)
@@ -49,7 +49,7 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 			if slices.Contains(options, "rw") && !device {
 				writable = append(writable, target)
 			}
-			// A hostPath is a part of one of the node's file systems; of those, the kubelet brings files of its own into each container.
+			// A hostPath mounts part of one of the node's file systems. The kubelet also mounts its own files from there into each container.
 			if !strings.Contains(source, "/pods/") && !strings.Contains(source, "/containerd/") && source != "/" && !device {
 				fromNode = append(fromNode, source+" at "+target)
 			}
@@ -58,11 +58,11 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 			c.t.Errorf("writable mounts (-want +got):\n%s\n%s", diff, proc("mountinfo"))
 		}
 		if len(fromNode) != 1 || !strings.Contains(fromNode[0], "/secrets-store-csi-providers at ") {
-			c.t.Errorf("of the node it sees %q, want the socket folder alone:\n%s", fromNode, proc("mountinfo"))
+			c.t.Errorf("it sees %q of the node, want only the socket folder:\n%s", fromNode, proc("mountinfo"))
 		}
 	})
-	c.step("namespaces of its own", func() {
-		node := filepath.Dir(c.Path("/")) // /proc/PID of a process of the node
+	c.step("own namespaces", func() {
+		node := filepath.Dir(c.Path("/")) // /proc/PID of a process in the node's namespaces
 		for _, namespace := range []string{"net", "pid", "mnt", "ipc", "uts"} {
 			own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, namespace))
 			c.must(err)
@@ -73,7 +73,7 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 			}
 		}
 	})
-	c.step("nobody but root may use the socket", func() {
+	c.step("only root may use the socket", func() {
 		info, err := os.Stat(c.Path(socket))
 		c.must(err)
 		if mode := info.Mode(); mode.Perm() != 0o600 || mode.Type() != os.ModeSocket {
@@ -82,8 +82,8 @@ func TestContainer_HasNoCapabilityAndSeesNothingOfTheNode(t *testing.T) {
 	})
 }
 
-// The kubelet's probes ask the same port.
-func TestAdminPort_AnswersAtThePodsAddress(t *testing.T) {
+// The kubelet's probes use the same port.
+func TestAdminPort_ServesOnThePodsAddress(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-metrics")
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// tenant is what one case has for itself: a namespace with a ServiceAccount "app", a role of the namespace's name that trusts it, and
-// secrets and parameters whose names begin with the namespace.
+// tenant is the private environment of one case: a namespace with a ServiceAccount "app", a role with the namespace's name that
+// trusts it, and secrets and parameters with the namespace as name prefix.
 type tenant struct {
 	*world
 	t         *testing.T
 	ctx       context.Context
 	namespace string
-	values    []string // that are secret
+	values    []string // secret values
 }
 
 const serviceAccount = "app"
 
-// newTenant makes a tenant that ends with the case, in a namespace of the case's name.
+// newTenant creates a tenant in a namespace with the case's name. The tenant ends with the case.
 func newTenant(t *testing.T) *tenant {
 	t.Helper()
 	return newTenantIn(t, namespaceOf(t.Name()))
@@ -51,13 +51,13 @@ metadata: {name: %[2]s, namespace: %[1]s, annotations: {eks.amazonaws.com/role-a
 	return c
 }
 
-// namespaceOf turns TestRotation_ChangesTheFile into rotation-changesthefile.
+// namespaceOf turns TestRotation_ChangesTheFile into rotation-changesthefile, at most 40 characters.
 func namespaceOf(test string) string {
 	name := strings.ToLower(strings.NewReplacer("_", "-", "/", "-").Replace(strings.TrimPrefix(test, "Test")))
 	return strings.TrimRight(name[:min(len(name), 40)], "-")
 }
 
-// end collects what explains a failure, and checks what holds at the end of every case.
+// end collects diagnostics after a failure, and runs the checks that every case ends with.
 func (c *tenant) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Minute)
 	defer cancel()
@@ -71,7 +71,7 @@ func (c *tenant) end() {
 	}
 }
 
-// must ends the case on an error.
+// must stops the case on an error.
 func (c *tenant) must(err error) {
 	c.t.Helper()
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *tenant) kubectl(arguments ...string) string {
 	return out
 }
 
-// step is a part of a case that builds on the ones before it: the case ends with the first that fails.
+// step runs a part of a case that depends on earlier parts. The case stops at the first part that fails.
 func (c *tenant) step(name string, do func()) {
 	c.t.Helper()
 	whole := c.t
@@ -105,7 +105,7 @@ func (c *tenant) step(name string, do func()) {
 	}
 }
 
-// until waits until the check finds nothing wrong.
+// until waits until check returns nil.
 func (c *tenant) until(timeout time.Duration, what string, check func(context.Context) error) {
 	c.t.Helper()
 	c.must(c.Until(c.ctx, timeout, what, func(ctx context.Context) (bool, error) {
@@ -114,19 +114,19 @@ func (c *tenant) until(timeout time.Duration, what string, check func(context.Co
 	}))
 }
 
-// untilIs waits until what is asked for is as wanted.
+// untilIs waits until get returns want.
 func (c *tenant) untilIs(timeout time.Duration, what, want string, get func(context.Context) (string, error)) {
 	c.t.Helper()
 	c.until(timeout, what, func(ctx context.Context) error {
 		got, err := get(ctx)
 		if err == nil && got != want {
-			err = fmt.Errorf("it is %q, not %q", got, want)
+			err = fmt.Errorf("got %q, want %q", got, want)
 		}
 		return err
 	})
 }
 
-// deletePods deletes all pods of the tenant, and checks that nothing of them is left on the node.
+// deletePods deletes all pods of the tenant, and checks that none left a mount on the node.
 func (c *tenant) deletePods(ctx context.Context) {
 	c.t.Helper()
 	var pods podList
@@ -134,7 +134,7 @@ func (c *tenant) deletePods(ctx context.Context) {
 		c.t.Error(err)
 		return
 	}
-	// First the Deployments with all that is theirs, which would otherwise put new pods in the places of those that go.
+	// Delete the Deployments first. They would replace deleted pods.
 	for _, arguments := range []string{"delete deployments --all --cascade=foreground --timeout=3m", "delete pods --all --timeout=3m"} {
 		if _, err := c.Kubectl(ctx, append(strings.Fields(arguments), "--namespace", c.namespace)...); err != nil {
 			c.t.Error(err)

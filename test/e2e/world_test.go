@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	region  = "ap-south-1" // of the node, so of every SecretProviderClass without one
+	region  = "ap-south-1" // of the node, and so the default of every SecretProviderClass
 	account = awssim.DefaultAccount
 
 	release          = "secrets-provider-aws"
@@ -27,21 +27,21 @@ const (
 	providerLabels   = "app.kubernetes.io/name=secrets-provider-aws"
 	audience         = "sts.amazonaws.com"
 	agentTimeout     = "3s"                                        // for the Pod Identity agent
-	socket           = "/run/secrets-store-csi-providers/aws.sock" // in the node, where /var/run is a link
+	socket           = "/run/secrets-store-csi-providers/aws.sock" // in the node, /var/run is a link
 
-	// refreshInterval is the provider's --refresh-interval: cases wait for it.
+	// refreshInterval is the provider's --refresh-interval. It is short because cases wait for it.
 	refreshInterval = "5s"
 )
 
-// world is a node with the provider on it, and AWS behind it.
+// world is a node with the provider, and AWS.
 type world struct {
 	*node.Node
 	aws    *awssim.Sim
-	image  string // the name of ours in containerd
-	folder string // for the chart and its values
+	image  string // name of our image in containerd
+	folder string // holds the chart and its values
 }
 
-// newWorld returns what there is of it also with an error: close ends that.
+// newWorld returns a partial world together with an error. close cleans it up.
 func newWorld(ctx context.Context) (*world, error) {
 	w := &world{}
 	var err error
@@ -74,7 +74,7 @@ func (w *world) close(ctx context.Context) error {
 	return errors.Join(append(errs, os.RemoveAll(w.folder))...)
 }
 
-// install installs the chart as a user does whose nodes reach AWS through a proxy with a certificate authority of its own.
+// install installs the chart on nodes that reach AWS through a proxy with a private certificate authority.
 func (w *world) install(ctx context.Context) error {
 	if err := deployment.WriteChart(ctx, w.chart()); err != nil {
 		return err
@@ -106,7 +106,7 @@ extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
 	return err
 }
 
-// upgrade installs the chart or upgrades it, waits until its pods are ready, and returns its notes.
+// upgrade installs or upgrades the chart, waits until its pods are ready, and returns the chart's notes.
 func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error) {
 	arguments = append([]string{
 		"upgrade", "--install", release, w.chart(), "--namespace", releaseNamespace, "--values", w.values(), "--wait", "--timeout", "5m",
@@ -117,10 +117,10 @@ func (w *world) upgrade(ctx context.Context, arguments ...string) (string, error
 func (w *world) chart() string  { return filepath.Join(w.folder, "chart") }
 func (w *world) values() string { return filepath.Join(w.folder, "values.yaml") }
 
-// imageArchive is what "make image" makes.
+// imageArchive is the output of "make image".
 func imageArchive() string { return "../../bin/image-" + runtime.GOARCH + ".tar" }
 
-// imageName is the name of the only image in an archive of "docker save".
+// imageName returns the name of the only image in a "docker save" archive.
 func imageName(archive string) (string, error) {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -140,7 +140,7 @@ func imageName(archive string) (string, error) {
 			return "", fmt.Errorf("%s: %w", archive, err)
 		}
 		if len(images) != 1 || len(images[0].RepoTags) != 1 {
-			return "", fmt.Errorf("%s has not one image with one name: %v", archive, images)
+			return "", fmt.Errorf("%s does not hold exactly one image with one name: %v", archive, images)
 		}
 		return images[0].RepoTags[0], nil
 	}

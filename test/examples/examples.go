@@ -1,5 +1,5 @@
-// Package examples gives a simulated AWS what the pods of an example need of IAM, for the tests of the examples in one process
-// and on a real node.
+// Package examples sets up the IAM resources of an example in the AWS simulator. Tests of the examples use it in one process and on a
+// real node.
 package examples
 
 import (
@@ -10,17 +10,17 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// Namespace is that of all examples.
+// Namespace is the namespace of all examples.
 const Namespace = "payments"
 
-// Grant makes the roles of e, and its association with EKS Pod Identity. issuer is the cluster's, at an https URL.
+// Grant creates the roles of e and its EKS Pod Identity association. issuer is the cluster's issuer, with an https URL.
 func Grant(sim *awssim.Sim, e deployment.Example, issuer awssim.OIDCProvider) error {
 	for _, r := range e.Roles {
 		account := strings.Split(r.ARN, ":")[4]
 		if account != awssim.DefaultAccount {
-			theirs := issuer
-			theirs.Account = account
-			if err := sim.AddOIDCProvider(theirs); err != nil {
+			other := issuer
+			other.Account = account
+			if err := sim.AddOIDCProvider(other); err != nil {
 				return err
 			}
 		}
@@ -38,7 +38,7 @@ func Grant(sim *awssim.Sim, e deployment.Example, issuer awssim.OIDCProvider) er
 	return sim.AddPodIdentityAssociation(awssim.PodIdentityAssociation{Namespace: Namespace, ServiceAccount: e.ServiceAccount, RoleARN: e.Roles[0].ARN})
 }
 
-// trust is the role's trust policy, with the cluster's issuer in the place of EKS's.
+// trust returns the role's trust policy, with the cluster's issuer instead of EKS's.
 func trust(r deployment.Role, serviceAccount, account string, issuer awssim.OIDCProvider) awssim.Document {
 	host := strings.TrimPrefix(issuer.Issuer, "https://")
 	if r.Trust != "" {

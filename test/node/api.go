@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// HTTPClient speaks to the API server and trusts its certificate, as nobody: what it is not allowed to read, it cannot.
-// It is the client with which an STS finds the issuer's keys.
+// HTTPClient returns an anonymous client of the API server that trusts its certificate. An STS uses it to read the issuer's keys.
 func (n *Node) HTTPClient() (*http.Client, error) {
 	ca, err := n.CACertificate()
 	if err != nil {
@@ -25,14 +24,14 @@ func (n *Node) HTTPClient() (*http.Client, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("the node's CA certificate cannot be read")
+		return nil, errors.New("cannot parse the node's CA certificate")
 	}
-	// No proxy of the environment's: the node is on this machine.
+	// Ignore proxies of the environment: the node is on this machine.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}, nil
 }
 
-// Get reads an object of the API, such as /api/v1/nodes/node1, as the administrator; into may be nil.
+// Get reads an API object, such as /api/v1/nodes/node1, as the administrator. into may be nil.
 func (n *Node) Get(ctx context.Context, path string, into any) error {
 	n.mu.Lock()
 	if n.client == nil {
@@ -73,12 +72,12 @@ func (n *Node) Get(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// Kubectl runs kubectl on the host as the administrator, and returns its standard output. The error carries what it wrote besides.
+// Kubectl runs kubectl on the host as the administrator and returns its standard output. An error contains the standard error.
 func (n *Node) Kubectl(ctx context.Context, arguments ...string) (string, error) {
 	return output(n.apiClient(ctx, n.tools.kubernetes("kubectl"), arguments...))
 }
 
-// Helm runs helm on the host as the administrator, and returns its standard output. The first call builds helm, if it is not in the cache.
+// Helm runs helm on the host as the administrator and returns its standard output. The first call builds helm if it is not cached.
 func (n *Node) Helm(ctx context.Context, arguments ...string) (string, error) {
 	path, err := HelmPath(ctx, n.cfg)
 	if err != nil {
@@ -94,14 +93,14 @@ func (n *Node) Apply(ctx context.Context, manifests string) error {
 	return runCommand(cmd)
 }
 
-// Delete deletes the objects of manifests, those that are left, and returns when they are gone.
+// Delete deletes the objects of manifests, ignores missing ones, and returns when they are gone.
 func (n *Node) Delete(ctx context.Context, manifests string) error {
 	cmd := n.apiClient(ctx, n.tools.kubernetes("kubectl"), "delete", "--ignore-not-found", "-f", "-")
 	cmd.Stdin = strings.NewReader(manifests)
 	return runCommand(cmd)
 }
 
-// apiClient prepares a client of the API server, with nothing of the user's own configuration or proxies.
+// apiClient prepares a command that calls the API server, without the user's configuration and proxies.
 func (n *Node) apiClient(ctx context.Context, command string, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, command, arguments...)
 	home := n.layout.run("client")
@@ -109,8 +108,8 @@ func (n *Node) apiClient(ctx context.Context, command string, arguments ...strin
 	return cmd
 }
 
-// Until asks again and again until the condition holds. It fails at the deadline with the condition's last error, and at once
-// when a component of the node has ended, with the end of its log.
+// Until calls holds until it returns true. At the deadline it fails with the last error of holds. If a component of the node has
+// exited, it fails at once with the end of the component's log.
 func (n *Node) Until(ctx context.Context, timeout time.Duration, what string, holds func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -137,14 +136,14 @@ func (n *Node) Until(ctx context.Context, timeout time.Duration, what string, ho
 	}
 }
 
-// ended returns an error if a component has ended by itself.
+// ended returns an error if a component has exited.
 func (n *Node) ended() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for name, p := range n.record.Components {
 		if !p.alive() {
 			log, _ := os.ReadFile(n.layout.logs(name + ".log"))
-			return fmt.Errorf("%s ended; the end of %s:\n%s", name, n.layout.logs(name+".log"), tail(string(log), 15))
+			return fmt.Errorf("%s exited; the end of %s:\n%s", name, n.layout.logs(name+".log"), tail(string(log), 15))
 		}
 	}
 	return nil

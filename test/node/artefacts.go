@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// CollectArtefacts copies what one needs to understand a failure into the folder: the components' logs, the containers' logs,
-// all objects, the events, and the node's mounts. It takes what it gets, and tells what it did not.
+// CollectArtefacts copies diagnostics into the folder: the components' logs, the containers' logs, all objects, the events, and the
+// node's mounts. It copies as much as it can. The error lists what is missing.
 func (n *Node) CollectArtefacts(ctx context.Context, folder string) error {
 	var errs []error
 	write := func(name, text string, err error) {
@@ -37,7 +37,7 @@ func (n *Node) CollectArtefacts(ctx context.Context, folder string) error {
 	return errors.Join(errs...)
 }
 
-// copyFolder replaces a folder by a copy. Links are left out: the kubelet's log folders have some, to files that are copied anyhow.
+// copyFolder replaces a folder by a copy without links. The kubelet's log folders contain links to files that are copied anyway.
 func copyFolder(to, from string) error {
 	if err := os.RemoveAll(to); err != nil {
 		return err
@@ -58,7 +58,7 @@ func copyFolder(to, from string) error {
 	})
 }
 
-// removeLogs removes the components' logs of the run before.
+// removeLogs removes the components' logs of the previous run.
 func removeLogs(l layout) error {
 	files, err := filepath.Glob(l.logs("*.log"))
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// boxFolders are the folders that the node has to itself: each is bound to one of the same name under run/root.
-// They are all that Kubernetes and containerd write outside of what a flag can name (/var/lib/kubelet/device-plugins,
-// /var/log/containers and /run/containerd/s are fixed in their sources).
+// boxFolders are private to the node. Each is a bind mount of the same name under run/root. Kubernetes and containerd write to no
+// other folder that a flag cannot change (/var/lib/kubelet/device-plugins, /var/log/containers and /run/containerd/s are fixed in
+// their sources).
 var boxFolders = []string{"/run", "/var/lib", "/var/log", "/opt"}
 
-// kernelSettings are what the kubelet would set on the whole machine when it starts (setupKernelTunables in its container manager).
-// In the box a file with the wanted value lies over each, so the kubelet finds nothing to change, and the host keeps its own.
+// kernelSettings are the settings that the kubelet would change for the whole machine at start (setupKernelTunables in its container
+// manager). The box mounts a file with the wanted value over each one. So the kubelet changes nothing, and the host keeps its values.
 var kernelSettings = map[string]string{
 	"vm/overcommit_memory":      "1",
 	"vm/panic_on_oom":           "0",
@@ -32,7 +32,7 @@ var kernelSettings = map[string]string{
 	"kernel/keys/root_maxbytes": "25000000",
 }
 
-// openBox makes the namespaces, held by a process that sleeps, and everything that the node's programs expect to find in them.
+// openBox creates the namespaces, with a sleeping process that holds them, and everything that the node's programs expect in them.
 func (n *Node) openBox(ctx context.Context) error {
 	if err := n.cgroup.create(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (n *Node) openBox(ctx context.Context) error {
 	if err := n.record.write(n.layout); err != nil {
 		return err
 	}
-	// The process has its namespaces before it becomes sleep.
+	// unshare creates the namespaces before it executes sleep.
 	err = n.Until(ctx, time.Minute, "the node's namespaces", func(context.Context) (bool, error) {
 		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", holder.PID))
 		return strings.TrimSpace(string(comm)) == "sleep", err
@@ -78,12 +78,12 @@ func (n *Node) mountBox(ctx context.Context) error {
 			return err
 		}
 	}
-	// Shared, within the box alone: what the driver mounts in its container must reach the kubelet and the pods
-	// (mountPropagation: Bidirectional), and containerd refuses such a pod on a private mount.
+	// Shared propagation, only within the box. The kubelet and the pods must see what the driver mounts in its container
+	// (mountPropagation: Bidirectional). On a private mount, containerd refuses such a pod.
 	return n.enter(ctx, "mount", "--make-rshared", "/")
 }
 
-// linkBox joins the node to the host by a pair of links. The host's end is where pods reach what a test serves.
+// linkBox connects the node and the host by a pair of links. Pods reach a test's servers at the host's end.
 func (n *Node) linkBox(ctx context.Context) error {
 	l := n.layout
 	host, box := l.hostLink(), l.boxLink()
@@ -102,8 +102,8 @@ func (n *Node) linkBox(ctx context.Context) error {
 	}
 	for _, arguments := range [][]string{
 		{"link", "set", "lo", "up"},
-		// Pods find the API server at the first address of the Services, which kube-proxy would forward.
-		// It listens on all addresses, so having that one is enough.
+		// Pods call the API server at the first Service address, which kube-proxy would forward. The API server listens on all
+		// addresses, so it is enough that the node has this one.
 		{"addr", "add", kubernetesService + "/32", "dev", "lo"},
 		{"addr", "add", l.nodeAddress() + "/30", "dev", box},
 		{"link", "set", box, "up"},
@@ -116,12 +116,12 @@ func (n *Node) linkBox(ctx context.Context) error {
 	return runCommand(exec.CommandContext(ctx, "ip", "route", "add", l.podCIDR(), "via", l.nodeAddress(), "dev", host))
 }
 
-// enter runs one command in the box to its end.
+// enter runs one command in the box and waits for it.
 func (n *Node) enter(ctx context.Context, command string, arguments ...string) error {
 	return runCommand(n.inBox(ctx, command, arguments...))
 }
 
-// inBox prepares a command that runs in the box, seen there as a process like any other.
+// inBox prepares a command that runs in the box. Processes in the box see it as one of them.
 func (n *Node) inBox(ctx context.Context, command string, arguments ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "nsenter", append(n.nsenter(), append([]string{command}, arguments...)...)...)
 	cmd.Env = n.environment()
@@ -133,7 +133,7 @@ func (n *Node) nsenter() []string {
 	return []string{"--mount=" + ns + "mnt", "--net=" + ns + "net", "--"}
 }
 
-// environment of the node's programs: nothing of the caller's, whose proxies and AWS credentials are not the node's.
+// environment is the environment of the node's programs. It excludes the caller's, with its proxies and AWS credentials.
 func (n *Node) environment() []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -153,8 +153,8 @@ func (n *Node) start(name, command string, arguments ...string) error {
 	return n.record.write(n.layout)
 }
 
-// spawn starts a program that outlives this process, as a member of the node's cgroup from its first instruction on,
-// with its output in the log of that name. The pid is the program's own: the shell and nsenter replace themselves.
+// spawn starts a program that outlives this process. It is a member of the node's cgroup from the start, and its output goes to
+// the log of that name. The pid is the program's own, because the shell and nsenter replace themselves.
 func (n *Node) spawn(name, command string, arguments ...string) (process, error) {
 	logFile, err := os.OpenFile(n.layout.logs(name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -163,7 +163,7 @@ func (n *Node) spawn(name, command string, arguments ...string) (process, error)
 	join := []string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(n.cgroup.system(), "cgroup.procs"), command}
 	cmd := &exec.Cmd{
 		Path: "/bin/sh", Args: append(join, arguments...), Env: n.environment(), Stdout: logFile, Stderr: logFile,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true}, // no Ctrl-C of the caller's terminal
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true}, // ignore Ctrl-C in the caller's terminal
 	}
 	if err := errors.Join(cmd.Start(), logFile.Close()); err != nil {
 		return process{}, err
@@ -172,11 +172,11 @@ func (n *Node) spawn(name, command string, arguments ...string) (process, error)
 	if err != nil {
 		return process{}, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
 	}
-	go func() { _ = cmd.Wait() }() // reap; how it ended is for until and Status to say
+	go func() { _ = cmd.Wait() }() // reap it; Until and Status report how it ended
 	return p, nil
 }
 
-// runCommand runs a command; the error carries what it wrote.
+// runCommand runs a command. An error contains its output.
 func runCommand(cmd *exec.Cmd) error {
 	_, err := output(cmd)
 	return err

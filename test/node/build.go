@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// tools are the cached folders of what the node runs, each complete.
+// tools holds the cached folders of the programs and images that the node runs.
 type tools struct {
 	kubernetesDir, driverDir, imagesDir string
 }
@@ -24,18 +24,18 @@ type tools struct {
 func (t tools) kubernetes(program string) string { return filepath.Join(t.kubernetesDir, program) }
 func (t tools) image(name string) string         { return filepath.Join(t.imagesDir, name+".tar") }
 
-// manifests of the driver that its module holds.
+// manifests is the folder of the driver's own manifests, from its module.
 func (t tools) manifests() string { return filepath.Join(t.driverDir, "deploy") }
 
-// module is a set of programs that one Go module builds.
+// module is one Go module and the programs to build from it.
 type module struct {
 	name     string            // of the cached folder
 	dir      string            // the module's folder, from the tree's root
 	packages []string          // the main packages
-	version  string            // the module whose version is stamped into the programs
+	version  string            // module with the version to stamp into the programs
 	stamp    []string          // the variables that hold that version
-	renames  map[string]string // programs that the node calls otherwise than go build does
-	sources  []string          // files and folders beside go.mod and go.sum that the programs are made of
+	renames  map[string]string // programs with another name on the node: go build's name → ours
+	sources  []string          // more source files and folders, in addition to go.mod and go.sum
 }
 
 var (
@@ -45,7 +45,7 @@ var (
 			"go.etcd.io/etcd/server/v3", "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager",
 			"k8s.io/kubernetes/cmd/kube-scheduler", "k8s.io/kubernetes/cmd/kubectl", "k8s.io/kubernetes/cmd/kubelet",
 		},
-		// Charts compare their kubeVersion with it.
+		// Charts compare their kubeVersion with this version.
 		version: "k8s.io/kubernetes", stamp: []string{"k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"},
 		renames: map[string]string{"server": "etcd"},
 	}
@@ -62,8 +62,8 @@ var (
 	workloadModule = module{name: "workload", dir: "test/node", packages: []string{"./pause", "./testapp"}, sources: []string{"pause", "testapp"}}
 )
 
-// Build makes every program and image that the node and its tests need and that is not in the cache yet. Cold it takes
-// minutes and 5 GiB, most of it Go's own build cache; it can be killed at any time, and the next one goes on from there.
+// Build builds every program and image of the node and its tests that is not cached. A cold build takes minutes and 5 GiB, mostly
+// for Go's build cache. If it is killed, the next build continues from there.
 func Build(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -79,7 +79,7 @@ func Build(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// HelmPath builds helm, if it is not in the cache, and returns its path. It needs neither root nor a node.
+// HelmPath builds helm if it is not cached, and returns its path. It needs neither root nor a node.
 func HelmPath(ctx context.Context, cfg Config) (string, error) {
 	b, done, err := newBuilder(ctx, cfg)
 	if err != nil {
@@ -111,12 +111,12 @@ func build(ctx context.Context, cfg Config) (tools, error) {
 	return t, err
 }
 
-// builder fills the cache. One works at a time: a second waits and then finds everything done.
+// builder fills the cache. Only one runs at a time: a second one waits, then finds everything built.
 type builder struct {
 	cfg    Config
 	layout layout
 	root   string // of the tree
-	goSays string // the toolchain's version
+	goSays string // version of the toolchain
 }
 
 func newBuilder(ctx context.Context, cfg Config) (*builder, func(), error) {
@@ -127,7 +127,7 @@ func newBuilder(ctx context.Context, cfg Config) (*builder, func(), error) {
 	b := &builder{cfg: cfg, layout: layout(cfg.Home)}
 	dir, err := output(exec.CommandContext(ctx, "go", "list", "-f", "{{.Module.Dir}}", "secrets-provider-aws/test/node"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("the node is built from its sources, in a folder of this module: %w", err)
+		return nil, nil, fmt.Errorf("the node can only be built inside a checkout of this module: %w", err)
 	}
 	version, err := output(exec.CommandContext(ctx, "go", "env", "GOVERSION"))
 	if err != nil {
@@ -141,11 +141,11 @@ func newBuilder(ctx context.Context, cfg Config) (*builder, func(), error) {
 	return b, unlock, err
 }
 
-// module builds a module's programs, and returns their folder.
+// module builds a module's programs and returns their folder.
 func (b *builder) module(ctx context.Context, m module) (string, error) {
 	dir := filepath.Join(b.root, m.dir)
 	inputs := m.sources
-	if m.version != "" { // a module of its own
+	if m.version != "" { // a separate module
 		inputs = append([]string{"go.mod", "go.sum"}, m.sources...)
 	}
 	key, err := hashFiles(dir, inputs, b.goSays, runtime.GOARCH, fmt.Sprint(m))
@@ -183,22 +183,22 @@ func (b *builder) module(ctx context.Context, m module) (string, error) {
 	})
 }
 
-// goCommand runs go in the module's folder, politely: a developer goes on working meanwhile.
+// goCommand runs go in the module's folder with low priority, so that a developer can keep working.
 func (b *builder) goCommand(ctx context.Context, m module, arguments ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "nice", append([]string{"go"}, arguments...)...)
 	cmd.Dir = filepath.Join(b.root, m.dir)
-	// The programs of an image have no libc. A go.work of the developer's would mix the modules' versions.
+	// An image has no libc. A developer's go.work would mix the modules' versions.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	// A build that is killed takes go with it: the next one would compete with it for minutes.
-	// The kernel sends the signal when the thread ends that started the command.
+	// If the build is killed, go must stop too, or it would compete with the next build for minutes. The kernel sends the signal
+	// when the thread that started the command ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return output(cmd)
 }
 
-// once returns the cached folder of that name and key. If there is none, it is filled under another name and
-// renamed when complete, so that a folder of the right name is always whole.
+// once returns the cached folder of that name and key. If it does not exist, once fills a temporary folder and renames it, so a
+// cached folder is always complete.
 func (b *builder) once(name, key string, fill func(tmp string) error) (string, error) {
 	dir := b.layout.cache(name + "-" + key)
 	if _, err := os.Stat(dir); err == nil {
@@ -224,7 +224,7 @@ func (b *builder) once(name, key string, fill func(tmp string) error) (string, e
 	return dir, nil
 }
 
-// prune removes what a killed build left and what no checkout has used for two weeks.
+// prune removes leftovers of killed builds, and folders that no checkout has used for two weeks.
 func (b *builder) prune(name string) error {
 	entries, err := os.ReadDir(b.layout.cache())
 	if err != nil {
@@ -246,7 +246,7 @@ func (b *builder) prune(name string) error {
 	return nil
 }
 
-// hashFiles makes a short key of the files, found below dir in a fixed order, and of other inputs.
+// hashFiles returns a short key of the files, found below dir in a fixed order, and of other inputs.
 func hashFiles(dir string, files []string, inputs ...string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q", inputs)

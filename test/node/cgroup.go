@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// cgroup is the group that every process of the node is in: its programs in the child "system", the pods, by the kubelet, in "kubepods".
-// A child process is a member by birth, so nothing that the node starts can leave by losing its parent.
+// cgroup contains every process of the node: its programs in the child "system", the pods in "kubepods", where the kubelet puts them.
+// Child processes inherit the cgroup, so no process of the node can leave it when its parent exits.
 type cgroup struct {
 	folders []string // the group's folder in every hierarchy (one with cgroup v2, one for each controller with v1)
-	tracked string   // the one of them that lists the members
+	tracked string   // the folder that lists the members
 }
 
-// findCgroup returns the group of that name, which need not exist.
+// findCgroup returns the group of that name. It need not exist.
 func findCgroup(name string) (cgroup, error) {
 	mounts, err := readMounts("/proc/self/mountinfo")
 	if err != nil {
@@ -33,7 +33,7 @@ func findCgroup(name string) (cgroup, error) {
 		case "cgroup":
 			folder := filepath.Join(m.Target, name)
 			g.folders = append(g.folders, folder)
-			// Any hierarchy would do to list members; pids is one that the kubelet always uses.
+			// Any hierarchy can list the members. The kubelet always uses pids.
 			if strings.Contains(","+m.Options+",", ",pids,") {
 				g.tracked = folder
 			}
@@ -41,7 +41,7 @@ func findCgroup(name string) (cgroup, error) {
 			unified = m.Target
 		}
 	}
-	if unified != "" { // alone, or beside v1, where runc uses it too
+	if unified != "" { // alone, or together with v1: runc uses it too
 		g.folders = append(g.folders, filepath.Join(unified, name))
 	}
 	if len(g.folders) == 1 && unified != "" {
@@ -53,7 +53,7 @@ func findCgroup(name string) (cgroup, error) {
 	return g, nil
 }
 
-// create makes the group in every hierarchy: the kubelet refuses a cgroupRoot that lacks one of its controllers.
+// create creates the group in every hierarchy. The kubelet refuses a cgroupRoot that lacks one of its controllers.
 func (g cgroup) create() error {
 	for _, folder := range append(g.folders, g.system()) {
 		if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -65,17 +65,17 @@ func (g cgroup) create() error {
 
 func (g cgroup) system() string { return filepath.Join(g.tracked, "system") }
 
-// members returns the pids of all processes in the group and the groups below it.
+// members returns the pids of all processes in the group and its subgroups.
 func (g cgroup) members() ([]int, error) {
 	var pids []int
 	err := filepath.WalkDir(g.tracked, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // a pod's group went while we looked
+		if errors.Is(err, fs.ErrNotExist) { // a pod's group was removed meanwhile
 			return nil
 		}
 		if err != nil || d.Name() != "cgroup.procs" {
 			return err
 		}
-		text, _ := os.ReadFile(path) // nothing, where the group went meanwhile
+		text, _ := os.ReadFile(path) // empty if the group was removed meanwhile
 		for _, field := range strings.Fields(string(text)) {
 			pid, err := strconv.Atoi(field)
 			if err != nil {
@@ -88,7 +88,7 @@ func (g cgroup) members() ([]int, error) {
 	return pids, err
 }
 
-// remove kills all members, again until no new ones appear, and removes the group.
+// remove kills all members until none are left, and removes the group.
 func (g cgroup) remove(ctx context.Context) error {
 	for {
 		pids, err := g.members()
@@ -100,7 +100,7 @@ func (g cgroup) remove(ctx context.Context) error {
 				return fmt.Errorf("kill %d: %w", pid, err)
 			}
 		}
-		// A group can be removed when its last zombie is reaped, not when it is killed.
+		// A group can only be removed when its last zombie has been reaped.
 		left := g.rmdir()
 		if len(pids) == 0 && len(left) == 0 {
 			return nil
@@ -113,7 +113,7 @@ func (g cgroup) remove(ctx context.Context) error {
 	}
 }
 
-// rmdir removes the group's folders from the leaves up and returns those that would not go.
+// rmdir removes the group's folders, leaves first, and returns those that it could not remove.
 func (g cgroup) rmdir() (left []string) {
 	for _, top := range g.folders {
 		var folders []string

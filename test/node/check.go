@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// packages are the Debian packages that the node needs, by a program or a file that each brings.
+// packages maps a program or file that the node needs to its Debian package.
 var packages = map[string]string{
 	"containerd":          "containerd",
 	"runc":                "runc",
@@ -33,8 +33,8 @@ const (
 	writable    = 2          // of access(2)
 )
 
-// Check returns nil where Build and Up can do their work, and else a PreconditionError with everything that is missing. It installs the
-// packages that are.
+// Check returns nil if Build and Up can work on this machine, and otherwise a PreconditionError with all reasons. It installs missing
+// packages.
 func Check(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -43,19 +43,19 @@ func Check(ctx context.Context, cfg Config) error {
 	return prepare(ctx, cfg)
 }
 
-// prepare says everything that keeps this machine from running a node, at once, and installs the packages that are missing.
+// prepare collects all reasons why this machine cannot run a node, and installs missing packages.
 func prepare(ctx context.Context, cfg Config) error {
 	var reasons []string
 	refuse := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	if os.Geteuid() != 0 {
 		refuse("the node needs root: it makes namespaces, cgroups and mounts")
 	} else if err := exec.CommandContext(ctx, "unshare", "--mount", "--net", "true").Run(); err != nil {
-		refuse("the node needs namespaces of its own, and this machine refuses them (unshare --mount --net: %v)", err)
+		refuse("the node needs its own namespaces, and this machine refuses to create them (unshare --mount --net: %v)", err)
 	}
 	if g, err := findCgroup(layout(cfg.Home).cgroup()); err != nil {
 		refuse("the node needs cgroups: %v", err)
 	} else if err := syscall.Access(filepath.Dir(g.tracked), writable); err != nil {
-		refuse("the node needs cgroups that it can write: %s: %v", filepath.Dir(g.tracked), err)
+		refuse("the node needs writable cgroups: %s: %v", filepath.Dir(g.tracked), err)
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		refuse("the node needs the go command in PATH, to build its programs")
@@ -74,7 +74,7 @@ func prepare(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// installPackages installs the packages whose file is missing.
+// installPackages installs the packages with a missing file.
 func installPackages(ctx context.Context, cfg Config) error {
 	var missing []string
 	for thing, name := range packages {
@@ -98,13 +98,13 @@ func installPackages(ctx context.Context, cfg Config) error {
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if _, err := output(cmd); err != nil {
 			lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-			return fmt.Errorf("the node needs %s, and apt-get does not install it: %s", list, lines[len(lines)-1])
+			return fmt.Errorf("the node needs %s, and apt-get cannot install it: %s", list, lines[len(lines)-1])
 		}
 	}
 	return nil
 }
 
-// isStatic reports whether a program runs without the host's libraries: the package busybox has one that does not, in the same place.
+// isStatic reports whether a program needs no shared libraries. The package busybox installs a dynamic one at the same path.
 func isStatic(program string) bool {
 	f, err := elf.Open(program)
 	if err != nil {
@@ -130,13 +130,13 @@ func freeDisk(path string) uint64 {
 	return s.Bavail * uint64(s.Bsize)
 }
 
-// isOverlay reports whether the folder lies on an overlay file system, as everything in a container does.
+// isOverlay reports whether the folder is on an overlay file system, as in a container.
 func isOverlay(path string) bool {
 	var s syscall.Statfs_t
 	return syscall.Statfs(path, &s) == nil && s.Type == overlayType
 }
 
-// checkAddresses refuses a host that has one of the node's addresses already. Nothing that this node left can be one: Up removes it before.
+// checkAddresses refuses a host that already has one of the node's addresses. Up has already removed leftovers of this node.
 func checkAddresses(ctx context.Context, l layout) error {
 	addresses, err := output(exec.CommandContext(ctx, "ip", "-4", "-oneline", "addr"))
 	if err != nil {
@@ -145,13 +145,13 @@ func checkAddresses(ctx context.Context, l layout) error {
 	for line := range strings.Lines(addresses) {
 		fields := strings.Fields(line)
 		if len(fields) > 3 && strings.HasPrefix(fields[3], strings.TrimSuffix(l.hostAddress(), "1")) {
-			return &PreconditionError{[]string{fmt.Sprintf("the node needs the network of %s, and %s has it (another NODE_HOME takes another network)", l.hostAddress(), fields[1])}}
+			return &PreconditionError{[]string{fmt.Sprintf("the node needs the network of %s, but %s uses it (set another NODE_HOME to get another network)", l.hostAddress(), fields[1])}}
 		}
 	}
 	return nil
 }
 
-// IsPrecondition reports whether the error says that the machine cannot run a node, rather than that the node failed.
+// IsPrecondition reports whether the error means that the machine cannot run a node, and not that the node failed.
 func IsPrecondition(err error) bool {
 	var precondition *PreconditionError
 	return errors.As(err, &precondition)

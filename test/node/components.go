@@ -16,7 +16,7 @@ import (
 //go:embed config
 var configs embed.FS
 
-// writeConfig fills a template of the config folder and writes it to the running node's folder of that name.
+// writeConfig renders a template of the config folder into the node's folder of that name.
 func (n *Node) writeConfig(name string) (path string, err error) {
 	text, err := n.renderConfig(name)
 	if err != nil {
@@ -33,7 +33,7 @@ func (n *Node) renderConfig(name string) ([]byte, error) {
 	}
 	snapshotter := "overlayfs"
 	if isOverlay(string(n.layout)) {
-		snapshotter = "native" // copies: an overlay cannot lie on another one
+		snapshotter = "native" // copies files, because an overlay cannot use another overlay
 	}
 	var text bytes.Buffer
 	err = t.Execute(&text, map[string]string{
@@ -46,7 +46,7 @@ func (n *Node) renderConfig(name string) ([]byte, error) {
 }
 
 func (n *Node) startEtcd() error {
-	// No fsync: what it keeps ends with the node, and a slow disk would cost seconds.
+	// No fsync: the data does not outlive the node, and a slow disk would cost seconds.
 	return n.start("etcd", n.tools.kubernetes("etcd"), "--name=node", "--data-dir=/var/lib/etcd", "--unsafe-no-fsync",
 		"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
 		"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380", "--initial-cluster=node=http://127.0.0.1:2380")
@@ -59,7 +59,7 @@ func (n *Node) startAPIServer() error {
 		"--tls-cert-file="+pki("apiserver.crt"), "--tls-private-key-file="+pki("apiserver.key"),
 		"--kubelet-client-certificate="+pki("kubelet-client.crt"), "--kubelet-client-key="+pki("kubelet-client.key"), "--kubelet-preferred-address-types=InternalIP",
 		"--token-auth-file="+pki("tokens.csv"), "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
-		// The issuer is the address itself, so that an STS which knows nothing but a token finds the keys, as it does with EKS's public issuer.
+		// The issuer is the API server's own address, so that STS can find the keys from the token alone, as with EKS's public issuer.
 		"--service-account-issuer="+n.Issuer(), "--service-account-jwks-uri="+n.Issuer()+"/openid/v1/jwks",
 		"--service-account-key-file="+pki("service-account.key"), "--service-account-signing-key-file="+pki("service-account.key"),
 		"--service-cluster-ip-range="+serviceCIDR, "--allow-privileged=true", "--profiling=false")
@@ -69,7 +69,7 @@ func (n *Node) startControllerManager() error {
 	return n.start("kube-controller-manager", n.tools.kubernetes("kube-controller-manager"), "--kubeconfig="+n.layout.run("kubeconfig", "kube-controller-manager"),
 		"--use-service-account-credentials=true", "--service-account-private-key-file="+n.layout.run("pki", "service-account.key"),
 		"--root-ca-file="+n.layout.run("pki", "ca.crt"), "--bind-address=127.0.0.1", "--leader-elect=false",
-		"--flex-volume-plugin-dir=/var/lib/kubelet/volumeplugins", // the default is made under /usr, which is the host's
+		"--flex-volume-plugin-dir=/var/lib/kubelet/volumeplugins", // the default is under /usr, which belongs to the host
 		"--kube-api-qps=1000", "--kube-api-burst=1000") // the default delays its start by seconds
 }
 
@@ -100,7 +100,7 @@ func (n *Node) startKubelet() error {
 	if err != nil {
 		return err
 	}
-	// Not the host's: its name servers are out of the pods' reach, and on some hosts the file is a link into /run.
+	// Not the host's resolv.conf: pods cannot reach its name servers, and on some hosts the file is a link into /run.
 	if err := writeFile(n.layout.run("config", "resolv.conf"), []byte("options timeout:1\n"), 0o644); err != nil {
 		return err
 	}
@@ -108,14 +108,14 @@ func (n *Node) startKubelet() error {
 		"--hostname-override="+nodeName, "--node-ip="+n.layout.nodeAddress(), "--node-labels=topology.kubernetes.io/region="+n.cfg.Region)
 }
 
-// StopAPIServer kills the API server: an outage, for the kubelet and everything in pods. Kubectl and the helpers that ask it fail until StartAPIServer.
+// StopAPIServer kills the API server, to cause an outage for the kubelet and the pods. Kubectl and the methods that need the API fail
+// until StartAPIServer.
 func (n *Node) StopAPIServer(ctx context.Context) error {
 	return n.stop(ctx, "kube-apiserver")
 }
 
-// StartAPIServer ends the outage and returns when the API server is ready, the driver's types with it. Whatever watches the API
-// comes back to it in its own time: client-go waits up to a minute between two tries, and only then the scheduler, the kubelet and
-// the driver learn of what is new.
+// StartAPIServer ends the outage. It returns when the API server is ready and serves the driver's types. Watches reconnect later:
+// client-go waits up to a minute between attempts. Until then the scheduler, the kubelet and the driver do not see new objects.
 func (n *Node) StartAPIServer(ctx context.Context) error {
 	if err := n.startAPIServer(); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (n *Node) waitAPIServer(ctx context.Context) error {
 	})
 }
 
-// stop kills a component and returns when its process is gone.
+// stop kills a component and returns when its process has exited.
 func (n *Node) stop(ctx context.Context, name string) error {
 	n.mu.Lock()
 	p := n.record.Components[name]
@@ -149,22 +149,22 @@ func (n *Node) stop(ctx context.Context, name string) error {
 	return n.Until(ctx, time.Minute, "the end of "+name, func(context.Context) (bool, error) { return !p.alive(), nil })
 }
 
-// HostAddress is where pods and the node itself reach a server that listens on the host, at this address or at all.
+// HostAddress is the host's address for pods and the node. A server on the host must listen on it, or on all addresses.
 func (n *Node) HostAddress() string { return n.layout.hostAddress() }
 
-// PodIdentityAddress is the address of EKS's Pod Identity agent. The host has it too while the node runs: a simulated agent
-// that listens there on port 80 is found by pods with no endpoint set.
+// PodIdentityAddress is the address of EKS's Pod Identity agent. While the node runs, the host has this address. Pods find a simulated
+// agent on its port 80 without further configuration.
 func (n *Node) PodIdentityAddress() string { return podIdentityAddress }
 
-// ListenHost listens on the host at a free port of HostAddress.
+// ListenHost listens on a free port of HostAddress.
 func (n *Node) ListenHost() (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort(n.HostAddress(), "0"))
 }
 
-// Issuer is the iss claim of the node's ServiceAccount tokens. Its discovery document and keys are to be had without a token, with HTTPClient.
+// Issuer is the iss claim of the node's ServiceAccount tokens. HTTPClient can read its discovery document and keys without a token.
 func (n *Node) Issuer() string { return n.layout.apiServer() }
 
-// Path is where the host finds what has that path in the node, for instance /var/lib/kubelet/pods, mounts included.
+// Path is the host's path of a path in the node, for example /var/lib/kubelet/pods. It includes mounts.
 func (n *Node) Path(inNode string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", n.record.Holder.PID), inNode)
 }
@@ -172,5 +172,5 @@ func (n *Node) Path(inNode string) string {
 // Kubeconfig is the path of the administrator's kubeconfig.
 func (n *Node) Kubeconfig() string { return n.layout.run("kubeconfig", "admin") }
 
-// CACertificate returns the certificate, as PEM, that the API server's own is verified against.
+// CACertificate returns the CA certificate of the API server, as PEM.
 func (n *Node) CACertificate() ([]byte, error) { return os.ReadFile(n.layout.run("pki", "ca.crt")) }

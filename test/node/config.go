@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Config is what a caller may choose. The zero value is a working node.
+// Config configures a node. The zero value is a working node.
 type Config struct {
 	// Home is the folder of the cached programs, the logs and the running node.
 	// Empty: $NODE_HOME, else secrets-provider-aws/node in the user's cache folder.
@@ -21,13 +21,13 @@ type Config struct {
 	Region string
 	// RotationPollInterval is the driver's flag of that name. Zero: 2 s.
 	RotationPollInterval time.Duration
-	// SyncFrequency is how often the kubelet looks at each pod anew, which is how often it republishes volumes. Zero: 2 s.
+	// SyncFrequency is how often the kubelet syncs each pod, and so how often it republishes volumes. Zero: 2 s.
 	SyncFrequency time.Duration
-	// Logf receives a line for each step. Nil: silence.
+	// Logf receives a line for each step. Nil: no output.
 	Logf func(format string, args ...any)
 }
 
-// withDefaults fills the fields that are zero.
+// withDefaults sets the fields that are zero.
 func (c Config) withDefaults() (Config, error) {
 	c.Home = cmp.Or(c.Home, os.Getenv("NODE_HOME"))
 	if c.Home == "" {
@@ -56,7 +56,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// layout says where things are under Config.Home.
+// layout gives the paths below Config.Home.
 type layout string
 
 func (l layout) cache(elem ...string) string {
@@ -66,30 +66,30 @@ func (l layout) logs(elem ...string) string {
 	return filepath.Join(string(l), "logs", filepath.Join(elem...))
 }
 
-// run is the folder of a running node: it ends with the node.
+// run is the folder of a running node. It is removed with the node.
 func (l layout) run(elem ...string) string {
 	return filepath.Join(string(l), "run", filepath.Join(elem...))
 }
 
-// Names and addresses of the node. Those that the host shares with other nodes carry a number made from Config.Home.
+// Names and addresses of the node. Those that must be unique on the host contain a number derived from Config.Home.
 const (
 	nodeName           = "node1"
 	serviceCIDR        = "10.96.0.0/16"
-	kubernetesService  = "10.96.0.1" // the first of serviceCIDR, always
+	kubernetesService  = "10.96.0.1" // always the first address of serviceCIDR
 	driverName         = "secrets-store.csi.k8s.io"
 	containerdSocket   = "/run/containerd/containerd.sock"
-	podIdentityAddress = "169.254.170.23" // of EKS's Pod Identity agent, fixed in every AWS SDK
+	podIdentityAddress = "169.254.170.23" // EKS's Pod Identity agent; fixed in every AWS SDK
 	cgroupPrefix       = "secrets-provider-node-"
 	linkPrefix         = "spn"
 )
 
-// id tells nodes of different homes on one host apart: what one cleans up is never another's.
+// id distinguishes nodes of different homes on one host, so that none cleans up another one's resources.
 func (l layout) id() string {
 	sum := sha256.Sum256([]byte(l))
 	return hex.EncodeToString(sum[:4])
 }
 
-// number chooses the node's networks. Two homes may meet in one; the second is then refused.
+// number selects the node's networks. If two homes get the same number, the second node refuses to start.
 func (l layout) number() byte { return sha256.Sum256([]byte(l))[0] }
 
 func (l layout) cgroup() string      { return cgroupPrefix + l.id() }
@@ -100,10 +100,10 @@ func (l layout) nodeAddress() string { return fmt.Sprintf("10.98.%d.2", l.number
 func (l layout) podCIDR() string     { return fmt.Sprintf("10.244.%d.0/24", l.number()) }
 func (l layout) apiServer() string   { return "https://" + l.nodeAddress() }
 
-// PreconditionError says that this machine cannot run a node, or not now. Each reason is one line that says what to do.
+// PreconditionError means that this machine cannot run a node, or not now. Each reason is one line and names the fix.
 type PreconditionError struct{ Reasons []string }
 
 func (e *PreconditionError) Error() string { return strings.Join(e.Reasons, "\n") }
 
-// ErrInUse is returned by Up when a living node stands in its place, and by Down when that node belongs to another running process.
+// ErrInUse means that a node is already running. Up returns it, and Down returns it if the node belongs to another running process.
 var ErrInUse = errors.New("a node is already running")

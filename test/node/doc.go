@@ -1,17 +1,16 @@
-// Package node brings up a real Kubernetes of one node for the end-to-end tests: etcd, the control plane, a kubelet with
-// containerd and runc, and the real Secrets Store CSI driver as a DaemonSet.
+// Package node runs a real one-node Kubernetes for the end-to-end tests: etcd, the control plane, a kubelet with containerd and
+// runc, and the real Secrets Store CSI driver as a DaemonSet.
 //
-// The node lives in a mount and a network namespace of its own, the box. In the box every program finds its files where they
-// stand on a production node (/var/lib/kubelet, /run/containerd, the API server on port 443), so that charts and manifests are
-// installed as they are, with no path changed. To the host all of this is one folder: what the host itself gets to see is that folder, one
-// cgroup and one virtual link, and every process of the node, the pods' included, is a member of the cgroup.
-// [Down] therefore needs no record of what happened: it kills what is in the cgroup, upon which the kernel takes the
-// namespaces apart with all their mounts, addresses and routes, and removes the cgroup and the folder.
+// The node runs in its own mount and network namespaces, the box. In the box, every path is that of a production node
+// (/var/lib/kubelet, /run/containerd, the API server on port 443). Charts and manifests are installed unchanged. The host sees one
+// folder, one cgroup and one virtual link. Every process of the node and its pods is a member of the cgroup.
+// [Down] therefore needs no record of what happened. It kills all members of the cgroup, and the kernel removes the namespaces with
+// their mounts, addresses and routes. Then it removes the cgroup and the folder.
 //
-// Programs are built from Go modules once ([Build]) and kept in the user's cache. containerd, runc, the CNI plugins and busybox come from
-// Debian packages, which are installed when missing.
+// [Build] builds the programs from Go modules once and keeps them in the user's cache. containerd, runc, the CNI plugins and busybox
+// come from Debian packages. [Build] installs missing packages.
 //
-// A test writes:
+// A test uses it like this:
 //
 //	n, err := node.Up(ctx, node.Config{Logf: t.Logf})
 //	...

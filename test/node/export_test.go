@@ -1,7 +1,7 @@
 package node
 
-// HostNames are what a node of that home is known by on the host: the folder of the running node, the names of its cgroup and of
-// its links, and the beginnings of such names, which nodes of other homes have too.
+// HostNames returns what identifies a node on the host: the folder of the running node, and the names of its cgroup and links. all
+// holds the prefixes of such names, which nodes of other homes share.
 func HostNames(cfg Config) (folder string, own, all []string, err error) {
 	cfg, err = cfg.withDefaults()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"secrets-provider-aws/test/node/image"
 )
 
-// TestAppImage is the image of the workload in test/node/testapp. It is on every node; pods take it with imagePullPolicy Never.
+// TestAppImage is the image of the workload in test/node/testapp. Every node has it. Pods use it with imagePullPolicy Never.
 const TestAppImage = "localhost/testapp:1"
 
 const (
@@ -18,10 +18,10 @@ const (
 	registrarImage = "localhost/csi-registrar:1"
 )
 
-// busybox is a static one, from the package busybox-static.
+// busybox is the static program of the package busybox-static.
 const busybox = "/bin/busybox"
 
-// nodeImages are the images that every node has, by the name of their archive.
+// nodeImages are the images of every node, by archive name.
 func nodeImages(driver, workload string) map[string]image.Image {
 	users := image.File{Path: "/etc/passwd", Content: []byte("root:x:0:0::/:\nnonroot:x:65532:65532::/:\n")}
 	applet := func(name, target string) image.File { return image.File{Path: "/bin/" + name, Link: target} }
@@ -34,7 +34,7 @@ func nodeImages(driver, workload string) map[string]image.Image {
 			Ref: TestAppImage, Entrypoint: []string{"/testapp"}, User: "65532:65532", Env: []string{"PATH=/bin"},
 			Files: []image.File{
 				{Path: "/testapp", Source: filepath.Join(workload, "testapp")}, users,
-				// So that "kubectl exec POD -- cat FILE" works as it does with any other image.
+				// These make "kubectl exec POD -- cat FILE" work as with other images.
 				applet("cat", "/testapp"), applet("ls", "/testapp"), applet("sleep", "/testapp"), applet("env", "/testapp"), applet("id", "/testapp"),
 			},
 		},
@@ -53,7 +53,7 @@ func nodeImages(driver, workload string) map[string]image.Image {
 	}
 }
 
-// images writes the archives of nodeImages, and returns their folder.
+// images writes the archives of nodeImages and returns their folder.
 func (b *builder) images(driver, workload string) (string, error) {
 	busyboxKey, err := hashFiles("/", []string{busybox})
 	if err != nil {
@@ -73,8 +73,8 @@ func (b *builder) images(driver, workload string) (string, error) {
 	})
 }
 
-// LoadImage makes the images of an archive known to the node, under the names that the archive gives them. The archive is one of "docker save",
-// or buildah's docker-archive or oci-archive. Pods take them with imagePullPolicy Never or IfNotPresent.
+// LoadImage loads the images of an archive into the node, under the names in the archive. The archive comes from "docker save", or is
+// buildah's docker-archive or oci-archive. Pods use the images with imagePullPolicy Never or IfNotPresent.
 func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	f, err := os.Open(archive)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 // Mount is one line of a mountinfo file (proc_pid_mountinfo(5)).
 type Mount struct {
 	Device  string // of the file system, major:minor
-	Root    string // what of the file system is mounted: a path in it
+	Root    string // path in the file system that is mounted
 	Target  string // the mount point
-	FSType  string // for instance "tmpfs"
-	Source  string // the device, or whatever stands for it
-	Options string // the file system's own options, separated by commas
+	FSType  string // for example "tmpfs"
+	Source  string // device, or a name in its place
+	Options string // options of the file system, separated by commas
 }
 
-// Mounts returns what is mounted in the node, the pods' volumes with it; what is mounted inside a container alone is not there.
+// Mounts returns the node's mounts, including the pods' volumes. It does not include mounts that only a container sees.
 func (n *Node) Mounts() ([]Mount, error) {
 	return readMounts(fmt.Sprintf("/proc/%d/mountinfo", n.record.Holder.PID))
 }
@@ -40,7 +40,7 @@ func readMounts(path string) ([]Mount, error) {
 	return mounts, nil
 }
 
-// unescape undoes the kernel's \040 for a space and the like.
+// unescape decodes the kernel's octal escapes, such as \040 for a space.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -25,9 +25,9 @@ type Node struct {
 	token  string
 }
 
-// Up builds what is missing, brings a node up and returns when pods can mount: the node is Ready and the driver registered.
-// Whatever a dead run left is removed before. The node belongs to this process: if that ends without Down, the
-// next Up or Down cleans up. With a living node in its place Up returns ErrInUse.
+// Up builds what is not cached, starts a node, and returns when pods can mount: the node is Ready and the driver is registered.
+// First it removes leftovers of a dead run. The node belongs to this process. If the process exits without Down, the next Up or Down
+// cleans up. If a node is already running, Up returns ErrInUse.
 func Up(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -60,13 +60,13 @@ func Up(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if err := n.up(ctx); err != nil {
-		// Its logs stay, in the logs folder.
+		// Keep the logs, they are in another folder.
 		return nil, errors.Join(err, clean(context.WithoutCancel(ctx), n.layout))
 	}
 	return n, nil
 }
 
-// Attach returns the node that another process brought up and left, or is using.
+// Attach returns a node that another process started, even if that process still uses it.
 func Attach(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -91,7 +91,7 @@ func Attach(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// Detach lets the node stay when this process ends, until someone calls Down.
+// Detach keeps the node running after this process exits, until Down.
 func (n *Node) Detach() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -99,11 +99,11 @@ func (n *Node) Detach() error {
 	return n.record.write(n.layout)
 }
 
-// Down ends the node and removes everything that it made on the host but its logs and the cache.
+// Down stops the node and removes everything that it created on the host, except its logs and the cache.
 func (n *Node) Down(ctx context.Context) error { return Down(ctx, n.cfg, false) }
 
-// Down ends the node of that home, if there is one, from whatever state it is in, and removes everything that it made on the host
-// but its logs and the cache. A node that belongs to another living process is left alone, and ErrInUse returned, unless forced.
+// Down stops the node of that home, in whatever state it is, and removes everything that it created on the host, except its logs and
+// the cache. If the node belongs to another running process, Down returns ErrInUse, unless force is set.
 func Down(ctx context.Context, cfg Config, force bool) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -127,7 +127,7 @@ func Down(ctx context.Context, cfg Config, force bool) error {
 
 func inUse(l layout, owner *process) error {
 	if owner == nil {
-		return fmt.Errorf("%w in %s: end it with the command down", ErrInUse, string(l))
+		return fmt.Errorf("%w in %s: stop it with the command down", ErrInUse, string(l))
 	}
 	return fmt.Errorf("%w in %s: it belongs to process %d", ErrInUse, string(l), owner.PID)
 }
@@ -172,12 +172,12 @@ func (n *Node) up(ctx context.Context) error {
 	return n.record.write(n.layout)
 }
 
-// boot starts everything, on whatever the node's disk holds from before.
+// boot starts everything. The node's disk may hold data of an earlier boot.
 func (n *Node) boot(ctx context.Context) error {
 	start := time.Now()
 	step := func(what string) { n.cfg.Logf("%5.1fs %s", time.Since(start).Seconds(), what) }
 	n.mu.Lock()
-	n.record.Booted = start.Truncate(time.Second) // as exact as the API is
+	n.record.Booted = start.Truncate(time.Second) // the precision of the API
 	n.mu.Unlock()
 	if err := n.openBox(ctx); err != nil {
 		return err
@@ -212,18 +212,18 @@ func (n *Node) boot(ctx context.Context) error {
 	return nil
 }
 
-// Reboot is a loss of power: every process dies at once, with all mounts and sockets, and the node starts again from its disk.
-// It returns when the driver runs again. The pods start anew meanwhile; to WaitPodReady and WaitPodsReady
-// one is ready only when its containers started after the reboot.
+// Reboot simulates a power loss. Every process dies at once, with all mounts and sockets, and the node starts again from its disk.
+// Reboot returns when the driver is running again. The pods restart meanwhile. For WaitPodReady and WaitPodsReady, a pod is ready
+// only if its containers started after the reboot.
 func (n *Node) Reboot(ctx context.Context) error {
 	n.mu.Lock()
 	n.record.Components = map[string]process{}
-	n.client = nil // with its connections
+	n.client = nil // drop its connections
 	n.mu.Unlock()
 	if err := powerOff(ctx, n.layout); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(n.layout.run("root/run")); err != nil { // /run is memory
+	if err := os.RemoveAll(n.layout.run("root/run")); err != nil { // /run does not survive a reboot
 		return err
 	}
 	if err := n.boot(ctx); err != nil {
@@ -232,7 +232,7 @@ func (n *Node) Reboot(ctx context.Context) error {
 	return n.WaitPodsReady(ctx, "kube-system", "app=csi-secrets-store", 1)
 }
 
-// installDriver applies the driver's own CRDs and RBAC, and the rest of config.
+// installDriver applies the driver's own CRDs and RBAC, and the manifests of the config folder.
 func (n *Node) installDriver(ctx context.Context) error {
 	err := n.Until(ctx, 2*time.Minute, "the namespace kube-system", func(ctx context.Context) (bool, error) {
 		err := n.Get(ctx, "/api/v1/namespaces/kube-system", nil)
@@ -260,11 +260,11 @@ func (n *Node) installDriver(ctx context.Context) error {
 	return err
 }
 
-// classesPath is there when the API server knows the driver's types.
+// classesPath exists when the API server serves the driver's types.
 const classesPath = "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses"
 
-// waitNode waits for what a pod with a volume needs: a node that is Ready, the driver on it, the SecretProviderClass
-// and a ServiceAccount.
+// waitNode waits until a pod with a volume can start: the node is Ready, and the driver, SecretProviderClass and a ServiceAccount
+// exist.
 func (n *Node) waitNode(ctx context.Context) error {
 	for _, c := range []struct {
 		what, path string
@@ -290,7 +290,7 @@ func (n *Node) waitNode(ctx context.Context) error {
 	return nil
 }
 
-// clean removes whatever a node of that home has or left on the host.
+// clean removes everything that a node of that home has or left on the host.
 func clean(ctx context.Context, l layout) error {
 	if err := powerOff(ctx, l); err != nil {
 		return err
@@ -299,15 +299,15 @@ func clean(ctx context.Context, l layout) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range mounts { // never, but deleting through a mount would be worse than to stop here
+	for _, m := range mounts { // defensive: deleting through a mount would be worse than stopping here
 		if strings.HasPrefix(m.Target, l.run()+"/") {
-			return fmt.Errorf("%s is mounted, and not by the node", m.Target)
+			return fmt.Errorf("%s is mounted, but not by the node", m.Target)
 		}
 	}
 	return os.RemoveAll(l.run())
 }
 
-// powerOff kills all processes of the node, and so ends its namespaces, with all mounts, addresses and routes in them.
+// powerOff kills all processes of the node. This also ends its namespaces, with their mounts, addresses and routes.
 func powerOff(ctx context.Context, l layout) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -318,7 +318,7 @@ func powerOff(ctx context.Context, l layout) error {
 	if err := g.remove(ctx); err != nil {
 		return err
 	}
-	// The link goes with the network namespace too, but the kernel takes its time.
+	// The kernel removes the link with the network namespace, but takes its time.
 	link := "/sys/class/net/" + l.hostLink()
 	if _, err := os.Stat(link); err != nil {
 		return nil

@@ -1,16 +1,16 @@
-# The one-node Kubernetes of the end-to-end tests, by hand: see test/node/README.md. For the Makefile to include.
+# Targets to use the end-to-end tests' node by hand: see test/node/README.md. The Makefile includes this file.
 .PHONY: node-build node-up node-down node-status node-test
 
 node-build: ## Build the node's programs and images into the cache
 	go run ./test/node/cmd/node build
 
-node-up: ## Bring a real one-node Kubernetes up; it stays until node-down
+node-up: ## Start a real one-node Kubernetes; it runs until node-down
 	go run ./test/node/cmd/node up
 
-node-down: ## End the node and remove what it made
+node-down: ## Stop the node and remove its files
 	go run ./test/node/cmd/node down
 
-node-status: ## Say what runs
+node-status: ## Show the node's status
 	go run ./test/node/cmd/node status
 
 node-test: ## Test the node itself

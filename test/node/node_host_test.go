@@ -16,7 +16,7 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// compare fails the test if the host is not what it was before.
+// compare fails the test if the host has changed.
 func compare(t *testing.T, cfg node.Config, before map[string]string) {
 	t.Helper()
 	if diff := cmp.Diff(before, host(t, cfg)); diff != "" {
@@ -24,10 +24,10 @@ func compare(t *testing.T, cfg node.Config, before map[string]string) {
 	}
 }
 
-// engines are the folders in which other container engines of the host mount: whoever builds an image meanwhile does.
+// engines are folders in which other container engines of the host mount, for example during an image build.
 var engines = []string{"/var/lib/containers/", "/var/lib/docker/", "/run/containers/", "/run/docker/", "/run/user/"}
 
-// host is everything that the node could have changed. What other nodes on this machine have is left out: they come and go as they like.
+// host returns everything that the node could change on the host. It leaves out other nodes of this machine, which may change.
 func host(t *testing.T, cfg node.Config) map[string]string {
 	t.Helper()
 	folder, own, all, err := node.HostNames(cfg)
@@ -91,15 +91,15 @@ func host(t *testing.T, cfg node.Config) map[string]string {
 	return state
 }
 
-// processes are the command lines of a node's processes, wherever they are: each sees the node's folder among its mounts, in
-// the box as the node's own folders, and in a container as the files that the kubelet brings into it.
+// processes returns the command lines of a node's processes, in all namespaces. Each sees the node's folder in its mounts: in the box
+// as the node's private folders, in a container as files that the kubelet mounts.
 func processes(t *testing.T, folder string) []string {
 	t.Helper()
 	mounts, err := node.ReadMounts("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The folder's place in its file system, which is the same in all namespaces.
+	// The folder's path in its file system is the same in all namespaces.
 	var device, root, target string
 	for _, m := range mounts {
 		if rest, ok := strings.CutPrefix(folder, strings.TrimSuffix(m.Target, "/")+"/"); ok && len(m.Target) >= len(target) {
@@ -111,7 +111,7 @@ func processes(t *testing.T, folder string) []string {
 	for _, file := range files {
 		mounts, err := node.ReadMounts(file)
 		inside := func(m node.Mount) bool { return m.Device == device && strings.HasPrefix(m.Root, root) }
-		if err == nil && slices.ContainsFunc(mounts, inside) { // an error is of a process that ended
+		if err == nil && slices.ContainsFunc(mounts, inside) { // an error means that the process has exited
 			command, _ := os.ReadFile(strings.TrimSuffix(file, "mountinfo") + "cmdline")
 			commands = append(commands, strings.ReplaceAll(string(command), "\x00", " "))
 		}

@@ -17,7 +17,7 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// counter is a provider whose one secret has a new value whenever the test says so.
+// counter is a provider with one secret. The test sets the value.
 type counter struct {
 	v1alpha1.UnimplementedCSIDriverProviderServer
 	value      atomic.Int64
@@ -58,10 +58,10 @@ spec:
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: counter}}
 `
 
-// mount proves the way of a secret through the node: kubelet, driver, a provider, the volume of a running container, and back.
+// mount checks a secret's path through the node: kubelet, driver, provider, the volume of a running container, and the unmount.
 func mount(ctx context.Context, t *testing.T, n *node.Node) {
 	provider := &counter{}
-	// This process serves in the node's folder: for the driver it is a provider like any other.
+	// This process serves a socket in the node's folder. The driver uses it like any other provider.
 	listener, err := net.Listen("unix", n.Path("/run/secrets-store-csi-providers/counter.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -77,13 +77,13 @@ func mount(ctx context.Context, t *testing.T, n *node.Node) {
 	if err := n.WaitPodReady(ctx, "default", "counter"); err != nil {
 		t.Fatal(err)
 	}
-	await := func(want string, what string, ask func() (string, error)) {
+	waitFor := func(want string, what string, get func() (string, error)) {
 		t.Helper()
 		start := time.Now()
 		var got string
 		var err error
 		for time.Since(start) < 2*time.Minute {
-			if got, err = ask(); err == nil && got == want {
+			if got, err = get(); err == nil && got == want {
 				t.Logf("%s is %s after %s", what, want, time.Since(start).Round(time.Millisecond))
 				return
 			}
@@ -95,11 +95,11 @@ func mount(ctx context.Context, t *testing.T, n *node.Node) {
 	inSecret := func() (string, error) {
 		return n.Kubectl(ctx, "get", "secret", "counter", "-o", "go-template={{.data.count | base64decode}}")
 	}
-	await("0", "the file", inPod)
-	await("0", "the synced Secret", inSecret)
+	waitFor("0", "the file", inPod)
+	waitFor("0", "the synced Secret", inSecret)
 	provider.value.Store(1)
-	await("1", "the file", inPod)
-	await("1", "the synced Secret", inSecret)
+	waitFor("1", "the file", inPod)
+	waitFor("1", "the synced Secret", inSecret)
 	for _, want := range []string{"sts.amazonaws.com", "pods.eks.amazonaws.com", `"csi.storage.k8s.io/pod.name":"counter"`} {
 		if attributes := provider.attributes.Load().(string); !strings.Contains(attributes, want) {
 			t.Errorf("no %s in the request's attributes", want)

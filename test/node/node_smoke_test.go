@@ -28,7 +28,7 @@ import (
 	"secrets-provider-aws/test/node"
 )
 
-// TestNode brings a node up, uses each part of it once, takes it down and compares the host with what it was before.
+// TestNode starts a node, uses each part once, stops it, and checks that the host has not changed.
 func TestNode(t *testing.T) {
 	ctx, cfg := prepare(t)
 	before := host(t, cfg)
@@ -36,7 +36,7 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = n.Down(context.WithoutCancel(ctx)) }() // nothing is left to do when the test came to its end
+	defer func() { _ = n.Down(context.WithoutCancel(ctx)) }() // no effect if the test has already stopped the node
 	used := t.Run("use", func(t *testing.T) { use(ctx, t, n) })
 	mounted := t.Run("mount", func(t *testing.T) { mount(ctx, t, n) })
 	if !used || !mounted {
@@ -53,7 +53,7 @@ func TestNode(t *testing.T) {
 	running := strings.Join(processes(t, folder), "\n")
 	for _, want := range []string{"kubelet ", "containerd-shim", "/pause", "/secrets-store-csi-driver "} {
 		if !strings.Contains(running, want) {
-			t.Errorf("%q is not seen among the node's processes, so it would not be missed after its end:\n%s", want, running)
+			t.Errorf("%q is not among the node's processes, so the check after Down would prove nothing:\n%s", want, running)
 		}
 	}
 	start := time.Now()
@@ -64,9 +64,9 @@ func TestNode(t *testing.T) {
 	compare(t, cfg, before)
 }
 
-// TestKilledRun kills a run on its way up, at several points, and expects the next one to clean up after it.
+// TestKilledRun kills a run at several points of its start. The next run must clean up after it.
 func TestKilledRun(t *testing.T) {
-	if os.Getenv("NODE_TEST_UP") != "" { // the run that is killed
+	if os.Getenv("NODE_TEST_UP") != "" { // the child process that is killed
 		n, err := node.Up(t.Context(), node.Config{Logf: func(format string, arguments ...any) { fmt.Printf(format+"\n", arguments...) }})
 		t.Fatalf("not killed: %v, %v", n, err)
 	}
@@ -104,7 +104,7 @@ func TestKilledRun(t *testing.T) {
 	compare(t, cfg, before)
 }
 
-// prepare builds, and ends what a run before this one left: neither is this one's to restore.
+// prepare builds, and removes leftovers of an earlier run, so that neither counts as a change of the host.
 func prepare(t *testing.T) (context.Context, node.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
@@ -159,7 +159,7 @@ spec:
         - name: token
           projected: {sources: [{serviceAccountToken: {audience: sts.amazonaws.com, path: token}}]}
 ---
-# A pod whose volume no provider serves: it stays, and the driver's own answer shows in its events.
+# No provider serves this pod's volume. The pod stays pending, and its events show the driver's error.
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
 metadata: {name: orphan, namespace: default}
@@ -178,7 +178,7 @@ spec:
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: orphan}}
 `
 
-// use goes through what the node offers to tests.
+// use calls everything that the node offers to tests.
 func use(ctx context.Context, t *testing.T, n *node.Node) {
 	must := func(err error) {
 		t.Helper()
@@ -285,14 +285,14 @@ func use(ctx context.Context, t *testing.T, n *node.Node) {
 	}
 }
 
-// serve answers every request with the text until the test ends.
+// serve responds to every request with text until the test ends.
 func serve(t *testing.T, listener net.Listener, text string) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// verify does as STS does: it knows a token, finds its issuer's keys and checks the signature with them.
+// verify checks a token like STS: it finds the issuer's keys from the token, and verifies the signature.
 func verify(t *testing.T, n *node.Node, token string) {
 	t.Helper()
 	parts := strings.Split(token, ".")

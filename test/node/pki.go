@@ -18,9 +18,8 @@ import (
 	"time"
 )
 
-// accounts are the node's own clients of the API server: what each is called there, and its groups.
-// All but admin have no more rights than the roles that Kubernetes itself makes for these names. The driver and the
-// workloads are no part of this: they use the tokens of their ServiceAccounts.
+// accounts are the node's own clients of the API server, with their user names and groups. Except for admin, they have only the rights
+// that Kubernetes' default roles grant to these names. The driver and the workloads are not listed: they use ServiceAccount tokens.
 var accounts = map[string]struct{ user, groups string }{
 	"admin":                   {"admin", "system:masters"},
 	"kubelet":                 {"system:node:" + nodeName, "system:nodes"},
@@ -28,8 +27,8 @@ var accounts = map[string]struct{ user, groups string }{
 	"kube-scheduler":          {"system:kube-scheduler", ""},
 }
 
-// writeIdentities makes the node's certificate authority, its certificates, the key that signs ServiceAccount tokens,
-// the static tokens of the accounts, and a kubeconfig for each. They are new for each node and end with it.
+// writeIdentities creates the node's certificate authority, its certificates, the key that signs ServiceAccount tokens, the static
+// tokens of the accounts, and a kubeconfig for each. Every node has new ones.
 func writeIdentities(l layout) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -49,7 +48,7 @@ func writeIdentities(l layout) error {
 			DNSNames:    []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"},
 			IPAddresses: []net.IP{net.ParseIP(kubernetesService), net.ParseIP(l.nodeAddress()), net.IPv4(127, 0, 0, 1)},
 		},
-		// With this one the API server speaks to the kubelet, for logs and exec.
+		// The API server's client certificate for the kubelet, for logs and exec.
 		"kubelet-client": {
 			Subject:     pkix.Name{CommonName: "kube-apiserver-kubelet-client", Organization: []string{"system:masters"}},
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -67,7 +66,7 @@ func writeIdentities(l layout) error {
 			return err
 		}
 	}
-	// RSA, as every EKS cluster has it: STS verifies RS256.
+	// RSA, as on every EKS cluster: STS verifies RS256.
 	signer, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// object has the fields of API objects that the node and its tests look at.
+// object has the fields of API objects that the node and its tests need.
 type object struct {
 	Metadata struct {
 		Name      string `json:"name"`
@@ -39,8 +39,8 @@ type status struct {
 	} `json:"containerStatuses"`
 }
 
-// readySince reports whether a pod is Ready with containers that started then or later. What the API tells of a node that
-// just started is of before, until the kubelet has looked.
+// readySince reports whether a pod is Ready and its containers started at t or later. Right after a reboot, the API still reports the
+// state from before, until the kubelet updates it.
 func (s status) readySince(t time.Time) bool {
 	for _, c := range s.ContainerStatuses {
 		var state struct {
@@ -77,10 +77,11 @@ func podPath(namespace, pod string) string {
 	return "/api/v1/namespaces/" + namespace + "/pods/" + pod
 }
 
-// podTimeout bounds every wait for pods. It is longer than the kubelet's two minutes for one mount. A shorter deadline of the context's own goes first.
+// podTimeout bounds every wait for pods. It is longer than the kubelet's two minutes for one mount. A shorter deadline of the context
+// takes precedence.
 const podTimeout = 5 * time.Minute
 
-// WaitPodReady returns when the pod is Ready. The error of one that is not tells its phase, its containers' states and its events.
+// WaitPodReady returns when the pod is Ready. An error contains its phase, its containers' states and its events.
 func (n *Node) WaitPodReady(ctx context.Context, namespace, pod string) error {
 	return n.waitReady(ctx, "pod "+namespace+"/"+pod, namespace, 1, func(ctx context.Context) ([]object, error) {
 		var o object
@@ -89,7 +90,7 @@ func (n *Node) WaitPodReady(ctx context.Context, namespace, pod string) error {
 	})
 }
 
-// WaitPodsReady returns when there are that many pods with the labels ("app=web,tier=front") and all of them are Ready.
+// WaitPodsReady returns when exactly count pods have the labels ("app=web,tier=front") and all of them are Ready.
 func (n *Node) WaitPodsReady(ctx context.Context, namespace, labels string, count int) error {
 	return n.waitReady(ctx, fmt.Sprintf("%d pods %s/%s", count, namespace, labels), namespace, count, func(ctx context.Context) ([]object, error) {
 		return n.pods(ctx, namespace, labels)
@@ -132,7 +133,7 @@ func (n *Node) booted() time.Time {
 	return n.record.Booted
 }
 
-// pods returns the pods with the labels; without labels all of the namespace.
+// pods returns the pods with the labels, or all pods of the namespace if labels is empty.
 func (n *Node) pods(ctx context.Context, namespace, labels string) ([]object, error) {
 	var list struct {
 		Items []object `json:"items"`
@@ -141,7 +142,7 @@ func (n *Node) pods(ctx context.Context, namespace, labels string) ([]object, er
 	return list.Items, err
 }
 
-// PodNames returns the names of the pods with the labels; without labels all of the namespace.
+// PodNames returns the names of the pods with the labels, or of all pods of the namespace if labels is empty.
 func (n *Node) PodNames(ctx context.Context, namespace, labels string) ([]string, error) {
 	pods, err := n.pods(ctx, namespace, labels)
 	names := make([]string, 0, len(pods))
@@ -151,10 +152,10 @@ func (n *Node) PodNames(ctx context.Context, namespace, labels string) ([]string
 	return names, err
 }
 
-// Event is what kubectl describe shows of a pod.
+// Event is an event of a pod, as in "kubectl describe".
 type Event struct {
 	Type    string `json:"type"`   // Normal or Warning
-	Reason  string `json:"reason"` // for instance FailedMount
+	Reason  string `json:"reason"` // for example FailedMount
 	Message string `json:"message"`
 	Count   int    `json:"count"`
 }
@@ -173,7 +174,7 @@ func (n *Node) PodEvents(ctx context.Context, namespace, pod string) ([]Event, e
 	return list.Items, err
 }
 
-// WaitPodEvent returns the first event of that reason whose message has the text in it.
+// WaitPodEvent returns the first event with that reason and with text in its message.
 func (n *Node) WaitPodEvent(ctx context.Context, namespace, pod, reason, text string) (Event, error) {
 	var found Event
 	err := n.Until(ctx, podTimeout, fmt.Sprintf("the event %s of pod %s/%s with %q", reason, namespace, pod, text), func(ctx context.Context) (bool, error) {
@@ -187,7 +188,7 @@ func (n *Node) WaitPodEvent(ctx context.Context, namespace, pod, reason, text st
 				return true, nil
 			}
 		}
-		return false, fmt.Errorf("its events are %v", events)
+		return false, fmt.Errorf("the pod's events are %v", events)
 	})
 	return found, err
 }
@@ -197,7 +198,7 @@ func (n *Node) Exec(ctx context.Context, namespace, pod string, command ...strin
 	return n.Kubectl(ctx, append([]string{"exec", "--namespace", namespace, pod, "--"}, command...)...)
 }
 
-// Logs returns what the container wrote; an empty name is the pod's default container.
+// Logs returns the output of the container. If container is empty, it is the pod's default container.
 func (n *Node) Logs(ctx context.Context, namespace, pod, container string) (string, error) {
 	arguments := []string{"logs", "--namespace", namespace, pod}
 	if container != "" {
@@ -206,7 +207,8 @@ func (n *Node) Logs(ctx context.Context, namespace, pod, container string) (stri
 	return n.Kubectl(ctx, arguments...)
 }
 
-// DeletePods deletes the pods with the labels, all of the namespace if there are none, and returns when the kubelet has cleaned up after them.
+// DeletePods deletes the pods with the labels, or all pods of the namespace if labels is empty. It returns when the kubelet has
+// cleaned up after them.
 func (n *Node) DeletePods(ctx context.Context, namespace, labels string) error {
 	arguments := []string{"delete", "pods", "--namespace", namespace, "--timeout", podTimeout.String()}
 	if labels == "" {
@@ -218,13 +220,13 @@ func (n *Node) DeletePods(ctx context.Context, namespace, labels string) error {
 	return err
 }
 
-// Token returns a token of the ServiceAccount for the audience, as the kubelet gets it for a pod. Ten minutes is the shortest life.
+// Token returns a token of the ServiceAccount for the audience, as the kubelet gets it for a pod. life is at least ten minutes.
 func (n *Node) Token(ctx context.Context, namespace, serviceAccount, audience string, life time.Duration) (string, error) {
 	token, err := n.Kubectl(ctx, "create", "token", serviceAccount, "--namespace", namespace, "--audience", audience, "--duration", life.String())
 	return strings.TrimSpace(token), err
 }
 
-// ContainerPID returns the pid, on the host, of a running container's first process: /proc/PID/status tells its capabilities,
+// ContainerPID returns the host's pid of a running container's first process. /proc/PID/status shows its capabilities, and
 // /proc/PID/mountinfo what it can see.
 func (n *Node) ContainerPID(ctx context.Context, namespace, pod, container string) (int, error) {
 	var o object

@@ -9,20 +9,20 @@ import (
 	"syscall"
 )
 
-// process names one process of this boot for good: a pid alone may be that of another one later.
+// process identifies one process of this boot. A pid alone is not enough, because pids are reused.
 type process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // clock ticks since boot, field 22 of /proc/PID/stat
 }
 
-// identify returns the process that has the pid now.
+// identify returns the process that currently has the pid.
 func identify(pid int) (process, error) {
 	_, start, err := procStat(pid)
 	return process{pid, start}, err
 }
 
-// alive reports whether the process runs. A zombie does not: where the first process of a machine reaps slowly,
-// a killed process answers to signal 0 for seconds.
+// alive reports whether the process runs. A zombie does not. On machines with a slow init, a killed process still accepts signal 0
+// for seconds.
 func (p process) alive() bool {
 	if p.PID == 0 {
 		return false
@@ -31,7 +31,7 @@ func (p process) alive() bool {
 	return err == nil && start == p.Start && state != 'Z' && state != 'X'
 }
 
-// kill ends the process at once, if it is still the one that was recorded.
+// kill kills the process at once, if the pid still belongs to it.
 func (p process) kill() error {
 	if !p.alive() {
 		return nil
@@ -49,7 +49,7 @@ func procStat(pid int) (state byte, start uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	// The second field is the name in parentheses and may hold anything, so what follows it is counted from its end.
+	// The second field is the name in parentheses and may contain any character. Count from the end of the name.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 {
 		return 0, 0, fmt.Errorf("%s: too short", path)

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// record is what is known of the running node outside of the process that started it: run/state.json.
+// record is the state of the running node for other processes: run/state.json.
 type record struct {
-	Boot       string             `json:"boot"`            // the boot that the processes belong to
-	Owner      *process           `json:"owner,omitempty"` // the process whose end makes the node a leftover; nil: it stays until Down
-	Up         bool               `json:"up"`              // whether Up came to its end
-	Booted     time.Time          `json:"booted"`          // when the node itself started last
-	Holder     process            `json:"holder"`          // keeps the box's namespaces
+	Boot       string             `json:"boot"`            // boot id at the start of the processes
+	Owner      *process           `json:"owner,omitempty"` // when it exits, the node is a leftover; nil: the node stays until Down
+	Up         bool               `json:"up"`              // Up has succeeded
+	Booted     time.Time          `json:"booted"`          // last start of the node
+	Holder     process            `json:"holder"`          // holds the box's namespaces
 	Components map[string]process `json:"components"`      // by name, as in the logs folder
 }
 
-// readRecord returns nil where no node was ever started.
+// readRecord returns nil if no node was ever started.
 func readRecord(l layout) (*record, error) {
 	text, err := os.ReadFile(l.run("state.json"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +46,7 @@ func (r *record) write(l layout) error {
 	return writeFile(l.run("state.json"), text, 0o600)
 }
 
-// living reports whether the node runs in this boot, and for which living process. A node whose owner ended is a leftover.
+// living reports whether the node runs in this boot, and which running process owns it. A node whose owner has exited is a leftover.
 func (r *record) living() (running bool, owner *process) {
 	switch {
 	case r == nil || r.Boot != bootID():
@@ -62,7 +62,7 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// writeFile replaces a file as a whole: a reader, or a kill, meets the old text or the new one.
+// writeFile replaces a file atomically: a reader, or a run after a kill, sees the old text or the new one.
 func writeFile(path string, text []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -74,7 +74,7 @@ func writeFile(path string, text []byte, mode fs.FileMode) error {
 	return os.Rename(tmp, path)
 }
 
-// lock takes the file's lock for this process and waits for it. The kernel gives it back when the process ends, however it ends.
+// lock waits for the file's lock and takes it for this process. The kernel releases it when the process exits.
 func lock(path string, waiting func()) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

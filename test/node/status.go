@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Status says in a few lines what runs in that home, and for whom.
+// Status describes in a few lines what is running in that home, and who owns it.
 func Status(cfg Config) (string, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -33,19 +33,19 @@ func Status(cfg Config) (string, error) {
 		fmt.Fprintf(&b, "no node in %s\n", cfg.Home)
 		return b.String(), nil
 	case !running:
-		fmt.Fprintf(&b, "the leftovers of a dead node in %s, with %d processes: up and down remove them\n", cfg.Home, len(members))
+		fmt.Fprintf(&b, "leftovers of a dead node in %s, with %d processes: the commands up and down remove them\n", cfg.Home, len(members))
 		return b.String(), nil
 	case owner != nil && r.Up:
 		fmt.Fprintf(&b, "a node in %s, of process %d\n", cfg.Home, owner.PID)
 	case owner != nil:
-		fmt.Fprintf(&b, "a node in %s, on its way up or not all up, of process %d\n", cfg.Home, owner.PID)
+		fmt.Fprintf(&b, "a node in %s, starting or incomplete, of process %d\n", cfg.Home, owner.PID)
 	default:
 		fmt.Fprintf(&b, "a node in %s\n", cfg.Home)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Components)) {
 		state := "runs"
 		if !r.Components[name].alive() {
-			state = "ENDED: see " + l.logs(name+".log")
+			state = "EXITED: see " + l.logs(name+".log")
 		}
 		fmt.Fprintf(&b, "  %-24s %7d %s\n", name, r.Components[name].PID, state)
 	}

@@ -1,5 +1,5 @@
-// Package image writes container images of a few files, as archives that "ctr images import", "docker load" and "podman load" read.
-// It needs no engine, no base image and no network, and the same input gives the same bytes.
+// Package image writes small container images as archives for "ctr images import", "docker load" and "podman load".
+// It needs no engine, no base image and no network. The same input gives the same bytes.
 package image
 
 import (
@@ -18,16 +18,16 @@ import (
 	"strings"
 )
 
-// Image is an image of one layer.
+// Image describes an image with one layer.
 type Image struct {
 	Ref        string   // the full name, with a registry: localhost/app:1
 	Entrypoint []string // the command
-	User       string   // uid:gid; empty is root
+	User       string   // uid:gid; empty: root
 	Env        []string // NAME=value
 	Files      []File
 }
 
-// File is one file of the image, whose folders are made as needed. One of Source, Link and Content gives what it holds.
+// File is one file of the image. Its folders are created as needed. Set exactly one of Source, Link and Content.
 type File struct {
 	Path    string      // absolute, in the image
 	Source  string      // a file of this machine
@@ -36,7 +36,7 @@ type File struct {
 	Mode    fs.FileMode // zero: 0755 with Source, else 0644
 }
 
-// Write writes the archive, in the layout of "docker save", to a file that it replaces as a whole.
+// Write writes the archive in the format of "docker save". It replaces the file atomically.
 func (i Image) Write(archive string) error {
 	layer, err := i.layer()
 	if err != nil {
@@ -71,9 +71,9 @@ func (i Image) Write(archive string) error {
 	return os.Rename(archive+".tmp", archive)
 }
 
-// layer returns the uncompressed tar of the image's files.
+// layer returns the image's files as an uncompressed tar.
 func (i Image) layer() ([]byte, error) {
-	// The runtime mounts on the first three. What else a program may expect of a root file system is in every image.
+	// The runtime mounts on the first three. Programs may expect the others in any root file system.
 	folders := map[string]int64{"dev": 0o755, "proc": 0o755, "sys": 0o755, "etc": 0o755, "tmp": 0o1777}
 	for _, file := range i.Files {
 		for dir := path.Dir(strings.TrimPrefix(file.Path, "/")); dir != "."; dir = path.Dir(dir) {
@@ -88,7 +88,7 @@ func (i Image) layer() ([]byte, error) {
 	for name := range folders {
 		names = append(names, name)
 	}
-	slices.Sort(names) // a folder before those in it
+	slices.Sort(names) // folders come before their content
 	for _, name := range names {
 		if err := w.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: folders[name]}); err != nil {
 			return nil, err

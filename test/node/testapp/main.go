@@ -1,13 +1,13 @@
-// Command testapp is the workload of the end-to-end tests. Its image has nothing else, so it brings the few commands
-// that a test runs with kubectl exec; each is also a link in /bin.
+// Command testapp is the workload of the end-to-end tests. Its image contains nothing else. So it includes the few commands that a
+// test runs with kubectl exec. Each command is also a link in /bin.
 //
 //	testapp [watch] [DIR...]   print each file of the folders, now and after each change, until stopped (the default)
 //	testapp cat FILE...        print files
-//	testapp ls DIR...          list folders to their depth: mode, uid:gid, size, path and, of a link, its target
-//	testapp get URL            print the answer's status and body
-//	testapp id                 print who the process is, and its capabilities
+//	testapp ls DIR...          list folders recursively: mode, uid:gid, size, path, and the target of a link
+//	testapp get URL            print the response's status and body
+//	testapp id                 print the user, the group and the capabilities of the process
 //	testapp env                print the environment
-//	testapp sleep DURATION     sleep; a number is seconds, infinity is for ever
+//	testapp sleep DURATION     sleep; a number means seconds, infinity means forever
 package main
 
 import (
@@ -44,7 +44,7 @@ func run(ctx context.Context, out io.Writer, name string, arguments []string) er
 		"env":   func([]string) error { _, err := fmt.Fprintln(out, strings.Join(os.Environ(), "\n")); return err },
 		"sleep": func(durations []string) error { return sleep(ctx, durations) },
 	}
-	if command, ok := commands[name]; ok { // called by a link
+	if command, ok := commands[name]; ok { // called through a link
 		return command(arguments)
 	}
 	if len(arguments) > 0 {
@@ -55,7 +55,7 @@ func run(ctx context.Context, out io.Writer, name string, arguments []string) er
 	return watch(ctx, out, arguments)
 }
 
-// watch prints the files whenever they differ from what it printed last: a line with the time, one for each file, and "end".
+// watch prints the files whenever they change: a line with the time, one line per file, and "end".
 func watch(ctx context.Context, out io.Writer, folders []string) error {
 	last := ""
 	for {
@@ -71,7 +71,7 @@ func watch(ctx context.Context, out io.Writer, folders []string) error {
 	}
 }
 
-// snapshot has a line for each file, without the folders that the kubelet's atomic writer keeps beside the links.
+// snapshot returns a line per file. It skips the folders that the kubelet's atomic writer keeps beside the links.
 func snapshot(folders []string) string {
 	var b strings.Builder
 	for _, folder := range folders {
@@ -86,7 +86,7 @@ func snapshot(folders []string) string {
 				return nil
 			}
 			info, err := os.Stat(path)
-			if err == nil && info.IsDir() && !d.IsDir() { // a link to a folder, which WalkDir does not enter
+			if err == nil && info.IsDir() && !d.IsDir() { // a link to a folder: WalkDir does not enter it
 				b.WriteString(snapshot([]string{path + "/"}))
 			}
 			if err != nil || info.IsDir() {
@@ -121,7 +121,7 @@ func cat(out io.Writer, files []string) error {
 
 func list(out io.Writer, folders []string) error {
 	for _, folder := range folders {
-		if strings.HasPrefix(folder, "-") { // ls -lR is what it does anyhow
+		if strings.HasPrefix(folder, "-") { // accept ls -lR: the output is the same
 			continue
 		}
 		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {

@@ -1,5 +1,5 @@
 // Command awssim runs the AWS simulator of package awssim until SIGTERM or
-// SIGINT. When it is ready it prints one JSON line on stdout:
+// SIGINT. When it is ready, it prints one JSON line on stdout:
 //
 //	{"url":"https://127.0.0.1:1234","proxyURL":"http://127.0.0.1:1234","podIdentityURL":"http://127.0.0.1:1235"}
 package main
@@ -28,7 +28,7 @@ func main() {
 	}
 }
 
-// ready is the line that tells where the simulator is.
+// ready is the JSON line with the simulator's addresses.
 type ready struct {
 	URL            string `json:"url"`
 	ProxyURL       string `json:"proxyURL"`

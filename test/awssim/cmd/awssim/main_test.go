@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, []string{"--state", state, "--tls", "--ca-out", ca}, in)
-		_ = in.Close() // a pipe in memory
+		_ = in.Close() // an in-memory pipe
 	}()
 	line, err := bufio.NewReader(out).ReadBytes('\n')
 	if err != nil {
@@ -50,7 +50,7 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := admin.Calls(t.Context()); err == nil {
-		t.Error("it still serves after its end")
+		t.Error("it still serves after the shutdown")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestRunRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // one that starts after all ends at once, without an error
+			cancel() // if it starts by mistake, it exits at once without an error
 			if err := run(ctx, args, io.Discard); err == nil {
 				t.Error("it is accepted")
 			}

@@ -1,15 +1,15 @@
 // Command node runs the end-to-end tests' Kubernetes node by hand.
 //
-//	node check              print what keeps this machine from running a node, in a line each; nothing if it can
-//	node build              make the programs and images that are not in the cache
-//	node up                 build, and bring the node up; it stays
-//	node down [-force]      end it and remove what it made; -force: also while another process is using it
-//	node status             say what runs
+//	node check              print why this machine cannot run a node, one reason per line; nothing if it can
+//	node build              build the programs and images that are not cached
+//	node up                 build, and start the node; it keeps running
+//	node down [-force]      stop the node and remove its files; -force: even if another process uses it
+//	node status             print what is running
 //	node images ARCHIVE...  load image archives into the node
 //	node kubeconfig         print the path of the administrator's kubeconfig
-//	node helm               print the path of helm, built if needed
+//	node helm               print the path of helm; build it if needed
 //
-// NODE_HOME names the folder of the cache, the logs and the node.
+// NODE_HOME is the folder of the cache, the logs and the node.
 package main
 
 import (

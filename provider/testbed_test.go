@@ -20,22 +20,22 @@ import (
 	"secrets-provider-aws/test/awssim"
 )
 
-// account is the one that owns everything in the simulator.
+// account owns all objects in the simulator.
 const account = awssim.DefaultAccount
 
-// readAll is the policy of a role that may read everything, by the two calls there are.
+// readAll is a policy that allows both calls on every object.
 var readAll = awssim.AllowPolicy("*", "secretsmanager:GetSecretValue", "ssm:GetParameters")
 
-// bed is a Fetcher in front of the simulator, and credentials of a user of it.
-type bed struct {
+// testbed is a Fetcher in front of the simulator, with the credentials of one of its users.
+type testbed struct {
 	*awssim.Sim
 	t       testing.TB
 	fetcher *provider.Fetcher
 	user    aws.CredentialsProvider
-	mounts  int // made so far
+	mounts  int // first mounts so far
 }
 
-// session makes a user's keys the credentials of an owner.
+// session turns the keys of a user into credentials of an owner.
 type session struct{ aws.CredentialsProvider }
 
 func (session) Forget() {}
@@ -46,22 +46,21 @@ const maxBytes = 4 << 20
 // plenty is more memory than a test uses.
 func plenty() *bytebudget.Account { return bytebudget.New(1 << 40).Open("test") }
 
-// fetchAs is a first mount of a volume that nobody has seen, by an owner of its own.
-func (b *bed) fetchAs(ctx context.Context, user aws.CredentialsProvider, spc class.Class) ([]provider.File, error) {
+// fetchAs fetches spc as a first mount. Each call has a new volume and a new owner.
+func (b *testbed) fetchAs(ctx context.Context, user aws.CredentialsProvider, spc class.Class) ([]provider.File, error) {
 	b.mounts++
 	name := fmt.Sprint("mount ", b.mounts)
 	result, err := b.fetcher.Fetch(ctx, provider.Request{Owner: provider.Owner(name), Volume: name, Class: spc, Credentials: session{user}, MaxBytes: maxBytes, Memory: plenty()})
 	return result.Files, err
 }
 
-// start starts a bed for a user with these policies: readAll where there are none. A failed
-// attempt is not repeated.
-func start(t testing.TB, state awssim.State, policies ...awssim.Document) *bed {
+// start starts a testbed for a user with these policies; the default is readAll. It makes one attempt per call.
+func start(t testing.TB, state awssim.State, policies ...awssim.Document) *testbed {
 	t.Helper()
 	return startWith(t, state, awsclient.Options{MaxAttempts: 1}, policies...)
 }
 
-func startWith(t testing.TB, state awssim.State, options awsclient.Options, policies ...awssim.Document) *bed {
+func startWith(t testing.TB, state awssim.State, options awsclient.Options, policies ...awssim.Document) *testbed {
 	t.Helper()
 	if policies == nil {
 		policies = []awssim.Document{readAll}
@@ -88,20 +87,20 @@ func startWith(t testing.TB, state awssim.State, options awsclient.Options, poli
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bed{
+	return &testbed{
 		Sim: sim, t: t, fetcher: fetcher,
 		user: credentials.NewStaticCredentialsProvider(key, secretKey, ""),
 	}
 }
 
-// fetch parses objects and fetches them in the tests' region.
-func (b *bed) fetch(objects string) ([]provider.File, error) {
+// fetch parses objects and fetches them from region.
+func (b *testbed) fetch(objects string) ([]provider.File, error) {
 	b.t.Helper()
 	return b.fetchAs(b.t.Context(), b.user, parse(b.t, objects, nil))
 }
 
-// files fetches what must be there.
-func (b *bed) files(objects string) []provider.File {
+// files fetches objects and fails the test if that fails.
+func (b *testbed) files(objects string) []provider.File {
 	b.t.Helper()
 	files, err := b.fetch(objects)
 	if err != nil {
@@ -110,8 +109,8 @@ func (b *bed) files(objects string) []provider.File {
 	return files
 }
 
-// refuse fetches what must fail, and gives the error with its parts. No file may come with it.
-func (b *bed) refuse(objects string) *fault.Error {
+// fetchError fetches objects and returns the error. The test fails if there is none, or if files come with it.
+func (b *testbed) fetchError(objects string) *fault.Error {
 	b.t.Helper()
 	files, err := b.fetch(objects)
 	if files != nil {
@@ -125,14 +124,14 @@ func (b *bed) refuse(objects string) *fault.Error {
 }
 
 // wantCalls fails the test unless exactly these calls were made.
-func (b *bed) wantCalls(want map[string]int) {
+func (b *testbed) wantCalls(want map[string]int) {
 	b.t.Helper()
 	if diff := cmp.Diff(want, b.Calls()); diff != "" {
 		b.t.Errorf("AWS calls (-want +got):\n%s", diff)
 	}
 }
 
-// contents shows files in short: `path = content @ version`.
+// contents formats each file as `path = content @ version`.
 func contents(files []provider.File) []string {
 	var list []string
 	for _, f := range files {
@@ -141,7 +140,7 @@ func contents(files []provider.File) []string {
 	return list
 }
 
-// wantContents fails the test unless the files are exactly these, in this order.
+// wantContents fails the test unless files equals want, formatted by contents, in this order.
 func wantContents(t testing.TB, files []provider.File, want ...string) {
 	t.Helper()
 	if diff := cmp.Diff(want, contents(files)); diff != "" {
