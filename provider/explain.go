@@ -26,7 +26,7 @@ func tooLarge(why string) *fault.Error {
 func noMemory(what string, err error) error {
 	return &fault.Error{
 		Kind: fault.Transient, What: what, Why: "the provider had no memory for it in time, as other mounts on the node need it",
-		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
 	}
 }
 

@@ -122,7 +122,7 @@ func (m *freshnessModel) mount(t *rapid.T, h *knowledge, pod string) (string, er
 		h.dropped = true
 	}
 	h.lastUsed = now
-	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, Pod: "a-pod", PodUID: "uid-of-a-pod", TTL: rig.LongTTL})
+	token := m.r.Token(awssim.Token{Namespace: rig.Namespace, ServiceAccount: rig.ServiceAccount, ServiceAccountUID: h.uid, Pod: pod, PodUID: "uid-of-" + pod, TTL: rig.LongTTL})
 	resp, err := m.r.Mount(rig.Mount{
 		Pod: pod, Tokens: map[string]string{"sts.amazonaws.com": token},
 		Objects:    "- {objectName: " + m.secret + ", objectType: secretsmanager}\n",

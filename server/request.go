@@ -32,9 +32,8 @@ type volume struct {
 	mode       fs.FileMode // of files without filePermission
 }
 
-// key identifies the volume from its first mount to its last republish. It is empty for a token that is bound to
-// no pod: the secrets-store-sync-controller sends all its requests with its own pod and one target path, so each of
-// them is a first mount.
+// key identifies the volume from its first mount to its last republish. It is empty when the token belongs to no pod:
+// the secrets-store-sync-controller sends all requests with its own pod and one target path, so each is a first mount.
 func (v volume) key(token auth.Token) string {
 	if token.PodUID() == "" {
 		return ""

@@ -38,7 +38,7 @@ type Config struct {
 	MountTimeout time.Duration // limit for one mount; 0: 60 s
 	DrainTimeout time.Duration // limit for running mounts at shutdown; 0: 20 s
 	MaxResponse  int           // bytes that the driver accepts in one response; 0: 4 MiB, the driver's default
-	InFlight     int64         // limit in bytes for the values and responses of requests in progress; 0: 64 MiB
+	InFlight     int64         // bytes for values and responses of requests in progress; 0: 64 MiB
 }
 
 // Server implements v1alpha1.CSIDriverProviderServer.
@@ -140,17 +140,17 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	return resp, nil
 }
 
-// requestCost is about what a request takes in memory: its texts, and the YAML nodes of `objects`, of which each takes
-// 200 bytes for what can be two characters.
+// requestCost estimates the memory of a request: its strings, and the YAML nodes of `objects`. A node takes about
+// 200 bytes and can come from two characters.
 func requestCost(req *v1alpha1.MountRequest) int64 {
 	return 32 * int64(len(req.GetAttributes())+len(req.GetSecrets()))
 }
 
-// noMemory is the end of a wait for memory.
+// noMemory is the error of a mount that waited for memory until its deadline.
 func noMemory(err error) error {
 	return &fault.Error{
-		Kind: fault.Transient, Why: "the provider had no memory for the volume in time, as other mounts on the node need it",
-		Hint: "the kubelet tries again by itself; if this lasts, raise the provider's memory limit", Cause: err,
+		Kind: fault.Transient, Why: "the provider has no free memory for the volume, because other mounts on the node use it",
+		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
 	}
 }
 
