@@ -88,6 +88,7 @@ const (
 	keyDuration       = "duration"
 	keyCode           = "code"
 	keyError          = "error"
+	keyReason         = "reason"
 )
 
 // mountLine gathers what the log says of one mount.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -34,14 +35,19 @@ type Socket struct {
 // a listener: the driver waits for up to two minutes on a socket that nobody listens on. The directory
 // is made where it is missing. Mode 0600: only root, as which the driver runs, may connect.
 func Listen(dir string) (*Socket, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
-		return nil, fmt.Errorf("make the provider volume: %w", err)
-	}
 	s := &Socket{path: filepath.Join(dir, SocketName)}
-	if err := s.bind(); err != nil {
+	if err := s.place(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// place binds the socket, in a directory that it makes where there is none.
+func (s *Socket) place() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
+		return fmt.Errorf("make the provider volume: %w", err)
+	}
+	return s.bind()
 }
 
 // bind puts a listener of its own in place, in that of the one it has.
@@ -110,30 +116,67 @@ func (s *Socket) Close() error { return s.current().Close() }
 // Addr implements net.Listener.
 func (s *Socket) Addr() net.Addr { return s.current().Addr() }
 
-// keepEvery is how soon a socket that was removed is back.
+// keepEvery is how soon a socket that was lost is back.
 const keepEvery = 200 * time.Millisecond
 
-// Keep puts the socket back until ctx ends, whenever its file is gone. AWS's provider removes aws.sock as it
-// ends, whoever listens there: without this a node would be left without a provider by the change from that
-// one to this one, and nothing would show it. A successor's socket is left alone.
+// Keep puts the socket back until ctx ends, whenever the driver would find nobody there: its file is gone,
+// its directory is gone, or another instance has put its own socket there and died. AWS's provider removes
+// aws.sock as it ends, whoever listens there: without this a node would be left without a provider by the
+// change from that one to this one, and nothing would show it. A socket that a successor listens on is left alone.
 func (s *Socket) Keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
+	failing := false // and said so
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		why := s.lost(ctx)
+		if why == "" {
+			failing = false
 			continue
 		}
-		if err := s.bind(); err != nil {
-			log.Error("the socket was removed and cannot be put back", keyError, err.Error())
-			continue
+		switch err := s.place(); {
+		case err == nil:
+			log.Warn("the socket was removed or left by another instance, and is back", keyReason, why)
+		case !failing:
+			failing = true
+			log.Error("the socket is lost and cannot be put back; this is tried again several times a second", keyReason, why, keyError, err.Error())
 		}
-		log.Warn("the socket was removed, as AWS's provider does when it ends, and is back")
 	}
+}
+
+// lost says why the driver would find nobody at the socket's path; empty where somebody listens, or where that
+// cannot be told.
+func (s *Socket) lost(ctx context.Context) string {
+	file, err := os.Lstat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(filepath.Dir(s.path)); errors.Is(err, fs.ErrNotExist) {
+			return "the provider volume was removed"
+		}
+		return "the file was removed, as AWS's provider does when it ends"
+	case err != nil || s.owns(file):
+		return ""
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", s.path)
+	if err == nil {
+		_ = conn.Close() // the other instance serves the node
+		return ""
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "another instance put its socket there and ended"
+	}
+	return ""
+}
+
+// owns reports whether file is this socket's. A new file may have the inode of a removed one, hence the time.
+func (s *Socket) owns(file os.FileInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return os.SameFile(file, s.file) && file.ModTime().Equal(s.file.ModTime())
 }
 
 // Path is where the driver finds the socket.
@@ -141,8 +184,6 @@ func (s *Socket) Path() string { return s.path }
 
 // Remove deletes the socket's file unless another process has put its own there since.
 func (s *Socket) Remove() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	file, err := os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -150,8 +191,7 @@ func (s *Socket) Remove() error {
 	if err != nil {
 		return fmt.Errorf("look at the socket: %w", err)
 	}
-	// A new file may have the inode of a removed one, hence the time.
-	if !os.SameFile(file, s.file) || !file.ModTime().Equal(s.file.ModTime()) {
+	if !s.owns(file) {
 		return nil
 	}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
