@@ -100,7 +100,7 @@ bench: build ## Run the benchmarks, results in bin/bench.json (BENCHFLAGS='--qui
 	bin/bench --provider $(BINARY) --json bin/bench.json $(BENCHFLAGS)
 
 .PHONY: chaos
-chaos: build ## Break everything around the provider, 3 seeds (CHAOSFLAGS='--seed 7 --mounts 3500')
+chaos: build ## Break everything around the provider, 3 seeds (CHAOSFLAGS='--seed 7 --mounts 6000')
 	go build -o bin/chaos ./test/chaos
 	bin/chaos --provider $(BINARY) $(CHAOSFLAGS)
 

@@ -10,7 +10,7 @@
 // set, so that AWS's clock and the one of the cluster's tokens jump instead.
 //
 //	make chaos
-//	make chaos CHAOSFLAGS='--seed 7 --mounts 3500'
+//	make chaos CHAOSFLAGS='--seed 7 --mounts 6000'
 //	make handover
 package main
 
@@ -52,7 +52,7 @@ func start(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.StringVar(&o.provider, "provider", "bin/secrets-provider-aws", "the `program` to test")
 	flags.Uint64Var(&o.seed, "seed", 0, "play this `seed` alone (default 1, 2 and 3)")
-	flags.Int64Var(&o.mounts, "mounts", 3500, "play a seed until there were so `many` mounts")
+	flags.Int64Var(&o.mounts, "mounts", 6000, "play a seed until there were so `many` mounts")
 	flags.IntVar(&o.plan, "plan", 0, "print so many `steps` of the seed's schedule, and play nothing")
 	flags.IntVar(&o.handover, "handover", 0, "replace the provider so `many` times under a stream of mounts, instead of chaos")
 	flags.StringVar(&o.driver, "driver", "bin/driver-mounts", "with --handover, the `program` that mounts through the driver's library")

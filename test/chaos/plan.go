@@ -133,27 +133,30 @@ func (s step) String() string {
 const (
 	shortStep   = 1200 * time.Millisecond
 	podsPerStep = 10
-	// quietEvery and the step after it have no faults, so that the strict rules hold for their mounts.
-	quietEvery = 5
+	// Of so many steps the first ones are quiet: they have no faults and more pods, so that there are mounts for
+	// which nothing excuses an old value. The first of the quiet ones still feel the faults before.
+	quietEvery, quietSteps = 12, 5
+	podsPerQuietStep       = 25
 	// longEvery is how often there is a fault that outlasts a mount.
-	longEvery = 40
+	longEvery = 24
 )
 
 // stepAt is the step of that number in the schedule of a seed: always the same.
 func stepAt(seed uint64, number int) step {
 	r := rand.New(rand.NewPCG(seed, uint64(number)))
-	s := step{number: number, length: shortStep}
+	s, pods := step{number: number, length: shortStep}, podsPerStep
 	switch {
-	case number%longEvery == longEvery/2:
+	case number%longEvery == longEvery-1:
 		s.faults = []fault{longFault(r, number)}
-	case number%quietEvery < 2:
+	case number%quietEvery < quietSteps:
+		pods = podsPerQuietStep
 	default:
 		s.faults = someFaults(r)
 	}
 	for _, f := range s.faults {
 		s.length = max(s.length, f.start+f.lasts+200*time.Millisecond)
 	}
-	for range podsPerStep {
+	for range pods {
 		s.pods = append(s.pods, podPlan{
 			start: upTo(r, s.length), identity: r.IntN(len(identities)), steps: 2 + r.IntN(5), steals: r.IntN(12) == 0,
 		})

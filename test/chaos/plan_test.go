@@ -32,7 +32,7 @@ func TestPlan_HasEveryFault(t *testing.T) {
 		missing[k] = true
 	}
 	for seed := range 3 {
-		for n := range 65 { // no seed ends earlier with the default of --mounts
+		for n := range 48 { // no seed ends earlier with the default of --mounts
 			for _, f := range stepAt(uint64(seed+1), n).faults {
 				delete(missing, f.kind)
 			}
