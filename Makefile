@@ -99,6 +99,17 @@ bench: build ## Run the benchmarks, results in bin/bench.json (BENCHFLAGS='--qui
 	go build -o bin/bench ./test/bench
 	bin/bench --provider $(BINARY) --json bin/bench.json $(BENCHFLAGS)
 
+.PHONY: chaos
+chaos: build ## Break everything around the provider, 3 seeds (CHAOSFLAGS='--seed 7 --mounts 6000')
+	go build -o bin/chaos ./test/chaos
+	bin/chaos --provider $(BINARY) $(CHAOSFLAGS)
+
+.PHONY: handover
+handover: build ## Replace the provider under a stream of mounts (HANDOVERS=200)
+	go build -o bin/chaos ./test/chaos
+	go build -C test/node/modules/driver -o $(CURDIR)/bin/driver-mounts ./mounts
+	bin/chaos --provider $(BINARY) --handover $(or $(HANDOVERS),200)
+
 .PHONY: cover
 cover: ## Measure the test coverage of the shipped code: bin/cover.html
 	@mkdir -p bin

@@ -88,6 +88,7 @@ const (
 	keyDuration       = "duration"
 	keyCode           = "code"
 	keyError          = "error"
+	keyReason         = "reason"
 )
 
 // mountLine collects the fields of one mount's log line.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -34,14 +35,19 @@ type Socket struct {
 // waits up to two minutes for a socket without one. Listen creates a missing directory. The socket has mode 0600,
 // because the driver runs as root.
 func Listen(dir string) (*Socket, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
-		return nil, fmt.Errorf("make the provider volume: %w", err)
-	}
 	s := &Socket{path: filepath.Join(dir, SocketName)}
-	if err := s.bind(); err != nil {
+	if err := s.place(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// place creates the directory if it is missing, and the socket in it.
+func (s *Socket) place() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil { //nolint:gosec // the directory is shared with the driver and other providers
+		return fmt.Errorf("create the provider volume: %w", err)
+	}
+	return s.bind()
 }
 
 // bind creates a listener, renames its socket into place, and closes the listener that it replaces.
@@ -113,27 +119,64 @@ func (s *Socket) Addr() net.Addr { return s.current().Addr() }
 // keepEvery is the interval at which Keep checks the socket file.
 const keepEvery = 200 * time.Millisecond
 
-// Keep restores the socket until ctx ends, whenever its file is missing. AWS's provider removes aws.sock when it
-// stops, even when another provider listens there. Without Keep, a migration from AWS's provider would leave the
-// node without a provider, and nothing would show it. Keep does not touch a successor's socket.
+// Keep restores the socket until ctx ends, whenever nobody listens at its path: the file is missing, the directory is
+// missing, or another instance has put its own socket there and died. AWS's provider removes aws.sock when it stops,
+// even when another provider listens there. Without Keep, a migration from AWS's provider would leave the node without
+// a provider, and nothing would show it. Keep does not touch the socket of a successor that listens.
 func (s *Socket) Keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
+	failing := false // and said so
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		why := s.lost(ctx)
+		if why == "" {
+			failing = false
 			continue
 		}
-		if err := s.bind(); err != nil {
-			log.Error("the socket was removed and cannot be restored", keyError, err.Error())
-			continue
+		switch err := s.place(); {
+		case err == nil:
+			log.Warn("the socket was removed or left by another instance, and is restored", keyReason, why)
+		case !failing:
+			failing = true
+			log.Error("the socket is lost and cannot be restored; this is tried again several times a second", keyReason, why, keyError, err.Error())
 		}
-		log.Warn("the socket was removed, as AWS's provider does when it stops, and is restored")
 	}
+}
+
+// lost says why nobody listens at the socket's path. It is empty when somebody does, or when that is unknown.
+func (s *Socket) lost(ctx context.Context) string {
+	file, err := os.Lstat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Lstat(filepath.Dir(s.path)); errors.Is(err, fs.ErrNotExist) {
+			return "the provider volume was removed"
+		}
+		return "the file was removed, as AWS's provider does when it stops"
+	case err != nil || s.owns(file):
+		return ""
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", s.path)
+	if err == nil {
+		_ = conn.Close() // the other instance serves the node
+		return ""
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "another instance put its socket there and ended"
+	}
+	return ""
+}
+
+// owns reports whether file is this socket's. A new file may reuse the inode of a removed one, so the time is compared
+// too.
+func (s *Socket) owns(file os.FileInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return os.SameFile(file, s.file) && file.ModTime().Equal(s.file.ModTime())
 }
 
 // Path is the path of the socket file.
@@ -141,8 +184,6 @@ func (s *Socket) Path() string { return s.path }
 
 // Remove deletes the socket file unless another process has replaced it.
 func (s *Socket) Remove() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	file, err := os.Lstat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -150,8 +191,7 @@ func (s *Socket) Remove() error {
 	if err != nil {
 		return fmt.Errorf("stat the socket: %w", err)
 	}
-	// A new file may reuse the inode of a removed one, so the time is compared too.
-	if !os.SameFile(file, s.file) || !file.ModTime().Equal(s.file.ModTime()) {
+	if !s.owns(file) {
 		return nil
 	}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {

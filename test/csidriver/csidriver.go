@@ -23,12 +23,14 @@ import (
 const serviceConfig = `{"methodConfig":[{"name":[{"service":"v1alpha1.CSIDriverProvider"}],"waitForReady":true,
 	"retryPolicy":{"MaxAttempts":3,"InitialBackoff":"1s","MaxBackoff":"10s","BackoffMultiplier":1.1,"RetryableStatusCodes":["UNAVAILABLE"]}}]}`
 
-// Dial connects to a provider's socket. Like the driver's client it waits for a listener.
-func Dial(socket string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("unix:"+socket,
+// Dial connects to a provider's socket. Like the driver's client it waits for a listener. Options come on top of
+// the driver's.
+func Dial(socket string, options ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return grpc.NewClient("unix:"+socket, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
-		grpc.WithDefaultServiceConfig(serviceConfig))
+		grpc.WithDefaultServiceConfig(serviceConfig),
+	}, options...)...)
 }
 
 // Volume is a pod's volume in the terms of its author.

@@ -7,6 +7,7 @@ require (
 	github.com/container-storage-interface/spec v1.6.0
 	google.golang.org/grpc v1.79.3
 	k8s.io/kubelet v0.30.1
+	sigs.k8s.io/secrets-store-csi-driver v1.6.0
 )
 
 require (
@@ -77,7 +78,6 @@ require (
 	monis.app/mlog v0.0.2 // indirect
 	sigs.k8s.io/controller-runtime v0.18.7 // indirect
 	sigs.k8s.io/json v0.0.0-20221116044647-bc3834ca7abd // indirect
-	sigs.k8s.io/secrets-store-csi-driver v1.6.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v4 v4.4.1 // indirect
 	sigs.k8s.io/yaml v1.4.0 // indirect
 )
