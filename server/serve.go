@@ -24,6 +24,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g := grpc.NewServer(
+		grpc.Creds(newPeerCredentials(s.log)),
 		grpc.UnaryInterceptor(s.intercept(stopping)),
 		grpc.MaxRecvMsgSize(16<<20), // the default of 4 MiB would answer with ResourceExhausted
 		grpc.MaxSendMsgSize(math.MaxInt32),
