@@ -50,6 +50,9 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 		className:  attributes[attrClass],
 		targetPath: req.GetTargetPath(),
 	}
+	if err := v.checkNames(); err != nil {
+		return volume{}, err // for the log
+	}
 	tokens := attributes[attrTokens]
 	if tokens == "" {
 		// Kubernetes 1.35 and later can hand the tokens over among the secrets (KEP-5538).

@@ -28,6 +28,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		grpc.UnaryInterceptor(s.intercept(stopping)),
 		grpc.MaxRecvMsgSize(16<<20), // the default of 4 MiB would answer with ResourceExhausted
 		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxHeaderListSize(16<<10), // the driver's headers take less than 1 KiB
 	)
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
 	healthy := health.NewServer()
