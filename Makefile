@@ -99,6 +99,11 @@ bench: build ## Measure all scenarios, or BENCHFLAGS='--quick --only cold1,boot'
 	go build -o bin/bench ./test/bench
 	bin/bench --provider $(BINARY) --json bin/bench.json $(BENCHFLAGS)
 
+.PHONY: hostile
+hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --requests 20000'
+	go build -o bin/hostile ./test/hostile
+	bin/hostile --provider $(BINARY) $(HOSTILEFLAGS)
+
 .PHONY: cover
 cover: ## Measure how much of what ships the tests run: bin/cover.html
 	@mkdir -p bin

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"strconv"
 
@@ -38,9 +39,15 @@ func (v volume) key() string { return v.pod.UID + " " + v.targetPath }
 // decode reads a request. Its error never repeats the attributes or the secrets, which hold tokens.
 // What could be read is given with an error too, for the log.
 func decode(req *v1alpha1.MountRequest) (volume, error) {
+	if err := checkSize(req); err != nil {
+		return volume{}, err
+	}
 	var attributes map[string]string
 	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil {
 		return volume{}, badRequest("its attributes are not a JSON object of texts")
+	}
+	if len(attributes) > maxAttributeCount {
+		return volume{}, tooLarge(fmt.Sprintf("it has %d attributes, at most %d are read", len(attributes), maxAttributeCount))
 	}
 	v := volume{
 		pod: auth.Pod{

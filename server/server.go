@@ -45,6 +45,7 @@ type Server struct {
 	fetcher *provider.Fetcher
 	log     *slog.Logger
 	metrics *metrics
+	parser  parser
 
 	version      string
 	region       string
@@ -70,7 +71,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: negative limit")
 	}
 	s := &Server{
-		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version),
+		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version), parser: newParser(),
 		version: cfg.Version, region: cfg.Region,
 		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
 		drainTimeout: cmp.Or(cfg.DrainTimeout, 20*time.Second),
@@ -125,7 +126,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 // class reads the SecretProviderClass, with the node's region where nothing else names one.
 // Nothing is asked of AWS before all of it is known to be right.
 func (s *Server) class(ctx context.Context, v volume) (class.Class, error) {
-	spc, err := class.Parse(v.parameters, s.region)
+	spc, err := s.parser.parse(ctx, v.parameters, s.region)
 	if err != nil || spc.Region != "" {
 		return spc, err
 	}
