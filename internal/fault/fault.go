@@ -5,9 +5,11 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Kind says what sort of failure an error is. The zero Kind is Internal.
@@ -185,5 +187,26 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// OneLine folds line breaks and runs of spaces, so that a message from elsewhere stays one line.
-func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// OneLine folds line breaks and runs of spaces, and replaces what is no visible character, so that a message from
+// elsewhere stays one line of text: AWS's own repeat labels and versions as they were sent.
+func OneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
+}
+
+// Detached is err for who keeps it: the same text and Kind without the cause. The cause of an error from AWS
+// holds on to the whole exchange, request and response, which is more than 6 KiB.
+func Detached(err error) error {
+	e, ok := err.(*Error) //nolint:errorlint // one that is wrapped has another text
+	if !ok {
+		return &Error{Kind: KindOf(err), What: err.Error()}
+	}
+	kept := *e
+	kept.Why = cmp.Or(e.Why, e.cause())
+	kept.Cause = nil
+	return &kept
+}

@@ -22,6 +22,8 @@ func attackClass(s *source, m *mount) {
 	default:
 		m.parameters["objects"] = s.text()
 	}
+	objects := m.parameters["objects"]
+	m.parameters["objects"] = objects[:min(len(objects), largestText)]
 }
 
 var objectFields = []string{
@@ -75,7 +77,16 @@ func (s *source) bomb() string {
 		n = s.IntN(300_000)
 	}
 	const entry = "{objectName: hostile/small, objectType: secretsmanager}"
-	switch s.IntN(13) {
+	switch s.IntN(16) {
+	case 13: // a long text in every object
+		field := s.pick("objectName", "objectAlias", "objectVersion", "objectType", "objectVersionLabel", "filePermission")
+		return "- {objectType: secretsmanager, " + field + ": &n " + strings.Repeat(s.pick("a", "a/", "é", "1"), n) + "}\n" +
+			strings.Repeat("- {objectType: secretsmanager, "+field+": *n}\n", min(n, 499))
+	case 14: // a fault in every entry of every object
+		return "- {objectName: a, objectType: secretsmanager, jmesPath: &j [" + strings.Repeat("x,", min(n, 500)) + "]}\n" +
+			strings.Repeat("- {objectName: b, objectType: secretsmanager, jmesPath: *j}\n", min(n, 499))
+	case 15: // a long field in every object
+		return "- {objectName: a, ? &n " + strings.Repeat("a", n) + " : x}\n" + strings.Repeat("- {? *n : x}\n", min(n, 499))
 	case 0: // each list holds the one before ten times
 		out := "- &a0 [x,x,x,x,x,x,x,x,x,x]\n"
 		for i := range min(n, 60) {

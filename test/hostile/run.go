@@ -152,8 +152,8 @@ func (a *attack) work(ctx context.Context) {
 }
 
 // send sends one request and judges what comes back.
-func (a *attack) send(ctx context.Context, r *report, in input) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+func (a *attack) send(whole context.Context, r *report, in input) {
+	ctx, cancel := context.WithTimeout(whole, answerTimeout)
 	defer cancel()
 	o := outcome{number: in.number, kind: in.kind}
 	violate := func(err error) {
@@ -190,6 +190,9 @@ func (a *attack) send(ctx context.Context, r *report, in input) {
 		err = judgeFiles(payload, a.world.tenants[in.tenant])
 	default:
 		o.stage = atVersion
+	}
+	if whole.Err() != nil { // the run was ended
+		return
 	}
 	if err != nil {
 		violate(err)
