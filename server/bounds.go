@@ -40,7 +40,7 @@ func tooLarge(why string) error {
 }
 
 // nameRE takes every name and uid of Kubernetes, and nothing that would make a message more than one line.
-var nameRE = regexp.MustCompile(`^[ -~]{0,253}$`)
+var nameRE = regexp.MustCompile(`^[[:print:]]{0,253}$`)
 
 // checkNames refuses a request whose names cannot be those of Kubernetes: it did not come from the driver.
 // Unbounded, one could fill the log.

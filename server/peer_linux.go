@@ -22,7 +22,7 @@ func socketPeer(conn net.Conn) (peer, error) {
 	var credentials *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		credentials, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor is a small number
+		credentials, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
 		failed = err
 	}

@@ -66,7 +66,7 @@ func startProvider(ctx context.Context, o options, w *world, report *report) (*p
 		p.log.read(out)
 	}()
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(time.Millisecond) {
-		if conn, err := net.Dial("unix", p.socket); err == nil {
+		if conn, err := new(net.Dialer).DialContext(ctx, "unix", p.socket); err == nil {
 			return p, conn.Close()
 		}
 		if !p.alive() || time.Now().After(deadline) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http2"
@@ -98,9 +99,9 @@ func (s *source) connection(good []byte) (text []byte, timed bool) {
 	f := &frames{s, framer, false}
 	f.settings()
 	for i := range 1 + s.IntN(4) {
-		f.stream(uint32(2*i+1), good) //nolint:gosec // few streams
+		f.stream(uint32(2*i+1), good)
 		if s.IntN(3) == 0 {
-			f.odd(uint32(2*i + 1)) //nolint:gosec // few streams
+			f.odd(uint32(2*i + 1))
 		}
 	}
 	if s.IntN(3) == 0 {
@@ -122,7 +123,7 @@ type frames struct {
 func (f *frames) settings() {
 	all := []http2.Setting{}
 	for range f.IntN(4) {
-		all = append(all, http2.Setting{ID: http2.SettingID(f.IntN(9)), Val: f.Uint32() >> f.IntN(32)}) //nolint:gosec // settings are numbered from 1 to 6
+		all = append(all, http2.Setting{ID: http2.SettingID(f.IntN(9)), Val: f.Uint32() >> f.IntN(32)})
 	}
 	_ = f.WriteSettings(all...)
 }
@@ -158,7 +159,7 @@ func (f *frames) stream(id uint32, good []byte) {
 	}
 	_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: f.IntN(20) != 0, EndStream: f.IntN(20) == 0})
 	prefix := make([]byte, 5)
-	binary.BigEndian.PutUint32(prefix[1:], uint32(len(good))) //nolint:gosec // far less
+	binary.BigEndian.PutUint32(prefix[1:], uint32(len(good)))
 	switch f.IntN(6) {
 	case 0:
 		prefix[0] = byte(f.IntN(256)) // compressed, or no flag at all
@@ -166,7 +167,7 @@ func (f *frames) stream(id uint32, good []byte) {
 		binary.BigEndian.PutUint32(prefix[1:], f.Uint32()>>f.IntN(32))
 	}
 	const window = 16 << 10 // what a frame may hold
-	_ = f.WriteData(id, f.IntN(10) != 0, append(prefix, good[:min(len(good), window-5)]...))
+	_ = f.WriteData(id, f.IntN(10) != 0, slices.Concat(prefix, good[:min(len(good), window-5)]))
 }
 
 // odd are frames that do not belong there.
@@ -174,13 +175,13 @@ func (f *frames) odd(id uint32) {
 	for range 1 + f.IntN(100) {
 		switch f.IntN(8) {
 		case 0:
-			_ = f.WriteRSTStream(id, http2.ErrCode(f.IntN(20))) //nolint:gosec // few codes
+			_ = f.WriteRSTStream(id, http2.ErrCode(f.IntN(20)))
 		case 1:
 			_ = f.WritePing(f.IntN(2) == 0, [8]byte{})
 		case 2:
 			f.settings()
 		case 3:
-			_ = f.WriteWindowUpdate(id*uint32(f.IntN(3)), f.Uint32()) //nolint:gosec // a factor
+			_ = f.WriteWindowUpdate(id*uint32(f.IntN(3)), f.Uint32())
 		case 4:
 			_ = f.WriteContinuation(id, f.IntN(2) == 0, []byte{0x82})
 		case 5:
@@ -188,7 +189,7 @@ func (f *frames) odd(id uint32) {
 		case 6:
 			_ = f.WriteGoAway(f.Uint32(), http2.ErrCodeNo, []byte(f.pick(noise...)))
 		default:
-			_ = f.WriteRawFrame(http2.FrameType(f.IntN(256)), http2.Flags(f.IntN(256)), id, []byte(f.text())) //nolint:gosec // bytes
+			_ = f.WriteRawFrame(http2.FrameType(f.IntN(256)), http2.Flags(f.IntN(256)), id, []byte(f.text()))
 		}
 	}
 }
