@@ -16,7 +16,7 @@ import (
 
 // A request that is larger than any real one, or names what Kubernetes has no name for, is refused before it is
 // looked at, in a short message and with little in the log.
-func TestT23_RequestsAreBounded(t *testing.T) {
+func TestT53_RequestsAreBounded(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	good := rig.Mount{Objects: "- {objectName: prod/db, objectType: secretsmanager}\n"}
 	attributes := func(key, value string) func(*v1alpha1.MountRequest) {

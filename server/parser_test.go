@@ -9,7 +9,7 @@ import (
 )
 
 // Long SecretProviderClasses are parsed within a bound of memory, one after the other, and short ones never wait.
-func TestT24_LongClassesShareABudget(t *testing.T) {
+func TestT54_LongClassesShareABudget(t *testing.T) {
 	const object = "- {objectName: prod/db, objectType: secretsmanager}\n"
 	long := map[string]string{"objects": object + strings.Repeat("#", shortObjects), "region": "eu-west-1"}
 	short := map[string]string{"objects": object, "region": "eu-west-1"}

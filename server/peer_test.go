@@ -66,7 +66,7 @@ func dialAs(t *testing.T, uid uint32, socket string) string {
 
 // Only root, as which the driver runs, may connect, whatever the socket's mode. A connection of anybody else is
 // closed before a byte is read from it, and the log says so once, however often it happens.
-func TestT21_OnlyRootConnects(t *testing.T) {
+func TestT51_OnlyRootConnects(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	for path, mode := range map[string]os.FileMode{r.Dir: 0o777, r.Socket(): 0o666} {
 		if err := os.Chmod(path, mode); err != nil {

@@ -12,7 +12,7 @@ import (
 
 // The memory of a provider that serves never reaches a disk: the limit of its core files is 0, and it is not
 // dumpable, which the kernel shows as files in /proc that belong to root and not to the process's user.
-func TestT22_NoCoreDumps(t *testing.T) {
+func TestT52_NoCoreDumps(t *testing.T) {
 	if _, err := os.Stat("/proc/self/limits"); err != nil {
 		t.Skipf("there is no proc_pid_limits(5) here: %v", err)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // What is kept of an error says the same as the error, and holds on to nothing.
-func TestT25_DetachedSaysTheSame(t *testing.T) {
+func TestT55_DetachedSaysTheSame(t *testing.T) {
 	cause := errors.New("the whole exchange")
 	denied := &fault.Error{Kind: fault.Denied, What: "cannot read", Region: "eu-west-1", Code: "AccessDeniedException", Message: "no", RequestID: "1", Hint: "allow it", Cause: cause}
 	for name, err := range map[string]error{
@@ -32,7 +32,7 @@ func TestT25_DetachedSaysTheSame(t *testing.T) {
 }
 
 // Whatever a message repeats, it is one line that does nothing to a terminal.
-func TestT23_MessagesAreOneLineOfVisibleText(t *testing.T) {
+func TestT53_MessagesAreOneLineOfVisibleText(t *testing.T) {
 	got := (&fault.Error{What: "read", Message: "label \x00\x1b[31m\u202e\u2028\tb\r\nc \u00e9"}).Error()
 	if want := "read: label \uFFFD\uFFFD[31m\uFFFD b c \u00e9"; got != want {
 		t.Errorf("got %q, want %q", got, want)
