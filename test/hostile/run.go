@@ -31,8 +31,9 @@ const (
 	answerTimeout = 90 * time.Second
 	// connections that the calls share.
 	connections = 4
-	// settleTimeout is how long goroutines and descriptors may take to be those of the beginning again.
-	settleTimeout = 60 * time.Second
+	// settleTimeout is how long goroutines and descriptors may take to be those of the beginning again: idle
+	// connections to AWS are kept for 90 s.
+	settleTimeout = 150 * time.Second
 	// maxLogPerRequest is the most that the log may grow by a request, on average. At -v=10 it tells all.
 	maxLogPerRequest = 4096 // bytes
 )
