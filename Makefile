@@ -110,6 +110,11 @@ handover: build ## Replace the provider under a stream of mounts (HANDOVERS=200)
 	go build -C test/node/modules/driver -o $(CURDIR)/bin/driver-mounts ./mounts
 	bin/chaos --provider $(BINARY) --handover $(or $(HANDOVERS),200)
 
+.PHONY: hostile
+hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --requests 20000'
+	go build -o bin/hostile ./test/hostile
+	bin/hostile --provider $(BINARY) $(HOSTILEFLAGS)
+
 .PHONY: cover
 cover: ## Measure the test coverage of the shipped code: bin/cover.html
 	@mkdir -p bin

@@ -20,7 +20,11 @@ func newCache(maxBytes int, now func() time.Time) (*cache, error) {
 	records, err := otter.New(&otter.Options[key, record]{
 		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
 		Weigher: func(k key, r record) uint32 {
-			return uint32(2 * (recordOverhead + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
+			failure := 0
+			if r.err != nil {
+				failure = recordOverhead
+			}
+			return uint32(2 * (recordOverhead + failure + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
 		},
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
 			return 3 * e.Value.interval

@@ -96,7 +96,7 @@ func (r record) failed(err error, started, now time.Time) record {
 	if started.Before(r.read) {
 		return r
 	}
-	r.err = err
+	r.err = fault.Detached(err)
 	if !now.Before(r.retry) { // first mounts that fail in between do not prolong the back-off
 		r.failures++
 		wait := min(firstBackOff<<min(r.failures-1, 10), maxBackOff)

@@ -86,7 +86,7 @@ func TestD3_ListenErrorNamesTheCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]string{
-		dir + "/file": "make the provider volume: ",
+		dir + "/file": "create the provider volume: ",
 		dir + strings.Repeat("/deep", 25): "the provider volume's path is too long for a Unix socket: " +
 			"with the socket's name it may have 107 bytes",
 	} {

@@ -24,7 +24,7 @@ func TestT21_SocketComesBackWithItsDirectory(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := answers(t, r); err != nil {
+			if err := callVersion(t, r); err != nil {
 				t.Errorf("nobody answers after the provider volume was removed: %v", err)
 			}
 			wantAlone(t, r.Dir)
@@ -37,7 +37,7 @@ func TestT21_SocketComesBackWithItsDirectory(t *testing.T) {
 func TestT22_SocketOfADeadInstanceIsReplaced(t *testing.T) {
 	r := rig.New(t, rig.Options{})
 	closeSocket(t, listen(t, r.Dir)) // as a process that is killed: the file stays
-	if err := answers(t, r); err != nil {
+	if err := callVersion(t, r); err != nil {
 		t.Errorf("nobody answers after the second instance died: %v", err)
 	}
 	wantAlone(t, r.Dir)

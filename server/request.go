@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"strconv"
 
@@ -44,9 +45,15 @@ func (v volume) key(token auth.Token) string {
 // decode parses a request. An error never contains the attributes or the secrets, because both can hold tokens.
 // With an error it also returns the fields parsed so far, for the log.
 func decode(req *v1alpha1.MountRequest) (volume, error) {
+	if err := checkSize(req); err != nil {
+		return volume{}, err
+	}
 	var attributes map[string]string
 	if json.Unmarshal([]byte(req.GetAttributes()), &attributes) != nil {
 		return volume{}, badRequest("its attributes are not a JSON object of strings")
+	}
+	if len(attributes) > maxAttributeCount {
+		return volume{}, tooLarge(fmt.Sprintf("it has %d attributes, at most %d are read", len(attributes), maxAttributeCount))
 	}
 	v := volume{
 		pod: auth.Pod{
@@ -55,6 +62,9 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 		},
 		className:  attributes[attrClass],
 		targetPath: req.GetTargetPath(),
+	}
+	if err := v.checkNames(); err != nil {
+		return volume{}, err // for the log
 	}
 	tokens := attributes[attrTokens]
 	if tokens == "" {

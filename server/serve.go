@@ -24,10 +24,12 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g := grpc.NewServer(
+		grpc.Creds(newPeerCredentials(s.log)),
 		grpc.UnaryInterceptor(s.intercept(stopping)),
 		grpc.StatsHandler(s.memory),
 		grpc.MaxRecvMsgSize(16<<20), // above the default of 4 MiB gRPC returns ResourceExhausted, which is not final
 		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxHeaderListSize(16<<10), // the driver's headers take less than 1 KiB
 	)
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
 	healthy := health.NewServer()

@@ -106,7 +106,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err := memory.Grow(ctx, requestCost(req)); err != nil {
 		return nil, noMemory(err)
 	}
-	spc, err := s.class(ctx, volume)
+	spc, err := s.class(ctx, volume, memory)
 	line.class = spc
 	if err != nil {
 		return nil, err
@@ -140,11 +140,14 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	return resp, nil
 }
 
-// requestCost estimates the memory of a request: its strings, and the YAML nodes of `objects`. A node takes about
-// 200 bytes and can come from two characters.
+// requestCost estimates the memory of a request until it ends: its strings, and the class parsed from them.
 func requestCost(req *v1alpha1.MountRequest) int64 {
-	return 32 * int64(len(req.GetAttributes())+len(req.GetSecrets()))
+	return 8 * int64(len(req.GetAttributes())+len(req.GetSecrets()))
 }
+
+// parseCost estimates the memory that parsing `objects` needs for each of its bytes: a YAML node takes about 200 bytes
+// and can come from two characters.
+const parseCost = 128
 
 // noMemory is the error of a mount that waited for memory until its deadline.
 func noMemory(err error) error {
@@ -156,8 +159,14 @@ func noMemory(err error) error {
 
 // class parses the SecretProviderClass. When neither the class nor the provider sets a region, it uses the region
 // of the node. It checks everything before the first call to AWS.
-func (s *Server) class(ctx context.Context, v volume) (class.Class, error) {
+func (s *Server) class(ctx context.Context, v volume, memory *bytebudget.Account) (class.Class, error) {
+	// Parse refuses a longer text without parsing it.
+	cost := parseCost * int64(min(len(v.parameters["objects"]), class.MaxText))
+	if err := memory.Grow(ctx, cost); err != nil {
+		return class.Class{}, noMemory(err)
+	}
 	spc, err := class.Parse(v.parameters, s.region)
+	memory.Shrink(cost)
 	if err != nil || spc.Region != "" {
 		return spc, err
 	}

@@ -119,11 +119,18 @@ func start(t *testing.T, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &process{cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"--provider-volume=" + dir, "--admin-address="}, args...)...), dir: dir, ended: make(chan struct{})}
-	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
+	cmd := exec.CommandContext(t.Context(), binary(t), append([]string{"--provider-volume=" + dir, "--admin-address="}, args...)...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(strings.ToUpper(v), "=")
 		return strings.HasPrefix(name, "AWS_") || strings.HasSuffix(name, "_PROXY") || strings.HasPrefix(name, "KUBE")
 	}), env...)
+	return startCommand(t, cmd, dir)
+}
+
+// startCommand starts the command, a provider with its socket in dir, and returns when it serves.
+func startCommand(t *testing.T, cmd *exec.Cmd, dir string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, dir: dir, ended: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

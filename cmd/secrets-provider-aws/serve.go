@@ -35,6 +35,9 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	if err := forbidCoreDumps(); err != nil { // before there is a token or a value in memory
+		return err
+	}
 	log := newLogger(o, logs)
 	klog.SetSlogLogger(log) // client-go logs to the same handler
 	kubernetes, err := kubernetesClient(o)

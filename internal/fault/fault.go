@@ -5,9 +5,11 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Kind classifies a failure. The zero Kind is Internal.
@@ -185,5 +187,26 @@ func Quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// OneLine replaces line breaks and repeated spaces with one space.
-func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// OneLine replaces line breaks and repeated spaces with one space, and invisible characters with U+FFFD: messages of AWS
+// repeat labels and versions as they were sent.
+func OneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
+}
+
+// Detached is err without its cause, with the same text and Kind, for callers that keep it. The cause of an error from
+// AWS holds the whole request and response, more than 6 KiB.
+func Detached(err error) error {
+	e, ok := err.(*Error) //nolint:errorlint // one that is wrapped has another text
+	if !ok {
+		return &Error{Kind: KindOf(err), What: err.Error()}
+	}
+	kept := *e
+	kept.Why = cmp.Or(e.Why, e.cause())
+	kept.Cause = nil
+	return &kept
+}

@@ -78,14 +78,26 @@ type report struct {
 }
 
 func (r *report) fault(field string, at position, format string, args ...any) {
+	if r.full() {
+		return
+	}
 	r.faults = append(r.faults, Fault{Field: field, Line: at.line, Column: at.column, Message: fmt.Sprintf(format, args...)})
 }
+
+// maxFaults is far more than a message shows. With YAML aliases a short text can have a quarter of a million.
+const maxFaults = 1000
+
+// full reports whether there are so many faults that looking for more helps nobody.
+func (r *report) full() bool { return len(r.faults) >= maxFaults }
 
 // maxWarnings keeps one class from flooding the log.
 const maxWarnings = 50
 
+// warnedEnough reports whether one more warning would be dropped.
+func (r *report) warnedEnough() bool { return len(r.warnings) >= maxWarnings }
+
 func (r *report) warn(w Warning) {
-	if len(r.warnings) < maxWarnings {
+	if !r.warnedEnough() {
 		r.warnings = append(r.warnings, w)
 	}
 }
