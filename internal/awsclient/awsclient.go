@@ -1,6 +1,6 @@
 // Package awsclient is how the process talks to AWS: one loaded configuration, one HTTP
-// transport, one client for each service and region, and a bound on the calls at a time that identities
-// share fairly.
+// transport, one client for each service and region, a bound on the calls at a time that identities share
+// fairly, and retries that are each identity's own.
 //
 // Everything the AWS SDK reads from its environment holds for every client, STS included:
 // AWS_ENDPOINT_URL and its service forms, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT,
@@ -17,7 +17,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
@@ -30,7 +29,7 @@ type Options struct {
 	EKSAddonVersion string        // of the EKS add-on, for the user agent; empty outside of one
 	MaxCalls        int64         // requests to AWS at a time for the whole process, 7/8 of them to one region; 32
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
-	MaxAttempts     int           // attempts of one call; 4
+	MaxAttempts     int           // attempts of one call, see call; 4
 	Metrics         *Metrics      // counts every request; nil counts nowhere
 	Log             *slog.Logger  // gets a line for each attempt, and for each wait for a slot, at debug; nil for none
 }
@@ -39,11 +38,16 @@ type Options struct {
 // of its own: each call brings the pod's.
 func Load(ctx context.Context, o Options) (aws.Config, error) {
 	o = o.withDefaults()
+	retries, err := newRetries(o)
+	if err != nil {
+		return aws.Config{}, err
+	}
 	// Each is put right behind the retry loop, before those that stand here above it.
 	stack := []func(*middleware.Stack) error{
 		awsmiddleware.AddUserAgentKeyValue("secrets-provider-aws", o.Version),
 		logAttempts(o.Log),
 		o.Metrics.count,
+		retries.install,
 		newLimiter(o).install,
 	}
 	if o.EKSAddonVersion != "" {
@@ -51,7 +55,7 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport(o)),
-		config.WithRetryer(func() aws.Retryer { return retryer(o) }),
+		config.WithRetryer(func() aws.Retryer { return standardRetryer(o) }), // for who has no client of the SDK
 		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
 		config.WithAPIOptions(stack),
 		config.WithLogger(logging.Nop{}), // the SDK's wire logs would hold secrets
@@ -94,16 +98,6 @@ func transport(o Options) *awshttp.BuildableClient {
 		t.MaxIdleConnsPerHost = perHost
 		t.MaxConnsPerHost = perHost
 		t.IdleConnTimeout = 90 * time.Second
-	})
-}
-
-// retryer slows down where AWS throttles (adaptive), and never waits long: a pod is waiting.
-func retryer(o Options) aws.Retryer {
-	return retry.NewAdaptiveMode(func(a *retry.AdaptiveModeOptions) {
-		a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) {
-			s.MaxAttempts = o.MaxAttempts
-			s.MaxBackoff = 2 * time.Second
-		})
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +17,7 @@ import (
 type Metrics struct {
 	requests *prometheus.CounterVec
 	queue    *prometheus.HistogramVec
+	states   prometheus.Gauge
 }
 
 // NewMetrics makes Metrics at zero.
@@ -32,6 +32,10 @@ func NewMetrics() *Metrics {
 			Help:    "How long requests to AWS waited for one of the slots that all identities share, by the kind of mount: first or republish.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"mount"}),
+		states: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_retry_states",
+			Help: "Retry states kept, one for each identity, service and region that was called.",
+		}),
 	}
 	for _, mount := range mountNames {
 		m.queue.WithLabelValues(mount)
@@ -43,7 +47,7 @@ func NewMetrics() *Metrics {
 var mountNames = map[bool]string{true: "first", false: "republish"}
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.queue}
+	return []prometheus.Collector{m.requests, m.queue, m.states}
 }
 
 // Describe implements prometheus.Collector.
@@ -65,6 +69,9 @@ func (m *Metrics) queued(t Tenant, waited time.Duration) {
 	m.queue.WithLabelValues(mountNames[t.First]).Observe(waited.Seconds())
 }
 
+// retryStates records how many retry states are kept.
+func (m *Metrics) retryStates(n int) { m.states.Set(float64(n)) }
+
 // count stands behind the retry loop and sees every attempt that had a slot.
 func (m *Metrics) count(stack *middleware.Stack) error {
 	counter := middleware.FinalizeMiddlewareFunc("CountRequests", func(
@@ -75,15 +82,6 @@ func (m *Metrics) count(stack *middleware.Stack) error {
 		return out, meta, err
 	})
 	return stack.Finalize.Insert(counter, "Retry", middleware.After)
-}
-
-// status is that of the response, or 0 where there was none.
-func status(err error) int {
-	var response *awshttp.ResponseError
-	if !errors.As(err, &response) {
-		return 0
-	}
-	return response.HTTPStatusCode()
 }
 
 func resultCode(err error) string {
