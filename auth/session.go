@@ -12,6 +12,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/fault"
 )
 
@@ -66,6 +67,8 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
+		// Whoever begins it, a first mount can wait for the exchange too.
+		ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: s.id.Key(), First: true})
 		started := s.a.now()
 		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
 		s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", s.id.issuer()), slog.Duration("duration", s.a.now().Sub(started)),

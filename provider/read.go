@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
@@ -19,6 +20,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	defer req.Memory.Close()
 	ctx, cancel := detached(ctx)
 	defer cancel()
+	ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: string(req.Owner), First: m.first})
 	err := s.try(ctx, req, reads, m)
 	if again := slices.DeleteFunc(slices.Clone(reads), (*inFlightRead).completed); err == nil && len(again) > 0 {
 		req.Credentials.Forget() // AWS no longer accepts them: once more, with new ones

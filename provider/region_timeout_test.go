@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
@@ -54,19 +55,25 @@ var someone = session{credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXA
 // fetcherOf returns a Fetcher in front of an AWS in memory.
 func fetcherOf(t *testing.T, cfg provider.Config) (*provider.Fetcher, *fakeAWS) {
 	t.Helper()
+	fake := &fakeAWS{calls: map[string]int{}}
+	return fetcherWith(t, cfg, fake), fake
+}
+
+// fetcherWith returns a Fetcher in front of client.
+func fetcherWith(t *testing.T, cfg provider.Config, client aws.HTTPClient) *provider.Fetcher {
+	t.Helper()
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 	var err error
 	if cfg.AWS, err = awsclient.Load(context.Background(), awsclient.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	fake := &fakeAWS{calls: map[string]int{}}
-	cfg.AWS.HTTPClient, cfg.Log = fake, slog.New(slog.DiscardHandler)
+	cfg.AWS.HTTPClient, cfg.Log = client, slog.New(slog.DiscardHandler)
 	fetcher, err := provider.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fetcher, fake
+	return fetcher
 }
 
 // setDelay gives both regions the same delay.

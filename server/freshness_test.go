@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/rig"
 )
@@ -215,7 +216,8 @@ func TestF16_FirstMountGetsLastKnownValueInAnOutage(t *testing.T) {
 	}
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
-			r, clock := freshRig(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour})
+			// A throttled mount would go on for a minute. How often AWS is asked is tested in awsclient.
+			r, clock := freshRig(t, rig.Options{MaxStale: time.Hour, RefreshInterval: time.Hour, AWS: awsclient.Options{MaxAttempts: 1}})
 			wantFile(t, r, pod("a"), "one")
 			remove := r.AWS.Inject(outage)
 			clock.Advance(59 * time.Minute)

@@ -1,5 +1,6 @@
 // Package awsclient is how the process talks to AWS: one loaded configuration, one HTTP
-// transport, one client for each service and region, and a bound on the calls at a time.
+// transport, one client for each service and region, a bound on the calls at a time that identities share
+// fairly, and retries that are each identity's own.
 //
 // Everything the AWS SDK reads from its environment holds for every client, STS included:
 // AWS_ENDPOINT_URL and its service forms, AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT,
@@ -16,12 +17,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
-	"golang.org/x/sync/semaphore"
 )
 
 // Options configure Load. The zero value of each field means its default.
@@ -30,31 +29,33 @@ type Options struct {
 	EKSAddonVersion string        // of the EKS add-on, for the user agent; empty outside of one
 	MaxCalls        int64         // requests to AWS at a time for the whole process, 7/8 of them to one region; 32
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
-	MaxAttempts     int           // attempts of one call; 4
+	MaxAttempts     int           // attempts of one call, see call; 4
 	Metrics         *Metrics      // counts every request; nil counts nowhere
-	Log             *slog.Logger  // gets a line for each attempt at debug; nil for none
+	Log             *slog.Logger  // gets a line for each attempt, and for each wait for a slot, at debug; nil for none
 }
 
 // Load reads the SDK's configuration once for the process. It never looks for credentials
 // of its own: each call brings the pod's.
 func Load(ctx context.Context, o Options) (aws.Config, error) {
 	o = o.withDefaults()
+	retries, err := newRetries(o)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	// Each is put right behind the retry loop, before those that stand here above it.
 	stack := []func(*middleware.Stack) error{
 		awsmiddleware.AddUserAgentKeyValue("secrets-provider-aws", o.Version),
-		limitCalls(o.MaxCalls),
+		logAttempts(o.Log),
+		o.Metrics.count,
+		retries.install,
+		newLimiter(o).install,
 	}
 	if o.EKSAddonVersion != "" {
 		stack = append(stack, awsmiddleware.AddUserAgentKeyValue("eks-addon", o.EKSAddonVersion))
 	}
-	if o.Metrics != nil {
-		stack = append(stack, o.Metrics.count)
-	}
-	if o.Log != nil {
-		stack = append(stack, logAttempts(o.Log))
-	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(transport(o)),
-		config.WithRetryer(func() aws.Retryer { return retryer(o) }),
+		config.WithRetryer(func() aws.Retryer { return standardRetryer(o) }), // for who has no client of the SDK
 		config.WithCredentialsProvider(aws.AnonymousCredentials{}),
 		config.WithAPIOptions(stack),
 		config.WithLogger(logging.Nop{}), // the SDK's wire logs would hold secrets
@@ -79,6 +80,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxAttempts == 0 {
 		o.MaxAttempts = 4
 	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	return o
 }
 
@@ -94,44 +101,8 @@ func transport(o Options) *awshttp.BuildableClient {
 	})
 }
 
-// retryer slows down where AWS throttles (adaptive), and never waits long: a pod is waiting.
-func retryer(o Options) aws.Retryer {
-	return retry.NewAdaptiveMode(func(a *retry.AdaptiveModeOptions) {
-		a.StandardOptions = append(a.StandardOptions, func(s *retry.StandardOptions) {
-			s.MaxAttempts = o.MaxAttempts
-			s.MaxBackoff = 2 * time.Second
-		})
-	})
-}
-
 // most of all the calls there may be is 7/8: what may go to one host, and to one region.
 func most(calls int64) int64 { return max(calls*7/8, 1) }
-
-// limitCalls bounds the attempts in flight: in all, and in one region, so that a region that hangs leaves
-// places to those that answer. It stands behind the retry loop, so that a call that waits for its next
-// attempt holds no place.
-func limitCalls(all int64) func(*middleware.Stack) error {
-	places := semaphore.NewWeighted(all)
-	regions := NewRegional(func(string) *semaphore.Weighted { return semaphore.NewWeighted(most(all)) })
-	limit := middleware.FinalizeMiddlewareFunc("LimitCalls", func(
-		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
-	) (out middleware.FinalizeOutput, meta middleware.Metadata, err error) {
-		// The region's place first: who waits for that holds none that another region could use.
-		there := regions.In(awsmiddleware.GetRegion(ctx))
-		if err := there.Acquire(ctx, 1); err != nil {
-			return out, meta, err
-		}
-		defer there.Release(1)
-		if err := places.Acquire(ctx, 1); err != nil {
-			return out, meta, err
-		}
-		defer places.Release(1)
-		return next.HandleFinalize(ctx, in)
-	})
-	return func(stack *middleware.Stack) error {
-		return stack.Finalize.Insert(limit, "Retry", middleware.After)
-	}
-}
 
 // maxRegions bounds what is kept by region: its name comes from the pod author.
 const maxRegions = 64

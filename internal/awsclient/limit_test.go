@@ -3,6 +3,7 @@ package awsclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"secrets-provider-aws/internal/awsclient"
 )
@@ -78,26 +78,21 @@ func TestF24_CallsAtATimeAreBounded(t *testing.T) {
 				}
 				g := newGate()
 				cfg := g.behind(t, options)
-				// Two services and two regions: the bound is the process's.
+				// Two services and two regions: the bound is the process's. Many tenants use all of it.
 				var all sync.WaitGroup
 				for i := range calls {
 					cfg := cfg
 					cfg.Region = []string{region, "eu-west-1"}[i/2%2]
+					read := []func(context.Context, aws.Config) error{readSecret, readParameter}[i%2]
 					all.Go(func() {
-						var err error
-						if i%2 == 0 {
-							_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
-						} else {
-							_, err = ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"level"}})
-						}
-						if err != nil {
+						if err := read(as(t.Context(), fmt.Sprint(i%10)), cfg); err != nil {
 							t.Errorf("call %d: %v", i, err)
 						}
 					})
 				}
 				for left := calls; left > 0; left-- {
 					got, want := g.holding(), min(bound, left)
-					// What is left at the end can be one region's, which may not have all places.
+					// What is left at the end can be one region's, which may not have all slots.
 					if plenty := bound > calls/2 || left > calls/2+bound; got > want || plenty && got < want {
 						t.Errorf("%d calls at a time with %d to go, want %d", got, left, want)
 						break
@@ -111,7 +106,7 @@ func TestF24_CallsAtATimeAreBounded(t *testing.T) {
 	}
 }
 
-// A region that hangs leaves places to those that answer, and its calls in line hold none.
+// A region that hangs leaves slots to those that respond, and its calls in line hold none.
 func TestF24_ARegionThatHangsLeavesSlots(t *testing.T) {
 	setenv(t, nil)
 	for name, tt := range map[string]struct {
@@ -129,10 +124,8 @@ func TestF24_ARegionThatHangsLeavesSlots(t *testing.T) {
 				call := func(region string) {
 					cfg := cfg
 					cfg.Region = region
-					for range 50 {
-						all.Go(func() {
-							_, _ = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("db")})
-						})
+					for i := range 50 {
+						all.Go(func() { _ = readSecret(as(ctx, fmt.Sprint(i%10)), cfg) })
 					}
 				}
 				call(region)
@@ -150,7 +143,7 @@ func TestF24_ARegionThatHangsLeavesSlots(t *testing.T) {
 	}
 }
 
-// Who waits for a place gives up with its context, and leaves the place to others.
+// A call that waits for a slot gives up with its context, and leaves the slot to others.
 func TestF24_WaitingForASlotEndsWithTheContext(t *testing.T) {
 	setenv(t, nil)
 	synctest.Test(t, func(t *testing.T) {

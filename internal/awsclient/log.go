@@ -24,7 +24,7 @@ func logAttempts(log *slog.Logger) func(*middleware.Stack) error {
 		out, meta, err := next.HandleFinalize(ctx, in)
 		attempt := ""
 		if r, ok := in.Request.(*smithyhttp.Request); ok {
-			attempt = r.Header.Get("Amz-Sdk-Request") // "attempt=1; max=4", which the SDK sets after this middleware
+			attempt = r.Header.Get("Amz-Sdk-Request") // "attempt=1", which the SDK sets after this middleware
 		}
 		id, _ := awsmiddleware.GetRequestIDMetadata(meta)
 		var response *awshttp.ResponseError

@@ -4,33 +4,75 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts the requests to AWS, every attempt of a call. It is a prometheus.Collector that the
-// caller registers.
-type Metrics struct{ requests *prometheus.CounterVec }
+// Metrics counts the requests to AWS, every attempt of a call, and measures how long they wait for their turn.
+// It is a prometheus.Collector that the caller registers.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	queue    *prometheus.HistogramVec
+	states   prometheus.Gauge
+}
 
 // NewMetrics makes Metrics at zero.
 func NewMetrics() *Metrics {
-	return &Metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "secrets_provider_aws_requests_total",
-		Help: "Requests to AWS, each attempt of a call, by service, operation and result: ok, the code of AWS's error, or none where no answer came.",
-	}, []string{"service", "operation", "code"})}
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "secrets_provider_aws_requests_total",
+			Help: "Requests to AWS, each attempt of a call, by service, operation and result: ok, the code of AWS's error, or none where no answer came.",
+		}, []string{"service", "operation", "code"}),
+		queue: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "secrets_provider_aws_queue_wait_seconds",
+			Help:    "How long requests to AWS waited for one of the slots that all identities share, by the kind of mount: first or republish.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"mount"}),
+		states: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "secrets_provider_aws_retry_states",
+			Help: "Retry states kept, one for each identity, service and region that was called.",
+		}),
+	}
+	for _, mount := range mountNames {
+		m.queue.WithLabelValues(mount)
+	}
+	return m
+}
+
+// mountNames are the values of the label mount, by Tenant.First.
+var mountNames = map[bool]string{true: "first", false: "republish"}
+
+func (m *Metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.queue, m.states}
 }
 
 // Describe implements prometheus.Collector.
-func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { m.requests.Describe(ch) }
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.collectors() {
+		c.Describe(ch)
+	}
+}
 
 // Collect implements prometheus.Collector.
-func (m *Metrics) Collect(ch chan<- prometheus.Metric) { m.requests.Collect(ch) }
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range m.collectors() {
+		c.Collect(ch)
+	}
+}
 
-// count stands behind the retry loop and sees every attempt.
+// queued records how long an attempt waited for a slot.
+func (m *Metrics) queued(t Tenant, waited time.Duration) {
+	m.queue.WithLabelValues(mountNames[t.First]).Observe(waited.Seconds())
+}
+
+// retryStates records how many retry states are kept.
+func (m *Metrics) retryStates(n int) { m.states.Set(float64(n)) }
+
+// count stands behind the retry loop and sees every attempt that had a slot.
 func (m *Metrics) count(stack *middleware.Stack) error {
 	counter := middleware.FinalizeMiddlewareFunc("CountRequests", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
@@ -43,17 +85,14 @@ func (m *Metrics) count(stack *middleware.Stack) error {
 }
 
 func resultCode(err error) string {
-	var (
-		api      smithy.APIError
-		response *awshttp.ResponseError
-	)
+	var api smithy.APIError
 	switch {
 	case err == nil:
 		return "ok"
 	case errors.As(err, &api):
 		return api.ErrorCode()
-	case errors.As(err, &response):
-		return strconv.Itoa(response.HTTPStatusCode())
+	case status(err) != 0:
+		return strconv.Itoa(status(err))
 	default:
 		return "none"
 	}

@@ -56,7 +56,7 @@ func TestT31_AliasesAreBounded(t *testing.T) {
 			"entries that are no mappings in every object",
 			"- {objectName: a, objectType: secretsmanager, jmesPath: &j [" + strings.Repeat("x,", 500) + "]}\n" +
 				strings.Repeat("- {objectName: b, objectType: secretsmanager, jmesPath: *j}\n", 499),
-			"1000 faults: (1) objects[0].jmesPath[0] (line 1): is a text, not a mapping of fields",
+			"1000 faults: (1) objects[0].jmesPath[0] (line 1): is a string, not a mapping of fields",
 		},
 		{
 			"a list of a million entries",
