@@ -68,7 +68,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
 		defer cancel()
 		// Whoever begins it, a first mount can wait for the exchange too.
-		ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: s.id.Key(), First: true})
+		ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: s.id.Key(), Queue: s.id.Namespace + "/" + s.id.ServiceAccount, First: true})
 		started := s.a.now()
 		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
 		s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", s.id.issuer()), slog.Duration("duration", s.a.now().Sub(started)),

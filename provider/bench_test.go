@@ -58,7 +58,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 	req := Request{Owner: "an identity", Volume: "a volume", Class: benchClass(b), MaxBytes: 4 << 20, Memory: bytebudget.New(1 << 40).Open("test")}
 	f.volumes.add(req.Volume)
 	for _, t := range newPlan(req).primary {
-		f.regions.cache.update(t.key, time.Hour, func(record) record {
+		f.regions.cache.update("a tenant", t.key, time.Hour, func(record) record {
 			// Read in the future, so that the value stays fresh during the benchmark.
 			return record{value: value{content: make([]byte, 64), version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
 		})

@@ -7,8 +7,12 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// cache keeps records within a bound of bytes. The rules of their use are in freshness.go.
-type cache struct{ records *otter.Cache[key, record] }
+// cache keeps records within a bound of bytes, of which each tenant has a share. The rules of their use are in
+// freshness.go.
+type cache struct {
+	records *otter.Cache[key, record]
+	shares  *shares
+}
 
 // recordOverhead is about what a record takes besides its content: the cache's node, the key's and
 // the record's own fields.
@@ -17,25 +21,34 @@ const recordOverhead = 512 // bytes
 // newCache makes a cache of maxBytes. What is held counts twice: the garbage collector needs as much room
 // again to stay cheap, so that a full cache makes the process larger by maxBytes and not by more.
 func newCache(maxBytes int, now func() time.Time) (*cache, error) {
+	shares := newShares(maxBytes)
 	records, err := otter.New(&otter.Options[key, record]{
 		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
-		Weigher: func(k key, r record) uint32 {
-			failure := 0
-			if r.err != nil {
-				failure = recordOverhead
-			}
-			return uint32(2 * (recordOverhead + failure + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
-		},
+		Weigher:       weight,
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
 			return 3 * e.Value.interval
 		}),
+		OnAtomicDeletion: func(e otter.DeletionEvent[key, record]) {
+			if e.Cause != otter.CauseReplacement {
+				shares.remove(e.Value.tenant, e.Key)
+			}
+		},
 		Clock:    clock{now},
 		Executor: func(task func()) { task() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the value cache: %w", err)
 	}
-	return &cache{records}, nil
+	return &cache{records, shares}, nil
+}
+
+// weight is what a record counts against the cache's bound, in bytes.
+func weight(k key, r record) uint32 {
+	failure := 0
+	if r.err != nil {
+		failure = recordOverhead
+	}
+	return uint32(2 * (recordOverhead + failure + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
 }
 
 // record is what is known of t, zero where nothing is. A value of the failover region is left out if the primary
@@ -50,13 +63,17 @@ func (c *cache) record(t target) record {
 	return r
 }
 
-// update replaces a record by what change makes of it.
-func (c *cache) update(k key, interval time.Duration, change func(record) record) {
+// update replaces a record of a tenant by what change makes of it.
+func (c *cache) update(tenant string, k key, interval time.Duration, change func(record) record) {
 	c.records.Compute(k, func(old record, _ bool) (record, otter.ComputeOp) {
 		changed := change(old)
-		changed.interval = interval
+		changed.interval, changed.tenant = interval, tenant
+		c.shares.set(tenant, k, int64(weight(k, changed))) // before the record can be dropped again
 		return changed, otter.WriteOp
 	})
+	for _, old := range c.shares.excess(tenant) {
+		c.records.Invalidate(old)
+	}
 }
 
 // forget drops all values of an owner, because AWS refuses its credentials.

@@ -25,6 +25,7 @@ type record struct {
 	value    value
 	read     time.Time     // when the read that gave value started; zero: there is no value
 	spread   float64       // of the refresh interval, 0.9 to 1.1, so that values and nodes do not refresh in step
+	tenant   string        // whose share of the cache it counts against
 	interval time.Duration // of the last request; after three of them without a request the record is dropped
 
 	err      error     // of the last read, if that failed

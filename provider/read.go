@@ -20,7 +20,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	defer req.Memory.Close()
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: string(req.Owner), First: m.first})
+	ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: string(req.Owner), Queue: req.Tenant, First: m.first})
 	err := s.try(ctx, req, reads, m)
 	if again := slices.DeleteFunc(slices.Clone(reads), (*inFlightRead).completed); err == nil && len(again) > 0 {
 		req.Credentials.Forget() // AWS no longer accepts them: once more, with new ones

@@ -23,6 +23,7 @@ type Credentials interface {
 // Request describes one volume to fetch.
 type Request struct {
 	Owner       Owner
+	Tenant      string // who shares calls, cache and memory with the other tenants: the ServiceAccount, of which a pod author cannot have many
 	Volume      string // names the volume from its first mount to its last republish; empty: each mount is a first one
 	Class       class.Class
 	Credentials Credentials

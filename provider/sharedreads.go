@@ -29,6 +29,7 @@ func newSharedReads(c *cache, b *breaker, aws *backend, maxStale time.Duration, 
 // inFlightRead is a read that has started. done is closed when value and err are set.
 type inFlightRead struct {
 	target  target
+	tenant  string
 	started time.Time
 	short   bool // it has the short timeout, because something else can stand in for it
 	shared  bool // other requests wait for it too; guarded by sharedReads.mu
@@ -66,7 +67,7 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 		case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
 			p.inFlight, p.joined, other.shared = other, true, true
 		default:
-			p.inFlight = &inFlightRead{target: t, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
+			p.inFlight = &inFlightRead{target: t, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
 			s.inFlight[t.key] = p.inFlight
 			started = append(started, p.inFlight)
 		}
@@ -85,7 +86,7 @@ func (s *sharedReads) complete(r *inFlightRead, m mount, got value, err error) {
 	if err == nil {
 		r.target.size.add(r.target, got)
 	}
-	s.cache.update(r.target.key, m.interval, func(known record) record {
+	s.cache.update(r.tenant, r.target.key, m.interval, func(known record) record {
 		if err != nil {
 			return known.failed(err, r.started, s.now())
 		}

@@ -41,7 +41,7 @@ func (memory) HandleConn(context.Context, stats.ConnStats) {}
 // open opens the account of the request that ctx belongs to. Its tenant is the pod's ServiceAccount: a pod author
 // may choose among many identities, and gets no more memory for it.
 func (m memory) open(ctx context.Context, v volume) *bytebudget.Account {
-	account := m.budget.Open(v.pod.Namespace + "/" + v.pod.ServiceAccount)
+	account := m.budget.Open(v.tenant())
 	if r, ok := ctx.Value(memoryKey{}).(*requestMemory); ok {
 		r.account = account
 	}

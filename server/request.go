@@ -33,6 +33,10 @@ type volume struct {
 	mode       fs.FileMode // of files without filePermission
 }
 
+// tenant is who shares the provider fairly with the others: the ServiceAccount. A pod author can use many identities,
+// by roles and external ids, and gets no more of it.
+func (v volume) tenant() string { return v.pod.Namespace + "/" + v.pod.ServiceAccount }
+
 // key identifies the volume from its first mount to its last republish. It is empty when the token belongs to no pod:
 // the secrets-store-sync-controller sends all requests with its own pod and one target path, so each is a first mount.
 func (v volume) key(token auth.Token) string {

@@ -120,6 +120,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	line.identity = identity
 	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
+		Tenant:      volume.tenant(),
 		Volume:      volume.key(token),
 		Class:       spc,
 		MaxBytes:    s.maxResponse,

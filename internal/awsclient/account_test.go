@@ -122,7 +122,7 @@ func (a *account) config(t testing.TB, o awsclient.Options) aws.Config {
 
 // as gives a context of the tenant's calls, for the first mount of a volume.
 func as(ctx context.Context, tenant string) context.Context {
-	return awsclient.WithTenant(ctx, awsclient.Tenant{Key: tenant, First: true})
+	return awsclient.WithTenant(ctx, awsclient.Tenant{Key: tenant, Queue: tenant, First: true})
 }
 
 // signedAs is cfg with the tenant's own credentials.

@@ -83,10 +83,10 @@ func TestT1_FirstMountsGoBeforeRepublishes(t *testing.T) {
 			synctest.Wait()
 		}
 		for range 3 {
-			call(awsclient.Tenant{Key: "a"})
+			call(awsclient.Tenant{Key: "a", Queue: "a"})
 		}
-		call(awsclient.Tenant{Key: "a", First: true})
-		call(awsclient.Tenant{Key: "b", First: true})
+		call(awsclient.Tenant{Key: "a", Queue: "a", First: true})
+		call(awsclient.Tenant{Key: "b", Queue: "b", First: true})
 		calls.Wait()
 		var order []string
 		for _, r := range a.requests {

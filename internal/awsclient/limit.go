@@ -34,7 +34,7 @@ func (l *limiter) attempt(ctx context.Context, in middleware.FinalizeInput, next
 	middleware.FinalizeOutput, middleware.Metadata, error,
 ) {
 	tenant, region := tenantOf(ctx), awsmiddleware.GetRegion(ctx)
-	ticket := fairqueue.Ticket{Tenant: tenant.Key, Group: region, Priority: fairqueue.Background}
+	ticket := fairqueue.Ticket{Tenant: tenant.Queue, Group: region, Priority: fairqueue.Background}
 	if tenant.First {
 		ticket.Priority = fairqueue.Urgent
 	}

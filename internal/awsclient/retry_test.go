@@ -148,7 +148,7 @@ func TestT2_RetriesAreEachIdentitysOwn(t *testing.T) {
 // How often a call is repeated: of a first mount that is throttled, as long as there is time.
 func TestT3_Attempts(t *testing.T) {
 	setenv(t, nil)
-	first, republish := awsclient.Tenant{Key: "a", First: true}, awsclient.Tenant{Key: "a"}
+	first, republish := awsclient.Tenant{Key: "a", Queue: "a", First: true}, awsclient.Tenant{Key: "a", Queue: "a"}
 	unavailable := response{status: http.StatusServiceUnavailable, code: "ServiceUnavailable"}
 	unknown429 := response{status: http.StatusTooManyRequests, code: "SlowlyPlease"}
 	for name, tt := range map[string]struct {
