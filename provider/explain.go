@@ -25,7 +25,7 @@ func tooLarge(why string) *fault.Error {
 // noMemory is the end of a wait for memory.
 func noMemory(what string, err error) error {
 	return &fault.Error{
-		Kind: fault.Transient, What: what, Why: "the provider had no memory for it in time, as other mounts on the node need it",
+		Kind: fault.Transient, What: what, Why: "the provider has no free memory, because other mounts on the node use it",
 		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
 	}
 }

@@ -15,13 +15,19 @@ type object struct {
 // move, and AWS decides whether the two agree.
 func (o object) pinned() bool { return o.version != "" && o.label == "" }
 
-// maxBytes is the most that a value takes: 64 KiB in Secrets Manager (GetSecretValue, SecretString), 8 KiB in
-// Parameter Store (PutParameter, Value; the advanced tier).
+// The largest values: Secrets Manager API reference, GetSecretValue, SecretString; Systems Manager API reference,
+// PutParameter, Value, in the advanced tier.
+const (
+	maxSecretBytes    = 64 << 10
+	maxParameterBytes = 8 << 10
+)
+
+// maxBytes is the most that a value takes.
 func (o object) maxBytes() int64 {
 	if o.kind == class.SSMParameter {
-		return 8 << 10
+		return maxParameterBytes
 	}
-	return 64 << 10
+	return maxSecretBytes
 }
 
 // what says in a message what was being read.

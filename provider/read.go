@@ -11,13 +11,19 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"secrets-provider-aws/internal/awsclient"
-	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
-// read calls AWS for reads that a request has started, and completes every one of them.
-func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, m mount) {
+// read calls AWS for reads that a request has started, and completes every one of them. reserved is the memory that
+// the request has taken for their values; what they do not need goes back.
+func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, reserved int64, m mount) {
 	defer req.Memory.Close()
+	defer func() {
+		for _, r := range reads {
+			reserved -= int64(len(r.value.content))
+		}
+		req.Memory.Shrink(max(reserved, 0))
+	}()
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: string(req.Owner), Queue: req.Tenant, First: m.first})
@@ -54,7 +60,7 @@ func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRea
 			}
 			parts.Go(func() (panicked error) {
 				defer fault.Recover(&panicked)
-				return s.readIn(ctx, credentials, req, region, short, part, m)
+				return s.readIn(ctx, credentials, region, short, part, m)
 			})
 		}
 	}
@@ -62,7 +68,7 @@ func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRea
 }
 
 // readIn completes the reads of one region, all with the short timeout or none. Its error is a panic.
-func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsProvider, req Request, region string, short bool, reads []*inFlightRead, m mount) error {
+func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsProvider, region string, short bool, reads []*inFlightRead, m mount) error {
 	limited := ctx
 	if short {
 		var cancel context.CancelFunc
@@ -88,7 +94,7 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 				together[n] = reads[i]
 			}
 			if together = s.wanted(together); len(together) > 0 {
-				s.call(limited, credentials, req.Memory, together, m)
+				s.call(limited, credentials, together, m)
 			}
 			return nil
 		})
@@ -96,24 +102,13 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 	return group.Wait()
 }
 
-// call completes reads that one call makes, except those that AWS refused because of the credentials. It takes memory
-// for the values before it calls AWS, and keeps it for those that came.
-func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvider, memory *bytebudget.Account, reads []*inFlightRead, m mount) {
+// call completes reads that one call makes, except those that AWS refused because of the credentials.
+func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvider, reads []*inFlightRead, m mount) {
 	objects := make([]object, len(reads))
 	for i, r := range reads {
 		objects[i] = r.target.object
 	}
-	reserved := objects[0].maxBytes() * int64(len(objects))
-	if err := memory.Grow(ctx, reserved); err != nil {
-		for _, r := range reads {
-			s.complete(r, m, value{}, noMemory(r.target.what(), err))
-		}
-		return
-	}
-	held := int64(0)
-	defer func() { memory.Shrink(max(reserved-held, 0)) }()
 	for i, got := range s.backend.call(ctx, credentials, reads[0].target.region, objects) {
-		held += int64(len(got.value.content))
 		if r := reads[i]; fault.KindOf(got.err) == fault.Credentials {
 			r.err = got.err
 		} else {
@@ -131,14 +126,16 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
+// callLimit is callsPerVolume of both regions together.
+const callLimit = 24
+
 // callsPerVolume is how many calls for one volume run at a time: fewer than the process may make, so that one
 // volume cannot use them all. Each of two regions has half, and does not wait for the other's.
 func callsPerVolume(m mount) int {
-	const limit = 24
 	if m.failover {
-		return limit / 2
+		return callLimit / 2
 	}
-	return limit
+	return callLimit
 }
 
 // detached keeps the deadline of a request and not its end.

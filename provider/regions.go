@@ -24,12 +24,18 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 	if m.readsBoth() {
 		targets = slices.Concat(p.primary, p.failover)
 	}
-	pending := g.reads.start(ctx, req, targets, m)
+	pending, err := g.reads.start(ctx, req, targets, m)
+	if err != nil {
+		return regionValues{}, err
+	}
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
 	if err := p.exceeded(); err != nil {
 		return regionValues{}, err
 	}
-	failover := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
+	failover, err := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
+	if err != nil {
+		return regionValues{}, err
+	}
 	if err := p.exceeded(); err != nil {
 		return regionValues{}, err
 	}
@@ -48,24 +54,27 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 // readFailover gives what the failover region has for a volume: nil where the class names none, or where it is
 // not needed. failures are those of the primary region, pending the reads of the failover region that have
 // started already.
-func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, pending []pendingRead) *regionValues {
+func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, pending []pendingRead) (*regionValues, error) {
 	switch {
 	case !m.failover || refusal(failures) || ctx.Err() != nil:
-		return nil
+		return nil, nil //nolint:nilnil // not needed
 	case len(failures) == 0 && len(pending) == 0: // a republish that the primary region serves
-		return nil
+		return nil, nil //nolint:nilnil // not needed
 	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)
 		defer cancel()
 		ctx = grace
 	case len(pending) == 0:
-		pending = g.reads.start(ctx, req, p.failover, m)
+		var err error
+		if pending, err = g.reads.start(ctx, req, p.failover, m); err != nil {
+			return nil, err
+		}
 	}
 	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, pending, m)}
 	for i, r := range values.responses {
 		values.responses[i].err = inFailover(r.err, values.region, failures)
 	}
-	return &values
+	return &values, nil
 }
 
 // lastKnown gives what a first mount may have although AWS failed with err: all values of the primary region,

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
@@ -42,42 +43,95 @@ type inFlightRead struct {
 type pendingRead struct {
 	target       target
 	known        record
+	fresh        bool // known serves it
 	err          error
 	inFlight     *inFlightRead
 	joined       bool // another request has started it
 	acceptsShort bool // something else can stand in for the value
 }
 
-// start decides for each target, all at one moment, whether the cache serves it, whether an in-flight read does,
+// start decides for each target, all at one moment, whether the cache serves it, whether a read in flight does,
 // or whether a new read starts. A read goes on when its request ends: others may wait for it.
-func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) []pendingRead {
-	pending := make([]pendingRead, len(targets))
-	var started []*inFlightRead
+//
+// The request takes the memory for new reads before. So a read in flight never waits for memory, and a request that
+// joined it never waits for the memory of another one.
+func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) ([]pendingRead, error) {
 	s.mu.Lock()
+	pending, need := s.findAll(req, targets, m)
+	reserved := need
+	if need > 0 {
+		s.mu.Unlock()
+		if err := growInTime(ctx, req.Memory, reserved); err != nil {
+			return nil, noMemory("cannot read the values of the volume", err)
+		}
+		s.mu.Lock()
+		pending, need = s.findAll(req, targets, m) // others may have started the same reads
+	}
 	defer s.mu.Unlock()
-	for i, t := range targets {
-		known := s.cache.record(t)
-		p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}
-		other := s.inFlight[t.key]
+	var started []*inFlightRead
+	for i := range pending {
+		p := &pending[i]
 		switch {
-		case known.fresh(m, t.pinned()):
-			t.size.add(t, known.value)
-		case known.backedOff(m):
-			p.err = known.err
-		case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
-			p.inFlight, p.joined, other.shared = other, true, true
+		case p.err != nil:
+		case p.inFlight != nil:
+			p.joined, p.inFlight.shared = true, true
+		case p.fresh:
+			p.target.size.add(p.target, p.known.value)
 		default:
-			p.inFlight = &inFlightRead{target: t, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
-			s.inFlight[t.key] = p.inFlight
+			p.inFlight = &inFlightRead{target: p.target, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
+			s.inFlight[p.target.key] = p.inFlight
 			started = append(started, p.inFlight)
+		}
+	}
+	if len(started) == 0 {
+		req.Memory.Shrink(reserved)
+		return pending, nil
+	}
+	req.Memory.Hold()
+	go s.read(ctx, req, started, reserved, m)
+	return pending, nil
+}
+
+// findAll finds every target, and says how much memory the reads that are missing need at most, in bytes: reading stops
+// once a volume cannot fit. s.mu is held.
+func (s *sharedReads) findAll(req Request, targets []target, m mount) (pending []pendingRead, need int64) {
+	pending = make([]pendingRead, len(targets))
+	for i, t := range targets {
+		p := s.find(t, m)
+		if p.err == nil && p.inFlight == nil && !p.fresh {
+			need += t.maxBytes()
 		}
 		pending[i] = p
 	}
-	if len(started) > 0 {
-		req.Memory.Hold()
-		go s.read(ctx, req, started, m)
+	return pending, min(need, int64(req.MaxBytes)+callLimit*maxSecretBytes)
+}
+
+// find says how m can get t without a new read: fresh from the cache, as a failure that is backed off, or from a read in
+// flight. s.mu is held.
+func (s *sharedReads) find(t target, m mount) pendingRead {
+	known := s.cache.record(t)
+	p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}
+	other := s.inFlight[t.key]
+	switch {
+	case known.fresh(m, t.pinned()):
+		p.fresh = true
+	case known.backedOff(m):
+		p.err = known.err
+	case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
+		p.inFlight = other
 	}
-	return pending
+	return p
+}
+
+// growInTime waits for memory until shortly before ctx ends, so that the reason goes out in time.
+func growInTime(ctx context.Context, memory *bytebudget.Account, bytes int64) error {
+	const spare = 100 * time.Millisecond
+	if deadline, ok := ctx.Deadline(); ok {
+		early, cancel := context.WithDeadline(ctx, deadline.Add(-spare))
+		defer cancel()
+		ctx = early
+	}
+	return memory.Grow(ctx, bytes)
 }
 
 // complete puts the outcome of a read into the cache, then wakes the requests that wait for it.

@@ -28,6 +28,7 @@ type options struct {
 	refreshInterval  time.Duration
 	maxStale         time.Duration
 	cacheMaxBytes    int
+	inFlightMaxBytes int
 	batchSecrets     bool
 	logFormat        string
 	verbosity        int
@@ -79,7 +80,8 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.IntVar(&o.maxResponseBytes, "max-response-bytes", 4<<20, "maximum bytes of one volume; set it like the driver's --max-call-recv-msg-size")
 	f.DurationVar(&o.refreshInterval, "refresh-interval", 2*time.Minute, "maximum age of a value when the driver republishes a volume")
 	f.DurationVar(&o.maxStale, "max-stale", time.Hour, "maximum age of a value at a first mount while AWS does not respond; 0 for never")
-	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 64<<20, "maximum bytes of cached values; each byte counts twice, because the garbage collector needs the same space again")
+	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 0, "maximum bytes of cached values; each byte counts twice, because the garbage collector needs the same space again; 0: three eighths of the memory limit, at most 64 MiB")
+	f.IntVar(&o.inFlightMaxBytes, "in-flight-max-bytes", 0, "maximum bytes for the values and responses of mount requests in progress; 0: a quarter of the memory limit, at most 64 MiB")
 	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; needs the permission secretsmanager:BatchGetSecretValue")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
@@ -115,8 +117,8 @@ func (o *options) check() error {
 	if o.maxStale < 0 {
 		errs = append(errs, fmt.Errorf("--max-stale %s is negative", o.maxStale))
 	}
-	if o.cacheMaxBytes <= 0 {
-		errs = append(errs, errors.New("--cache-max-bytes must be above 0"))
+	if o.cacheMaxBytes < 0 || o.inFlightMaxBytes < 0 {
+		errs = append(errs, errors.New("--cache-max-bytes and --in-flight-max-bytes must not be negative"))
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		errs = append(errs, fmt.Errorf("--log-format %q is neither text nor json", o.logFormat))

@@ -38,6 +38,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err := forbidCoreDumps(); err != nil { // before there is a token or a value in memory
 		return err
 	}
+	o.withMemory(limitMemory("/sys/fs/cgroup"))
 	log := newLogger(o, logs)
 	klog.SetSlogLogger(log) // client-go logs to the same handler
 	kubernetes, err := kubernetesClient(o)
@@ -63,6 +64,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	s, err := server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
 		Version: version, Region: cfg.Region, MountTimeout: o.mountTimeout, MaxResponse: o.maxResponseBytes,
+		InFlight: int64(o.inFlightMaxBytes),
 	})
 	if err != nil {
 		return err

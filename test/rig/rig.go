@@ -56,6 +56,7 @@ type Options struct {
 	MountTimeout  time.Duration // of the server
 	DrainTimeout  time.Duration // of the server
 	MaxResponse   int           // of the server, bytes
+	InFlight      int64         // of the server, bytes
 	DefaultRegion string        // the provider's AWS_REGION
 	AWS           awsclient.Options
 	Policies      []awssim.Document // of payment-role; nil: ReadSecrets and ReadParameters
@@ -176,9 +177,10 @@ func New(t testing.TB, o Options) *Rig {
 	r.metrics.MustRegister(fetcher)
 	r.server, err = server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
-		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse,
+		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight,
 	})
 	r.must(err)
+	r.metrics.MustRegister(r.server)
 	r.running = r.Serve()
 	r.Client = r.Dial()
 	return r
