@@ -57,15 +57,14 @@ type pendingRead struct {
 // joined it never waits for the memory of another one.
 func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) ([]pendingRead, error) {
 	s.mu.Lock()
-	pending, need := s.findAll(req, targets, m)
-	reserved := need
-	if need > 0 {
+	pending, reserved := s.findAll(req, targets, m)
+	if reserved > 0 {
 		s.mu.Unlock()
 		if err := growInTime(ctx, req.Memory, reserved); err != nil {
 			return nil, noMemory("cannot read the values of the volume", err)
 		}
 		s.mu.Lock()
-		pending, need = s.findAll(req, targets, m) // others may have started the same reads
+		pending, _ = s.findAll(req, targets, m) // others may have started the same reads
 	}
 	defer s.mu.Unlock()
 	var started []*inFlightRead
@@ -77,6 +76,7 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 			p.joined, p.inFlight.shared = true, true
 		case p.fresh:
 			p.target.size.add(p.target, p.known.value)
+		case s.startedBefore(p, m): // for an equal target
 		default:
 			p.inFlight = &inFlightRead{target: p.target, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
 			s.inFlight[p.target.key] = p.inFlight
@@ -90,6 +90,14 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 	req.Memory.Hold()
 	go s.read(ctx, req, started, reserved, m)
 	return pending, nil
+}
+
+// startedBefore has p join a read that has just started, and reports whether there is one. s.mu is held.
+func (s *sharedReads) startedBefore(p *pendingRead, m mount) bool {
+	if again := s.find(p.target, m); again.inFlight != nil {
+		p.inFlight, p.joined, again.inFlight.shared = again.inFlight, true, true
+	}
+	return p.inFlight != nil
 }
 
 // findAll finds every target, and says how much memory the reads that are missing need at most, in bytes: reading stops

@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,21 +48,27 @@ func TestT36_NothingLeaksOver10000Mounts(t *testing.T) {
 	}
 }
 
-// CacheMaxBytes limits the cache.
+// CacheMaxBytes limits the cache, and one tenant to a quarter of it (rule T16).
 func TestF21_CacheIsBoundedByBytes(t *testing.T) {
 	const most = 1 << 20
 	r, _ := freshRig(t, rig.Options{CacheMaxBytes: most})
-	content := make([]byte, 60<<10)
-	for i := range content {
-		content[i] = 'x'
+	content := strings.Repeat("x", 60<<10)
+	for i := range 20 {
+		r.AWS.PutSecret(rig.Region, fmt.Sprint("big-", i), content)
 	}
-	for i := range 100 { // 6 MB of values
-		name := fmt.Sprintf("big-%d", i)
-		r.AWS.PutSecret(rig.Region, name, string(content))
-		r.Files(rig.Mount{Pod: name, Objects: "- {objectName: " + name + ", objectType: secretsmanager}\n"})
-	}
-	if held := r.Metric("secrets_provider_aws_cache_bytes"); held > most || held < most/2 {
-		t.Errorf("the cache holds %.0f bytes, want between half of %d and all of it", held, most)
+	for tenants := range 8 { // 1.2 MB of values each
+		account := fmt.Sprint("sa-", tenants)
+		if err := r.AWS.AddRole(awssim.Role{Name: account, TrustPolicy: r.Issuer.TrustPolicy(rig.Namespace, account), Policies: []awssim.Document{rig.ReadSecrets}}); err != nil {
+			t.Fatal(err)
+		}
+		r.Kube.SetServiceAccount(rig.Namespace, account, map[string]string{rig.RoleAnnotation: "arn:aws:iam::123456789012:role/" + account})
+		for i := range 20 {
+			r.Files(rig.Mount{ServiceAccount: account, Pod: account, Objects: fmt.Sprintf("- {objectName: big-%d, objectType: secretsmanager}\n", i)})
+		}
+		held := r.Metric("secrets_provider_aws_cache_bytes")
+		if high := min(float64(tenants+1)*most/4, most); held > high || held < high/3 {
+			t.Errorf("after %d tenants the cache holds %.0f bytes, want at most %.0f and not much less", tenants+1, held, high)
+		}
 	}
 }
 

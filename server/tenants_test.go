@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -114,17 +115,22 @@ func TestT15_MemoryComesBackWithTheResponse(t *testing.T) {
 
 func TestT15_NoMemoryInTimeIsAFinalCode(t *testing.T) {
 	// There is memory for one request: it exceeds the limit, as one may, and its read hangs.
-	r, _ := tenantsRig(t, rig.Options{InFlight: 1, MountTimeout: time.Second, AWS: awsclient.Options{AttemptTimeout: time.Minute}}, 1)
+	r, _ := tenantsRig(t, rig.Options{InFlight: 1, MountTimeout: 10 * time.Second, AWS: awsclient.Options{AttemptTimeout: time.Minute}}, 1)
 	r.AWS.Inject(awssim.Fault{Service: "secretsmanager", Hang: true, Object: "prod/db"})
 	var all sync.WaitGroup
-	all.Go(func() { _, _ = r.Mount(pod("hangs")) })
+	hanging, end := context.WithCancel(t.Context())
+	req := r.Request(pod("hangs"))
+	all.Go(func() { _, _ = r.Client.Mount(hanging, req) })
 	for r.AWS.Calls()[getSecret] == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	_, err := r.Mount(rig.Mount{ServiceAccount: neighbour, Pod: "waits", Objects: larges(1)})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // ends before the first mount does
+	defer cancel()
+	_, err := r.Client.Mount(ctx, r.Request(rig.Mount{ServiceAccount: neighbour, Pod: "waits", Objects: larges(1)}))
 	if status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "no free memory") {
 		t.Errorf("%v, want %v for the memory", err, codes.Internal)
 	}
+	end()
 	all.Wait()
 }
 
