@@ -187,20 +187,18 @@ func cgroupMemory(pid int) string {
 	if err != nil {
 		return err.Error()
 	}
-	var peak, limit string
+	var folder, peak, limit string
 	for line := range strings.Lines(string(text)) { // number:controllers:path
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		switch {
 		case fields[1] == "memory":
-			folder := filepath.Join("/sys/fs/cgroup/memory", fields[2])
-			peak, limit = filepath.Join(folder, "memory.max_usage_in_bytes"), filepath.Join(folder, "memory.limit_in_bytes")
-		case fields[1] == "" && peak == "":
-			folder := filepath.Join("/sys/fs/cgroup", fields[2])
-			peak, limit = filepath.Join(folder, "memory.peak"), filepath.Join(folder, "memory.max")
+			folder, peak, limit = "/sys/fs/cgroup/memory"+fields[2], "memory.max_usage_in_bytes", "memory.limit_in_bytes"
+		case fields[1] == "" && folder == "":
+			folder, peak, limit = "/sys/fs/cgroup"+fields[2], "memory.peak", "memory.max"
 		}
 	}
-	read := func(path string) string {
-		text, err := os.ReadFile(path)
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			return "unknown"
 		}
@@ -214,7 +212,7 @@ func cgroupMemory(pid int) string {
 }
 
 // At -v=4 the log tells each step of a mount. All lines of one mount have the same number.
-func TestFloodLog_VerbosityFourFollowsOneMount(t *testing.T) {
+func TestLog_VerbosityFourFollowsOneMount(t *testing.T) {
 	c := newTenant(t)
 	name := c.secret("password", "correct-horse-followed")
 	c.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)
