@@ -428,8 +428,8 @@ func TestChart_DriverVersionMatchesTheModule(t *testing.T) {
 func TestChart_GoMemoryLimit(t *testing.T) {
 	dir := chart(t)
 	for limit, want := range map[string]string{
-		"128Mi": "85MiB", "1Gi": "682MiB", "100M": "63MiB", "0.5Gi": "341MiB", "134217728": "85MiB", `"134217728"`: "85MiB",
-		"65536Ki": "42MiB", "1k": "", "128m": "", "null": "",
+		"128Mi": "80MiB", "1Gi": "640MiB", "100M": "59MiB", "0.5Gi": "320MiB", "134217728": "80MiB", `"134217728"`: "80MiB",
+		"65536Ki": "40MiB", "1k": "", "128m": "", "null": "",
 	} {
 		rendered, err := render(t, dir, []byte("resources: {limits: {memory: "+limit+"}}"))
 		if err != nil {

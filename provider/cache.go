@@ -28,10 +28,8 @@ func newCache(maxBytes int, now func() time.Time) (*cache, error) {
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
 			return 3 * e.Value.interval
 		}),
-		OnAtomicDeletion: func(e otter.DeletionEvent[key, record]) {
-			if e.Cause != otter.CauseReplacement {
-				shares.remove(e.Value.tenant, e.Key)
-			}
+		OnAtomicDeletion: func(e otter.DeletionEvent[key, record]) { // replacements too
+			shares.remove(e.Value.tenant, e.Value.place)
 		},
 		Clock:    clock{now},
 		Executor: func(task func()) { task() },
@@ -68,19 +66,26 @@ func (c *cache) update(tenant string, k key, interval time.Duration, change func
 	c.records.Compute(k, func(old record, _ bool) (record, otter.ComputeOp) {
 		changed := change(old)
 		changed.interval, changed.tenant = interval, tenant
-		c.shares.set(tenant, k, int64(weight(k, changed))) // before the record can be dropped again
-		return changed, otter.WriteOp
+		return c.placed(k, changed), otter.WriteOp
 	})
 	for _, old := range c.shares.excess(tenant) {
 		c.records.Invalidate(old)
 	}
 }
 
+// placed is a record that the cache is about to hold, with a place of its own in its tenant's share.
+func (c *cache) placed(k key, r record) record {
+	r.place = c.shares.add(r.tenant, k, int64(weight(k, r)))
+	return r
+}
+
 // forget drops all values of an owner, because AWS refuses its credentials.
 func (c *cache) forget(owner Owner) {
 	for k := range c.records.Keys() {
 		if k.owner == owner {
-			c.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) { return r.withoutValue(), otter.WriteOp })
+			c.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) {
+				return c.placed(k, r.withoutValue()), otter.WriteOp
+			})
 		}
 	}
 }

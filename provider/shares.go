@@ -18,7 +18,6 @@ type shares struct {
 type share struct {
 	bytes   int64
 	records list.List // of cached, the longest unwritten first
-	byKey   map[key]*list.Element
 }
 
 // cached is the size of one record.
@@ -34,18 +33,17 @@ func newShares(cacheBytes int) *shares {
 	return &shares{limit: int64(cacheBytes / perTenant), tenants: map[string]*share{}}
 }
 
-// set notes the size of a record, new or in place of another one of the same key.
-func (s *shares) set(tenant string, k key, bytes int64) {
+// add notes a record, and gives its place for remove.
+func (s *shares) add(tenant string, k key, bytes int64) *list.Element {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tenants[tenant]
 	if t == nil {
-		t = &share{byKey: map[key]*list.Element{}}
+		t = &share{}
 		s.tenants[tenant] = t
 	}
-	t.remove(k)
-	t.byKey[k] = t.records.PushBack(cached{k, bytes})
 	t.bytes += bytes
+	return t.records.PushBack(cached{k, bytes})
 }
 
 // excess gives the keys to evict so that a tenant is within its share.
@@ -66,26 +64,17 @@ func (s *shares) excess(tenant string) []key {
 	return keys
 }
 
-// remove notes that the cache has dropped a record.
-func (s *shares) remove(tenant string, k key) {
+// remove notes that the cache no longer holds the record of a place.
+func (s *shares) remove(tenant string, place *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tenants[tenant]
 	if t == nil {
 		return
 	}
-	t.remove(k)
-	if len(t.byKey) == 0 {
+	old, _ := t.records.Remove(place).(cached)
+	t.bytes -= old.bytes
+	if t.records.Len() == 0 {
 		delete(s.tenants, tenant)
 	}
-}
-
-func (t *share) remove(k key) {
-	e, ok := t.byKey[k]
-	if !ok {
-		return
-	}
-	old, _ := t.records.Remove(e).(cached)
-	delete(t.byKey, k)
-	t.bytes -= old.bytes
 }

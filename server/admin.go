@@ -23,14 +23,7 @@ const probeTimeout = 800 * time.Millisecond
 //
 // The probes also succeed when another instance has taken over the socket, because the node is served.
 func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer prometheus.Gatherer) error {
-	conn, err := grpc.NewClient("unix:"+socketPath,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
-	if err != nil {
-		return fmt.Errorf("watch the socket: %w", err)
-	}
-	defer func() { _ = conn.Close() }() // nothing was written that could be lost
-
-	health := probe(v1alpha1.NewCSIDriverProviderClient(conn))
+	health := probe("unix:" + socketPath)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", health)
 	mux.HandleFunc("GET /readyz", health)
@@ -43,11 +36,20 @@ func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer
 	return nil
 }
 
-func probe(client v1alpha1.CSIDriverProviderClient) http.HandlerFunc {
+// probe connects anew for each request: an open connection would still work after the socket is lost.
+func probe(target string) http.HandlerFunc {
+	version := func(ctx context.Context) (*v1alpha1.VersionResponse, error) {
+		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = conn.Close() }() // nothing was written that could be lost
+		return v1alpha1.NewCSIDriverProviderClient(conn).Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
-		v, err := client.Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
+		v, err := version(ctx)
 		if err != nil {
 			http.Error(w, "the socket does not respond: "+err.Error(), http.StatusServiceUnavailable)
 			return

@@ -46,7 +46,7 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 		if err != nil {
 			return nil, err
 		}
-		return resp, nil
+		return withAccount(ctx, resp), nil
 	}
 }
 

@@ -27,6 +27,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 		grpc.Creds(newPeerCredentials(s.log)),
 		grpc.UnaryInterceptor(s.intercept(stopping)),
 		grpc.StatsHandler(s.memory),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(16<<20), // above the default of 4 MiB gRPC returns ResourceExhausted, which is not final
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxHeaderListSize(16<<10), // the driver's headers take less than 1 KiB

@@ -13,12 +13,12 @@ import (
 const defaultBytes = 64 << 20
 
 // limitMemory keeps Go's heap below the memory limit of the container, as GOMEMLIMIT says or, where that is not set,
-// at two thirds of the cgroup's limit. It returns the limit of the heap in bytes, math.MaxInt64 for none.
+// at five eighths of the cgroup's limit. It returns the limit of the heap in bytes, math.MaxInt64 for none.
 func limitMemory(cgroup string) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 && os.Getenv("GOMEMLIMIT") == "" {
 		if of := cgroupLimit(cgroup); of < math.MaxInt64 {
-			limit = of / 3 * 2
+			limit = of / 8 * 5
 			debug.SetMemoryLimit(limit)
 		}
 	}

@@ -61,7 +61,7 @@ func TestMemoryLimitOfTheCgroup(t *testing.T) {
 			defer debug.SetMemoryLimit(math.MaxInt64)
 			heap := tt.want
 			if heap < math.MaxInt64 {
-				heap = heap / 3 * 2
+				heap = heap / 8 * 5
 			}
 			if got := limitMemory(root); got != heap || debug.SetMemoryLimit(-1) != heap {
 				t.Errorf("heap limit %d, want %d", got, heap)

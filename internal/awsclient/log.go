@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -23,8 +24,8 @@ func logAttempts(log *slog.Logger) func(*middleware.Stack) error {
 		started := time.Now()
 		out, meta, err := next.HandleFinalize(ctx, in)
 		attempt := ""
-		if r, ok := in.Request.(*smithyhttp.Request); ok {
-			attempt = r.Header.Get("Amz-Sdk-Request") // "attempt=1", which the SDK sets after this middleware
+		if r, ok := in.Request.(*smithyhttp.Request); ok { // the SDK sets "attempt=1; max=4" after this middleware
+			attempt, _, _ = strings.Cut(strings.TrimPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt="), ";")
 		}
 		id, _ := awsmiddleware.GetRequestIDMetadata(meta)
 		var response *awshttp.ResponseError

@@ -58,7 +58,7 @@ func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.provider, "provider", "bin/secrets-provider-aws", "the `program` to measure")
-	flags.StringVar(&o.memoryLimit, "gomemlimit", "85MiB", "GOMEMLIMIT of the provider: two thirds of a container's limit of 128 MiB; off for none")
+	flags.StringVar(&o.memoryLimit, "gomemlimit", "80MiB", "GOMEMLIMIT of the provider: five eighths of a container's limit of 128 MiB; off for none")
 	flags.BoolVar(&o.quick, "quick", false, "fewer repetitions and mounts, for a first look")
 	flags.StringVar(&o.json, "json", "", "`file` to write the results to")
 	only := flags.String("only", "", "`scenarios` to run, with commas between them: "+strings.Join(names(scenarios), ", ")+" (default: all)")

@@ -235,7 +235,7 @@ func (w *world) launch(ctx context.Context) (*process, error) {
 	}
 	env := []string{
 		"AWS_ENDPOINT_URL=https://" + w.reads.address(), "AWS_ENDPOINT_URL_STS=https://" + w.sts.address(), "AWS_CA_BUNDLE=" + w.file("ca.pem"),
-		"AWS_REGION=" + region, "AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "GOMEMLIMIT=85MiB", // as in a container of 128 MiB
+		"AWS_REGION=" + region, "AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "GOMEMLIMIT=80MiB", // as in a container of 128 MiB
 	}
 	return startProcess(ctx, w.program, w.volume, log, flags, env, w.onCrash)
 }

@@ -64,7 +64,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.requests, "requests", 1_000_000, "`how many` requests")
 	flags.IntVar(&o.workers, "workers", 16, "requests `at a time`")
 	kinds := flags.String("kinds", "", "`kinds` of requests, with commas between them: "+strings.Join(kindNames(), ", ")+" (default: all)")
-	flags.StringVar(&o.limits.goMemory, "gomemlimit", "85MiB", "GOMEMLIMIT of the provider: two thirds of a container's limit of 128 MiB")
+	flags.StringVar(&o.limits.goMemory, "gomemlimit", "80MiB", "GOMEMLIMIT of the provider: five eighths of a container's limit of 128 MiB")
 	flags.Float64Var(&o.limits.residentMiB, "max-rss", 110, "most resident memory of the provider, in `MiB`")
 	flags.DurationVar(&o.limits.cpu, "max-cpu", maxCPU, "most CPU time of the provider for one request, on average over a batch")
 	if err := flags.Parse(args); err != nil {

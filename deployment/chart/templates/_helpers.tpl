@@ -53,14 +53,14 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* GOMEMLIMIT: two thirds of the memory limit, in whole MiB. Empty if there is no limit, or one in an unusual unit. */}}
+{{- /* GOMEMLIMIT: five eighths of the memory limit, in whole MiB. Empty if there is no limit, or one in an unusual unit. */}}
 {{- define "secrets-provider-aws.goMemoryLimit" -}}
 {{- $limit := dig "limits" "memory" "" (.Values.resources | default dict) | toString }}
 {{- if regexMatch "^[0-9.]+(e\\+?[0-9]+|k|M|G|Ki|Mi|Gi)?$" $limit }}
 {{- $units := dict "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
 {{- $unit := regexFind "(k|M|G|Ki|Mi|Gi)$" $limit }}
 {{- $bytes := mulf (trimSuffix $unit $limit | float64) (get $units $unit | default 1) }}
-{{- $mebibytes := divf $bytes 1572864 | floor | int64 }}
+{{- $mebibytes := divf $bytes 1677721.6 | floor | int64 }}
 {{- if gt $mebibytes 0 }}{{ $mebibytes }}MiB{{ end }}
 {{- end }}
 {{- end }}
