@@ -114,8 +114,8 @@ func (s *sharedReads) findAll(req Request, targets []target, m mount) (pending [
 	return pending, min(need, int64(req.MaxBytes)+callLimit*maxSecretBytes)
 }
 
-// find says how m can get t without a new read: fresh from the cache, as a failure that is backed off, or from a read in
-// flight. s.mu is held.
+// find says how m can get t without a new read: fresh from the cache, as a failure that is backed off, or from an
+// in-flight read. s.mu is held.
 func (s *sharedReads) find(t target, m mount) pendingRead {
 	known := s.cache.record(t)
 	p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}

@@ -166,7 +166,7 @@ func (k *kubelet) request(p *pod) (*v1alpha1.MountRequest, error) {
 const connections = 3
 
 // drivers are connections to the provider's socket as the driver has one. They do not retry by themselves: what
-// a server answers is to be seen.
+// a server answers is visible.
 type drivers struct {
 	socket string
 

@@ -13,11 +13,11 @@ type link struct {
 	listener net.Listener
 	done     sync.WaitGroup
 
-	mu       sync.Mutex
-	conns    map[*pair]struct{}
-	delay    time.Duration // of each chunk of bytes, in each direction
-	refusing bool          // new connections are reset
-	silent   bool          // new connections are dead
+	mu         sync.Mutex
+	conns      map[*pair]struct{}
+	delay      time.Duration // of each chunk of bytes, in each direction
+	refusing   bool          // new connections are reset
+	blackholed bool          // new connections are dead
 }
 
 // pair is one connection through the link.
@@ -71,7 +71,7 @@ func (l *link) carry(client *net.TCPConn) {
 	}
 	p := &pair{client: client, server: server.(*net.TCPConn)}
 	l.mu.Lock()
-	p.dead = l.silent
+	p.dead = l.blackholed
 	l.conns[p] = struct{}{}
 	l.mu.Unlock()
 	var both sync.WaitGroup
@@ -149,7 +149,7 @@ func (l *link) cut() {
 func (l *link) silence(newToo bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.silent = newToo
+	l.blackholed = newToo
 	for p := range l.conns {
 		p.dead = true
 	}
@@ -158,7 +158,7 @@ func (l *link) silence(newToo bool) {
 // mend ends all faults. Dead connections are reset: what they have swallowed does not come back.
 func (l *link) mend() {
 	l.mu.Lock()
-	l.delay, l.refusing, l.silent = 0, false, false
+	l.delay, l.refusing, l.blackholed = 0, false, false
 	var dead []*pair
 	for p := range l.conns {
 		if p.dead {

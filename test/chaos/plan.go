@@ -31,7 +31,7 @@ const (
 
 	netCut       kind = "net-cut"       // connections are reset, and new ones too
 	netDelay     kind = "net-delay"     // each chunk of bytes takes longer
-	netHalfOpen  kind = "net-half-open" // the connections that are there go silent, new ones work
+	netHalfOpen  kind = "net-half-open" // the existing connections get no response, new ones work
 	netBlackHole kind = "net-black-hole"
 
 	denied kind = "denied" // a role loses its permissions and gets them back

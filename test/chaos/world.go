@@ -46,7 +46,7 @@ type world struct {
 	onCrash  func(error)
 
 	mu       sync.Mutex
-	running  *process // the one that is to serve
+	running  *process // the one that should serve
 	leaving  []*process
 	started  int
 	deniedBy map[string]bool // role → it has no permissions now
@@ -240,7 +240,7 @@ func (w *world) launch(ctx context.Context) (*process, error) {
 	return startProcess(ctx, w.program, w.volume, log, flags, env, w.onCrash)
 }
 
-// current is the provider that is to serve.
+// current is the provider that should serve.
 func (w *world) current() *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -54,8 +54,8 @@ func dialCalls(socket string, count int) ([]*grpc.ClientConn, error) {
 // How long a raw connection waits for the provider's last word, and how long that may take to end it once its own
 // side is closed.
 const (
-	rawPatience = 50 * time.Millisecond
-	rawEnd      = 30 * time.Second
+	rawTimeout = 50 * time.Millisecond
+	rawEnd     = 30 * time.Second
 )
 
 // reply is what a raw connection was told of one of its calls.
@@ -85,7 +85,7 @@ func sendRaw(ctx context.Context, socket string, text []byte) (replies []reply, 
 			return
 		}
 	}()
-	read := readReplies(conn, &replies, rawPatience)
+	read := readReplies(conn, &replies, rawTimeout)
 	<-written
 	if read { // it still waits for something
 		_ = unix.CloseWrite() // it may have ended
@@ -101,11 +101,11 @@ var ping = [8]byte{'t', 'h', 'e', ' ', 'e', 'n', 'd'}
 
 // readReplies reads until the connection ends, and reports whether it has not after a time without a word, or
 // once the ping has come back.
-func readReplies(conn net.Conn, replies *[]reply, patience time.Duration) (open bool) {
+func readReplies(conn net.Conn, replies *[]reply, timeout time.Duration) (open bool) {
 	framer := http2.NewFramer(nil, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(patience)) // a connection that is closed tells when it is read
+		_ = conn.SetReadDeadline(time.Now().Add(timeout)) // a connection that is closed tells when it is read
 		frame, err := framer.ReadFrame()
 		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 			return true
@@ -115,7 +115,7 @@ func readReplies(conn net.Conn, replies *[]reply, patience time.Duration) (open 
 		}
 		switch f := frame.(type) {
 		case *http2.PingFrame:
-			if f.IsAck() && f.Data == ping && patience == rawPatience {
+			if f.IsAck() && f.Data == ping && timeout == rawTimeout {
 				return true
 			}
 		case *http2.MetaHeadersFrame:
