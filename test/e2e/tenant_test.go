@@ -141,15 +141,29 @@ func (c *tenant) deletePods(ctx context.Context) {
 			return
 		}
 	}
-	mounts, err := c.Mounts()
-	if err != nil {
-		c.t.Error(err)
-	}
-	for _, pod := range pods.Items {
-		for _, m := range mounts {
-			if strings.Contains(m.Target, pod.Metadata.UID) {
-				c.t.Errorf("pod %s is deleted, and %s still mounted", pod.Metadata.Name, m.Target)
+	// A mount that was in progress when its pod was deleted ends when the provider responds, and the driver undoes it then.
+	const timeout = 30 * time.Second
+	var left []string
+	for deadline := time.Now().Add(timeout); ; {
+		mounts, err := c.Mounts()
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		left = nil
+		for _, pod := range pods.Items {
+			for _, m := range mounts {
+				if strings.Contains(m.Target, pod.Metadata.UID) {
+					left = append(left, fmt.Sprintf("pod %s is deleted, and %s still mounted", pod.Metadata.Name, m.Target))
+				}
 			}
 		}
+		if len(left) == 0 || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	for _, line := range left {
+		c.t.Error(line)
 	}
 }
