@@ -56,6 +56,7 @@ func TestModesForContainersThatAreNotRoot(t *testing.T) {
 		{"0400", "runAsUser: 0", "", ""},
 		{"0400", "runAsUser: 1000", "runAsUser: 0", ""},
 		{"0400", "runAsNonRoot: true", "runAsNonRoot: false", ""},
+		{"0400", "runAsNonRoot: true, runAsUser: 0", "", ""}, // the kubelet refuses such a pod itself
 	} {
 		mode := "        # default\n"
 		if tc.mode != "" {

@@ -75,3 +75,28 @@ func TestSecretOfTwoClasses(t *testing.T) {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 }
+
+func TestSecretReferencesOfRarePods(t *testing.T) {
+	const secrets = "secretObjects: [{secretName: s, type: Opaque, data: [{objectName: prod_db, key: a}]}]"
+	const env = "      env:\n        - {name: A, valueFrom: {secretKeyRef: {name: s, key: other}}}\n"
+	pod := swap(t, aPod(rightVolume...), "    - name: app\n", "    - name: app\n"+env)
+	for name, tc := range map[string]struct {
+		manifest string
+		want     []string
+	}{
+		"a class without a namespace": {strings.Replace(withSpec(oneObject, secrets), "  namespace: payments\n", "", 1) + rightAccount + pod,
+			[]string{`32:62: error: app: container app: env A: SecretProviderClass db writes no key "other" to Secret "s": its keys are "a"`}},
+		"a Secret without data": {withSpec(oneObject, "secretObjects: [{secretName: s, type: Opaque}]") + rightAccount + pod,
+			[]string{`13:19: error: db: spec.secretObjects[0]: has no data`}},
+		"two volumes, the first without a mount": {withSpec(oneObject, secrets) + rightAccount + swap(t, swap(t, pod, "key: other", "key: a"), "  volumes:\n", "  volumes:\n    - name: idle\n      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: db}}\n"),
+			[]string{`38:7: error: app: volume idle: is mounted by no container, so the kubelet ignores it and the driver writes neither its files nor its Secrets: add it to the volumeMounts of a container`}},
+		"two volumes, the second without a mount": {withSpec(oneObject, secrets) + rightAccount + swap(t, pod, "key: other", "key: a") + "    - name: idle\n      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: db}}\n",
+			[]string{`44:7: error: app: volume idle: is mounted by no container, so the kubelet ignores it and the driver writes neither its files nor its Secrets: add it to the volumeMounts of a container`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, printed(reportOn(t, check.Options{}, tc.manifest))); diff != "" {
+				t.Errorf("findings (-want +got):\n%s\n%s", diff, tc.manifest)
+			}
+		})
+	}
+}
