@@ -98,7 +98,7 @@ func TestCheckFindsTheMistakesOfServiceAccounts(t *testing.T) {
 	}
 	pod := func(name string) string {
 		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: app, namespace: payments}\nspec:\n  serviceAccountName: " + name +
-			"\n  volumes:\n  - name: s\n    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: payment-secrets}}\n"
+			"\n  containers: [{name: app, volumeMounts: [{name: s, mountPath: /s}]}]\n  volumes:\n  - name: s\n    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: payment-secrets}}\n"
 	}
 	for _, m := range accountMistakes().mistakes {
 		if m.title == "The ServiceAccount was deleted" {

@@ -27,6 +27,8 @@ func objectMistakes() chapter {
 		{title: "objects is not YAML: a tab for indentation", objects: "- objectName: prod/db\n\tobjectType: secretsmanager"},
 		{title: "objects is not YAML: a quote is not closed", objects: "- objectName: \"prod/db\n  objectType: secretsmanager\n"},
 		{title: "objects is a mapping: the dash is missing", objects: "objectName: prod/db\nobjectType: secretsmanager"},
+		{title: "objects is in the form of the Azure provider", objects: "array:\n  - |\n    objectName: db\n    objectType: secret"},
+		{title: "An object is a text, as in the Azure provider", objects: "- |\n  objectName: db\n  objectType: secret"},
 		{title: "objects is a string", objects: "prod/db"},
 		{title: "objects is two YAML documents", objects: dbSecret + "---\n" + dbSecret},
 		{title: "A dash with nothing after it", objects: dbSecret + "- \n"},

@@ -208,5 +208,5 @@ func warnUnknownParam(key string, r *report) {
 	if slices.Contains(knownParams, key) || key == "secretProviderClass" || strings.Contains(key, "/") {
 		return
 	}
-	r.odd(key, position{}, "is not a known parameter and was ignored%s", DidYouMean(key, knownParams))
+	r.odd(key, position{}, "%s", unknownName("parameter", key, foreignParams, knownParams))
 }

@@ -245,6 +245,8 @@ func TestI9_UnknownParametersGiveWarnings(t *testing.T) {
 		{"rolearn", []string{`rolearn: is not a known parameter and was ignored (did you mean roleArn?)`}},
 		{"object", []string{`object: is not a known parameter and was ignored (did you mean objects?)`}},
 		{"usePodIdentities", []string{`usePodIdentities: is not a known parameter and was ignored (did you mean usePodIdentity?)`}},
+		{"podIdentity", []string{`podIdentity: is not a known parameter and was ignored (did you mean usePodIdentity?)`}},
+		{"enableEKSPodIdentity", []string{`enableEKSPodIdentity: is not a known parameter and was ignored (did you mean usePodIdentity?)`}},
 		{"colour", []string{`colour: is not a known parameter and was ignored`}},
 		{"a\nb", []string{`"a\nb": is not a known parameter and was ignored`}},
 		// Kubernetes and the driver add these.

@@ -111,7 +111,7 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 		r.fault(paramObjects, at(root), "is empty: list at least one object with objectName and objectType")
 		return nil
 	case root.Kind != yaml.SequenceNode:
-		r.fault(paramObjects, at(root), "is %s, not a list: begin each object with a dash", kindName(root))
+		r.fault(paramObjects, at(root), "%s", notAList(root))
 		return nil
 	}
 	return root.Content
@@ -176,7 +176,7 @@ func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
 func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, others map[string]func(string, *yaml.Node), r *report) bool {
 	node = follow(node)
 	if node.Kind != yaml.MappingNode {
-		r.fault(field, at(node), "is %s, not a mapping of fields", kindName(node))
+		r.fault(field, at(node), "%s", notAMapping(node))
 		return false
 	}
 	if fields := len(node.Content) / 2; fields > maxFields {
@@ -217,7 +217,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 			decode(field+"."+name, value)
 		case r.warnedEnough(): // guessing what was meant takes time
 		default:
-			r.odd(field, at(key), "%s is not a known field and was ignored%s", fault.Quote(name), DidYouMean(name, known))
+			r.odd(field, at(key), "%s %s", fault.Quote(name), unknownName("field", name, foreignFields, known))
 		}
 		seen[name] = true
 	}

@@ -2,6 +2,7 @@ package class
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"regexp"
 	"strconv"
@@ -75,6 +76,7 @@ func (e *entry) object(translate translation, r *report) Object {
 	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
 	if e.alias.text != "" {
 		whole.field, whole.at = e.field+".objectAlias", e.alias.at
+		warnOfSpace(whole.field, e.alias, r)
 	}
 	if e.name.text != "" {
 		whole.Path = translate.path(cmp.Or(e.alias.text, e.name.text))
@@ -165,14 +167,40 @@ func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *repor
 		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
 	} else {
 		f.Selector = compiled
+		warnOfConstant(j.field+".path", j.path, compiled, r)
 	}
 	if j.alias.text == "" {
 		r.fault(j.field, j.at, "has no objectAlias: set it to the name of the file to write")
 		return f
 	}
+	warnOfSpace(f.field, j.alias, r)
 	f.Path = translate.path(j.alias.text)
 	checkPath(&f, r)
 	return f
+}
+
+// warnOfSpace warns about a file name that looks like another one.
+func warnOfSpace(field string, alias scalar, r *report) {
+	if trimmed := strings.TrimSpace(alias.text); trimmed != alias.text && trimmed != "" {
+		r.warn(Warning{Harmless: true, Fault: Fault{Field: field, Line: alias.at.line, Column: alias.at.column, Message: fmt.Sprintf("%s begins or ends with white space, which becomes part of the file name: write %s", fault.Quote(alias.text), fault.Quote(trimmed))}})
+	}
+}
+
+// keyRE matches keys of a secret that JMESPath needs in double quotes only for a dash or a digit at the beginning.
+var keyRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+
+// warnOfConstant warns about an expression that writes its own text. 'db-key' and `db-key` are constants of JMESPath,
+// and only "db-key" is a key.
+func warnOfConstant(field string, path scalar, compiled *jmespath.Expression, r *report) {
+	text, constant := compiled.Constant()
+	if !constant {
+		return
+	}
+	advice := "name a key of the secret"
+	if keyRE.MatchString(text) {
+		advice = fmt.Sprintf(`to read the key %s, write path: '"%s"'`, text, text)
+	}
+	r.odd(field, path.at, "%s is a constant: the file gets its text instead of a value of the secret: %s", fault.Quote(path.text), advice)
 }
 
 var modeRE = regexp.MustCompile(`^[0-7]{4}$`)

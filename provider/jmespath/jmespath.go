@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -77,6 +78,32 @@ func Compile(text string) (*Expression, error) {
 		return nil, err
 	}
 	return &Expression{root}, nil
+}
+
+// Constant reports whether the expression reads nothing of a value, so that every value gives the same result. text is
+// the result if the expression is one literal string, and empty otherwise. Constant does not evaluate the expression.
+func (e *Expression) Constant() (text string, constant bool) {
+	if e.root.op == opLiteral {
+		text, _ = e.root.value.(string)
+	}
+	return text, e.root.constant()
+}
+
+// constant is true if the current value has no effect on n.
+func (n *node) constant() bool {
+	kids := n.kids
+	switch n.op {
+	case opLiteral:
+		return true
+	case opCurrent, opField, opIndex, opSlice, opReference:
+		return false
+	case opThen: // the right side sees only the result of the left
+		return kids[0].constant() || kids[1].constant()
+	case opProject, opProjectMap, opFilter, opFlatten:
+		return kids[0].constant()
+	default:
+		return !slices.ContainsFunc(kids, func(kid *node) bool { return !kid.constant() })
+	}
 }
 
 // Document is a JSON value, parsed once for all expressions. It never changes, so it is safe for concurrent use.

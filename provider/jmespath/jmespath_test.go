@@ -332,3 +332,41 @@ func extract(t testing.TB, text string, d *Document) string {
 	}
 	return string(content)
 }
+
+// Constant is true exactly if no part of the expression reads the value.
+func TestConstant(t *testing.T) {
+	for expression, want := range map[string]struct {
+		text     string
+		constant bool
+	}{
+		`'dash-ed'`:              {"dash-ed", true},
+		"`\"dash-ed\"`":          {"dash-ed", true},
+		"`7`":                    {"", true},
+		`'a' || 'b'`:             {"", true},
+		`!'a'`:                   {"", true},
+		`['a', {b: 'c'}]`:        {"", true},
+		`username | 'a'`:         {"", true},
+		`'a' | @`:                {"", true},
+		"`[[1]]`[] | [0]":        {"", true},
+		"`[1]`[*].a":             {"", true},
+		"`[1]`[?@=='a']":         {"", true},
+		"`[1, 2]`[1:]":           {"", true},
+		`length('a')`:            {"", true},
+		`@`:                      {"", false},
+		`"dash-ed"`:              {"", false},
+		`username || 'a'`:        {"", false},
+		`join(',', [port, 'a'])`: {"", false},
+		`users[?name=='bob']`:    {"", false},
+		`map(&'a', users)`:       {"", false},
+		`users[0]`:               {"", false},
+		`*`:                      {"", false},
+	} {
+		e, err := Compile(expression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, constant := e.Constant(); text != want.text || constant != want.constant {
+			t.Errorf("%s: constant %v with text %q, want %v with %q", expression, constant, text, want.constant, want.text)
+		}
+	}
+}

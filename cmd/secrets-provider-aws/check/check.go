@@ -171,7 +171,10 @@ func (ck *checker) report(files []string) *Report {
 		at := w.place()
 		workload := Workload{Kind: w.kind, Namespace: w.namespace, Name: w.name, Origin: at.file, Line: at.line, ServiceAccount: w.account}
 		for _, v := range w.volumes {
-			volume := Volume{Name: v.name, Class: v.className, Mounts: append([]Mount{}, v.mounts...), Files: []File{}}
+			volume := Volume{Name: v.name, Class: v.className, Mounts: []Mount{}, Files: []File{}}
+			for _, m := range v.mounts {
+				volume.Mounts = append(volume.Mounts, m.Mount)
+			}
 			if v.valid && listed < maxPreview {
 				volume.Files = filesOf(v.parsed)
 				listed += len(volume.Files) * max(1, len(v.mounts))

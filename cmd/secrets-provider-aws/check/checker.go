@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -43,6 +41,7 @@ func (ck *checker) all() {
 	for _, w := range ck.workloads {
 		ck.workload(w)
 	}
+	ck.secretRefs()
 }
 
 // parse parses with class.Parse, as the provider does.
@@ -204,7 +203,7 @@ func (ck *checker) workload(w *workload) {
 			ck.identity(w, v)
 		}
 	}
-	ck.mountPaths(w)
+	ck.mounts(w)
 }
 
 func (ck *checker) volume(w *workload, v *volume) {
@@ -335,30 +334,6 @@ func (ck *checker) identity(w *workload, v *volume) {
 		ck.add(Warning, at, w.object, "serviceAccountName", "is default, which has no role of its own, "+neither+": give the pod a ServiceAccount with the annotation "+auth.RoleAnnotation, v.class.ref())
 	case a == nil:
 		ck.add(Note, at, w.object, "serviceAccountName", "ServiceAccount %s is not among the manifests: whether it has a role is not checked", quote(qualified(w.namespace, w.account)))
-	}
-}
-
-// mountPaths reports volumes that a container mounts at the same path, and files that are never updated.
-func (ck *checker) mountPaths(w *workload) {
-	taken := map[[2]string]string{}
-	for _, v := range w.volumes {
-		field := "volume " + plain(v.name)
-		files := filesOf(v.parsed)
-		for _, m := range v.mounts {
-			at := [2]string{m.Container, path.Clean(m.Path)}
-			if first, ok := taken[at]; ok && first != v.name {
-				ck.add(Error, w.at(v.csi.key), w.object, field, "is mounted at %s in container %s, where volume %s is mounted too", quote(m.Path), plain(m.Container), plain(first))
-			}
-			taken[at] = v.name
-			within := func(f File) bool { return f.Path == m.SubPath || strings.HasPrefix(f.Path, m.SubPath+"/") }
-			switch {
-			case m.SubPath == "":
-			case v.valid && !slices.ContainsFunc(files, within):
-				ck.add(Error, w.at(v.csi.key), w.object, field, "is mounted with subPath %s, but the volume has no such file", quote(m.SubPath))
-			default:
-				ck.add(Note, w.at(v.csi.key), w.object, field, "is mounted with subPath %s: such a file is never updated, so only a new pod gets a rotated value", quote(m.SubPath))
-			}
-		}
 	}
 }
 

@@ -20,6 +20,8 @@ func FuzzManifests(f *testing.F) {
 		"kind: SecretProviderClass\nspec:\n provider: aws\n parameters:\n  objects: >-\n   - objectName: a\n\n     objectType: b\n",
 		"kind: SecretProviderClass\nspec:\n provider: aws\n parameters: &p\n  <<: [*p, {region: x}]\n  objects: |2\n    - {}\n",
 		"kind: List\nitems: [{kind: Pod, spec: {volumes: [{csi: {driver: secrets-store.csi.k8s.io, volumeAttributes: {secretProviderClass: c, region: X}}}]}}]\n",
+		head + "\"[{objectName: a, objectType: ssmparameter, filePermission: '0400'}]\"}, secretObjects: [{secretName: s, data: [{objectName: a, key: k}]}]}}\n---\n" +
+			"kind: Pod\nspec: {securityContext: {runAsUser: 7}, containers: [{name: a, env: [{valueFrom: {secretKeyRef: {name: s, key: l}}}], volumeMounts: [{name: v}]}], volumes: [{name: v, csi: {driver: secrets-store.csi.k8s.io, volumeAttributes: {secretProviderClass: c}}}]}\n",
 		"kind: ServiceAccount\napiVersion: v1\nmetadata: {name: a, annotations: {eks.amazonaws.com/role-arn: b}}\n---\nkind: [\n",
 	} {
 		f.Add(text)

@@ -15,33 +15,40 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata with the current output")
 
-// The text and JSON output for the manifests of a chart, as helm template prints them.
+// The text and JSON output for the manifests of a chart, as helm template prints them, and for common mistakes.
 func TestGoldenOutput(t *testing.T) {
-	input, err := os.ReadFile(filepath.Join("testdata", "payments.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	report := reportOn(t, check.Options{}, string(input))
-	var text, json bytes.Buffer
-	if err := report.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
-	if err := report.WriteJSON(&json); err != nil {
-		t.Fatal(err)
-	}
-	for name, got := range map[string]string{"payments.txt": text.String(), "payments.json": json.String()} {
-		path := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
+	for _, name := range []string{"payments", "mistakes"} {
+		input, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-			t.Errorf("%s (-want +got; to accept it: go test ./cmd/secrets-provider-aws/check -run Golden -update):\n%s", name, diff)
+		report := reportOn(t, check.Options{}, string(input))
+		var text, json bytes.Buffer
+		if err := report.WriteText(&text); err != nil {
+			t.Fatal(err)
 		}
+		if err := report.WriteJSON(&json); err != nil {
+			t.Fatal(err)
+		}
+		wantGolden(t, name+".txt", text.String())
+		wantGolden(t, name+".json", json.String())
+	}
+}
+
+// wantGolden fails the test unless got is the content of a file in testdata.
+func wantGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s (-want +got; to accept it: go test ./cmd/secrets-provider-aws/check -run Golden -update):\n%s", name, diff)
 	}
 }

@@ -73,6 +73,8 @@ type account struct {
 // workload is a pod or anything with a pod template.
 type workload struct {
 	object
+	spec         *yaml.Node // of the pod
+	containers   []container
 	account      string
 	accountNode  *yaml.Node // nil if the pod names none
 	volumes      []volume
@@ -85,18 +87,33 @@ type volume struct {
 	csi             field
 	attributes      field
 	overrides       []parameter // the other volumeAttributes, without the class's name
-	mounts          []Mount
+	mounts          []mount
 
 	class  *providerClass // nil if not among the manifests
 	parsed class.Class    // the class with the overrides
 	valid  bool
 }
 
+// container is a container of a pod, of any kind.
+type container struct {
+	name string
+	node *yaml.Node
+}
+
+// mount is a container's mount of a volume.
+type mount struct {
+	Mount
+	node        *yaml.Node
+	container   container
+	subPathExpr string // empty for none
+}
+
 // manifests are the objects of the documents.
 type manifests struct {
 	classes   []*providerClass
 	accounts  []*account
-	workloads []*workload
+	workloads []*workload // with volumes of the driver
+	others    []*workload // without
 }
 
 // maxNesting limits Lists inside Lists.
@@ -168,18 +185,23 @@ func podSpec(o object) *yaml.Node {
 }
 
 func (m *manifests) collectWorkload(o object, spec *yaml.Node, f *findings) {
-	w := &workload{object: o}
+	w := &workload{object: o, spec: spec}
 	named := get(spec, "serviceAccountName")
 	if named.value == nil {
 		named = get(spec, "serviceAccount") // its old name
 	}
 	w.accountNode, w.account = named.value, cmp.Or(text(named.value), defaultAccount)
-	mounts := map[string][]Mount{}
+	mounts := map[string][]mount{}
 	for _, kind := range []string{"initContainers", "containers", "ephemeralContainers"} {
-		for _, container := range items(get(spec, kind).value) {
-			for _, mount := range items(get(container, "volumeMounts").value) {
-				name := textAt(mount, "name")
-				mounts[name] = append(mounts[name], Mount{Container: textAt(container, "name"), Path: textAt(mount, "mountPath"), SubPath: textAt(mount, "subPath")})
+		for _, node := range items(get(spec, kind).value) {
+			c := container{name: textAt(node, "name"), node: node}
+			w.containers = append(w.containers, c)
+			for _, node := range items(get(node, "volumeMounts").value) {
+				name := textAt(node, "name")
+				mounts[name] = append(mounts[name], mount{
+					Mount: Mount{Container: c.name, Path: textAt(node, "mountPath"), SubPath: textAt(node, "subPath")},
+					node:  node, container: c, subPathExpr: textAt(node, "subPathExpr"),
+				})
 			}
 		}
 	}
@@ -191,6 +213,8 @@ func (m *manifests) collectWorkload(o object, spec *yaml.Node, f *findings) {
 	}
 	if len(w.volumes) > 0 {
 		m.workloads = append(m.workloads, w)
+	} else {
+		m.others = append(m.others, w)
 	}
 }
 
