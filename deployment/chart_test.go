@@ -158,8 +158,8 @@ func TestChart_Refuses(t *testing.T) {
 		{"provider that writes files", "driverWritesSecrets: false", "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value"},
 		{"pod security policy", "rbac: {pspEnabled: true}", "rbac.pspEnabled is obsolete: Kubernetes has no PodSecurityPolicy since 1.25, remove the value"},
 		{"value of the driver", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
-		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
-		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0}}", "maxSurge and maxUnavailable are both 0"},
+		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
+		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}", "maxSurge and maxUnavailable are both 0"},
 		{"all faults at once", "{driverWritesSecrets: false, rbac: {readNodes: false}}", "set awsRegion\n  - driverWritesSecrets=false"},
 
 		{"unknown value", "imagePullSecret: [{name: x}]", "additional properties 'imagePullSecret' not allowed"},
