@@ -84,7 +84,11 @@ var awsValues = []struct {
 	{value: "secrets-store-csi-driver.install", yaml: "secrets-store-csi-driver: {install: false}", absent: []string{"kind: CSIDriver"}},
 	{value: "secrets-store-csi-driver.install", yaml: "secrets-store-csi-driver: {install: true}", renders: []string{"kind: CSIDriver"}},
 	{
-		value: "secrets-store-csi-driver.install", renders: []string{"requiresRepublish: true", "--rotation-poll-interval=1h", "audience: sts.amazonaws.com"},
+		value: "secrets-store-csi-driver.enableSecretRotation", renders: []string{"requiresRepublish: false"}, absent: []string{"--enable-secret-rotation"},
+		yaml: "secrets-store-csi-driver: {install: true}",
+	},
+	{
+		value: "secrets-store-csi-driver.enableSecretRotation", renders: []string{"requiresRepublish: true", "--rotation-poll-interval=1h", "audience: sts.amazonaws.com"},
 		yaml: "secrets-store-csi-driver: {install: true, enableSecretRotation: true, rotationPollInterval: 1h}",
 	},
 }
