@@ -36,6 +36,7 @@ var awsValues = []struct {
 			"hostPath: path: /etc/kubernetes/secrets-store-csi-providers",
 		},
 	},
+	{value: "providerVolume", yaml: "{}", renders: []string{"--provider-volume=/var/run/secrets-store-csi-providers"}},
 	{value: "kubeletPath", yaml: "kubeletPath: /data/kubelet", absent: []string{"kubelet/pods", "/data/kubelet"}},
 	{value: "driverWritesSecrets", yaml: "driverWritesSecrets: true"},
 	{value: "driverWritesSecrets", yaml: "driverWritesSecrets: false", refused: "the CSI driver always writes the files"},
