@@ -15,8 +15,11 @@ LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
-# Go builds helm once, into the user's cache. The first build takes minutes.
-HELM_PATH = $$(go run ./test/node/cmd/node helm)
+# Go builds helm once, into the user's cache. The first build takes minutes. HELM=helm uses the one in PATH.
+HELM_PATH = $(or $(HELM),$$(go run ./test/node/cmd/node helm))
+DIST     := dist
+# The complete chart, before it is packed.
+CHART    := bin/chart
 ARCH     ?= $(shell go env GOARCH)
 
 # Everything is pure Go, as in the image. Only the race detector needs C.
@@ -41,9 +44,9 @@ image: ## Build the image archive bin/image-ARCH.tar (ARCH=arm64) with docker bu
 
 .PHONY: chart
 chart: ## Package the Helm chart into dist, with the CSI driver's chart as its sub-chart
-	rm -rf bin/chart
-	go run ./deployment/cmd/chart bin/chart/secrets-provider-aws
-	$(HELM_PATH) package bin/chart/secrets-provider-aws --version '$(VERSION)' --app-version '$(VERSION)' --destination dist
+	rm -rf '$(CHART)' '$(DIST)'/secrets-provider-aws-*.tgz
+	go run ./deployment/cmd/chart '$(CHART)/secrets-provider-aws'
+	$(HELM_PATH) package '$(CHART)/secrets-provider-aws' --version '$(VERSION)' --app-version '$(VERSION)' --destination '$(DIST)'
 
 .PHONY: manifests
 manifests: ## Regenerate deployment/manifests and the chart's golden files

@@ -158,8 +158,8 @@ func TestChart_Refuses(t *testing.T) {
 		{"provider that writes files", "driverWritesSecrets: false", "driverWritesSecrets=false is not supported: the CSI driver always writes the files, remove the value"},
 		{"pod security policy", "rbac: {pspEnabled: true}", "rbac.pspEnabled is obsolete: Kubernetes has no PodSecurityPolicy since 1.25, remove the value"},
 		{"value of the driver", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
-		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
-		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0}}", "maxSurge and maxUnavailable are both 0"},
+		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
+		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}", "maxSurge and maxUnavailable are both 0"},
 		{"all faults at once", "{driverWritesSecrets: false, rbac: {readNodes: false}}", "set awsRegion\n  - driverWritesSecrets=false"},
 
 		{"unknown value", "imagePullSecret: [{name: x}]", "additional properties 'imagePullSecret' not allowed"},
@@ -352,30 +352,6 @@ func checkPod(t *testing.T, o object) {
 	}
 }
 
-func TestChart_DriverHasTokensAndRepublish(t *testing.T) {
-	rendered, err := render(t, chart(t), []byte("secrets-store-csi-driver: {install: true}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range objects(t, rendered) {
-		if o.Kind != "CSIDriver" {
-			continue
-		}
-		var audiences []string
-		for _, request := range o.Spec.TokenRequests {
-			audiences = append(audiences, request.Audience)
-		}
-		if diff := cmp.Diff([]string{"sts.amazonaws.com", "pods.eks.amazonaws.com"}, audiences); diff != "" {
-			t.Errorf("tokenRequests (-want +got):\n%s", diff)
-		}
-		if !o.Spec.RequiresRepublish {
-			t.Error("requiresRepublish is false: the files of running pods are never refreshed")
-		}
-		return
-	}
-	t.Error("no CSIDriver was rendered")
-}
-
 // The addresses are fixed in EKS (User Guide, "Set up the Amazon EKS Pod Identity Agent").
 func TestChart_NetworkPolicyAllowsThePodIdentityAgent(t *testing.T) {
 	rendered, err := render(t, chart(t), []byte("networkPolicy: {enabled: true}"))
@@ -442,23 +418,6 @@ func TestChart_GoMemoryLimit(t *testing.T) {
 		if got != want {
 			t.Errorf("limit %s: GOMEMLIMIT %q, want %q", limit, got, want)
 		}
-	}
-}
-
-// This test renders NOTES without a cluster. The end-to-end test checks their warnings.
-func TestChart_Notes(t *testing.T) {
-	stdout, stderr, err := helm(t, "install", "secrets-provider-aws", chart(t), "--namespace=kube-system", "--dry-run=client")
-	if err != nil {
-		t.Fatal(stderr)
-	}
-	_, notes, _ := strings.Cut(stdout, "NOTES:")
-	for _, want := range []string{"rollout status daemonset/secrets-provider-aws", "tokenRequests", "pods.eks.amazonaws.com", "eks.amazonaws.com/role-arn"} {
-		if !strings.Contains(notes, want) {
-			t.Errorf("the notes lack %q:\n%s", want, notes)
-		}
-	}
-	if strings.Contains(notes, "WARNING") {
-		t.Errorf("the notes contain a warning without a cluster:\n%s", notes)
 	}
 }
 

@@ -104,6 +104,14 @@ func Examples() []Example {
 			},
 		}),
 		payment(Example{
+			Name: "non-root", Deployment: "payment-non-root",
+			Secrets: []Secret{text("payments/token", "correct-horse"), text("payments/client-key", "correct-horse-key")},
+			Files: map[string]File{
+				"/mnt/secrets/token":      {Content: "correct-horse", Mode: 0o444},
+				"/mnt/secrets/client.key": {Content: "correct-horse-key", Mode: 0o440},
+			},
+		}),
+		payment(Example{
 			Name: "parameters", Deployment: "payment-parameters",
 			Parameters: []Parameter{
 				{Name: "/payments/log-level", Values: []string{"info"}},

@@ -35,8 +35,8 @@ func TestDemo(t *testing.T) {
 			"      sts:AssumeRoleWithWebIdentity  ap-south-1  arn:aws:iam::123456789012:role/payment-role\n",
 			"      secretsmanager:GetSecretValue  ap-south-1  prod/payments/db\n",
 			"arn:aws:sts::123456789012:assumed-role/payment-role/payments-payment-sa\n",
-			"      -r--------   15 bytes  db-password  demo-password-1\n",
-			"      -r--------   15 bytes  db-password  demo-password-2  ← new\n",
+			"      -r--r--r--   15 bytes  db-password  demo-password-1\n",
+			"      -r--r--r--   15 bytes  db-password  demo-password-2  ← new\n",
 			"code = Unauthenticated", "code = PermissionDenied", "code = InvalidArgument",
 			"3 mistakes explained and fixed",
 			"Nothing is left behind.\n",
@@ -65,7 +65,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("in the folder: %q", got)
 		}
 		got, err := readVolume(filepath.Join(dir, mountFolder, "secrets"))
-		want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o400, passwordAfter}, {"db.json", 0o644, dbAfter}}
+		want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o444, passwordAfter}, {"db.json", 0o644, dbAfter}}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(file{})); diff != "" || err != nil {
 			t.Errorf("kept files (-want +got), error %v:\n%s", err, diff)
 		}

@@ -163,7 +163,7 @@ func (s *story) denied() (mistake, error) {
 // mistyped is the article's SecretProviderClass with two typos.
 func (s *story) mistyped() (mistake, error) {
 	text := strings.Replace(s.classText, "objectType: secretsmanager", "objectType: secretmanager", 1)
-	text = strings.Replace(text, `filePermission: "0400"`, `filePermission: "400"`, 1)
+	text = strings.Replace(text, `filePermission: "0444"`, `filePermission: "444"`, 1)
 	var class secretsstore.SecretProviderClass
 	err := yaml.UnmarshalStrict([]byte(text), &class)
 	return mistake{
@@ -173,8 +173,8 @@ func (s *story) mistyped() (mistake, error) {
 		pod:        s.podOf("payment-9m3rd", s.serviceAccount.Name),
 		parameters: class.Spec.Parameters,
 		code:       codes.InvalidArgument,
-		names:      []string{"objects[0].objectType", `"secretmanager"`, "objects[1].jmesPath[0].filePermission", `"400"`},
-		change:     `write objectType: secretsmanager and filePermission: "0400".`,
+		names:      []string{"objects[0].objectType", `"secretmanager"`, "objects[1].jmesPath[0].filePermission", `"444"`},
+		change:     `write objectType: secretsmanager and filePermission: "0444".`,
 		fix: func(m *mistake) error {
 			m.parameters = s.class.Spec.Parameters
 			return nil

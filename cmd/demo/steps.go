@@ -217,7 +217,7 @@ func (s *story) ending() {
 // expectFiles reads the files in dir and compares them with the expected ones.
 func (s *story) expectFiles(dir, db, password string) ([]file, error) {
 	got, err := readVolume(dir)
-	want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o400, password}, {"db.json", 0o644, db}}
+	want := []file{{"api-key", 0o644, apiKey}, {"db-password", 0o444, password}, {"db.json", 0o644, db}}
 	if err == nil && !slices.Equal(got, want) {
 		err = fmt.Errorf("the mounted files are\n%s\nwant\n%s", listing(got, nil), listing(want, nil))
 	}

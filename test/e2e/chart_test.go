@@ -59,7 +59,7 @@ func (c *tenant) dryRun(manifests string) {
 	}
 }
 
-// The install notes warn about each missing prerequisite, and only about those.
+// The install notes warn about each missing prerequisite, and only about those. They say if the driver rotates.
 func TestChart_NotesWarnAboutMissingPrerequisites(t *testing.T) {
 	c := newTenant(t)
 	notes := func() string {
@@ -68,8 +68,8 @@ func TestChart_NotesWarnAboutMissingPrerequisites(t *testing.T) {
 		_, notes, _ := strings.Cut(out, "NOTES:")
 		return notes
 	}
-	if text := notes(); strings.Contains(text, "WARNING") {
-		t.Errorf("nothing is missing, but the notes warn:\n%s", text)
+	if text := notes(); strings.Contains(text, "WARNING") || !strings.Contains(text, "Rotation is on") {
+		t.Errorf("nothing is missing and the driver rotates, but the notes are:\n%s", text)
 	}
 	patch := func(spec string) {
 		t.Helper()
@@ -78,7 +78,7 @@ func TestChart_NotesWarnAboutMissingPrerequisites(t *testing.T) {
 	defer patch(`{"requiresRepublish":true,"tokenRequests":[{"audience":"sts.amazonaws.com"},{"audience":"pods.eks.amazonaws.com"}]}`)
 	patch(`{"requiresRepublish":false,"tokenRequests":[{"audience":"pods.eks.amazonaws.com"}]}`)
 	text := notes()
-	for _, want := range []string{"lacks tokenRequests for sts.amazonaws.com", "requiresRepublish false"} {
+	for _, want := range []string{"lacks tokenRequests for sts.amazonaws.com", "Rotation is off (requiresRepublish false)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the notes lack %q:\n%s", want, text)
 		}

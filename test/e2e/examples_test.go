@@ -45,9 +45,12 @@ func (c *tenant) applyExamples(all []deployment.Example) {
 		if strings.Count(text, image) != 1 {
 			c.t.Fatalf("%s does not have exactly one line %q", e.Name, image)
 		}
-		// As in the example's image, the container runs as root. The workload prints what it sees.
-		here := "          image: " + node.TestAppImage + "\n          args: [watch, /mnt]\n          securityContext: {runAsUser: 0}\n"
-		c.apply(strings.Replace(text, image, here, 1))
+		// The workload prints what it sees. As in the example's image, it runs as root, unless the example names a user.
+		here := "          image: " + node.TestAppImage + "\n          args: [watch, /mnt]\n"
+		if !strings.Contains(text, "runAsUser: ") {
+			here += "          securityContext: {runAsUser: 0}\n"
+		}
+		c.apply(strings.NewReplacer(image, here, "          command: [sleep, infinity] # nginx itself needs root\n", "").Replace(text))
 	}
 	for _, e := range all {
 		c.step(e.Name, func() {

@@ -31,6 +31,7 @@ type podSpec struct {
 	classes        []string
 	serviceAccount string            // default: app
 	root           bool              // run as root, as images do by default
+	security       string            // securityContext of the pod in flow style, in place of a user for the container
 	env            map[string]string // variable → "key of Secret", for example "username of broker"
 }
 
@@ -54,16 +55,18 @@ func (p podSpec) yaml() string {
 		key, secret, _ := strings.Cut(source, " of ")
 		env = append(env, fmt.Sprintf("{name: %s, valueFrom: {secretKeyRef: {name: %s, key: %s}}}", variable, secret, key))
 	}
-	user := 65532
-	if p.root {
-		user = 0
+	pod, container := "{}", "{runAsUser: 65532}"
+	switch {
+	case p.security != "":
+		pod, container = p.security, "{}"
+	case p.root:
+		container = "{runAsUser: 0}"
 	}
 	list := func(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
 	// Flow style works at any indentation. Without a ServiceAccount token volume, only our volumes can fail.
-	return fmt.Sprintf(`{serviceAccountName: %s, automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, volumes: %s, containers: [{
-		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s,
-		securityContext: {runAsUser: %d}}]}`,
-		account, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts), user)
+	return fmt.Sprintf(`{serviceAccountName: %s, automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, securityContext: %s, volumes: %s, containers: [{
+		name: app, image: %q, imagePullPolicy: Never, args: %s, env: %s, volumeMounts: %s, securityContext: %s}]}`,
+		account, pod, list(volumes), node.TestAppImage, list(append([]string{"watch"}, paths...)), list(env), list(mounts), container)
 }
 
 // createPod creates a pod without waiting for it.

@@ -91,6 +91,25 @@ annotations:
 {{- if $set }}true{{ end }}
 {{- end }}
 
+{{- /*
+The rolling update with both of its numbers. If one is missing, it is the one that Kubernetes accepts with the other:
+values of AWS's chart have maxUnavailable alone, which here must not meet a maxSurge.
+*/}}
+{{- define "secrets-provider-aws.rollingUpdate" -}}
+{{- $given := .Values.updateStrategy.rollingUpdate | default dict }}
+{{- $none := list "0" "0%" }}
+{{- $surge := get $given "maxSurge" | toString }}
+{{- $unavailable := get $given "maxUnavailable" | toString }}
+{{- if and (not $surge) (or (not $unavailable) (has $unavailable $none)) }}
+{{- $given = dict "maxSurge" 1 "maxUnavailable" 0 }}
+{{- else if not $surge }}
+{{- $given = dict "maxSurge" 0 "maxUnavailable" $given.maxUnavailable }}
+{{- else if not $unavailable }}
+{{- $given = dict "maxSurge" $given.maxSurge "maxUnavailable" (ternary 1 0 (has $surge $none)) }}
+{{- end }}
+{{- toYaml $given }}
+{{- end }}
+
 {{- /* Checks that the schema cannot do, or not with a helpful message. Reports all faults at once. */}}
 {{- define "secrets-provider-aws.check" -}}
 {{- $faults := list }}
@@ -122,8 +141,8 @@ annotations:
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $rolling := .Values.updateStrategy.rollingUpdate | default dict }}
-{{- $none := list "0" "0%" "" }}
+{{- $rolling := include "secrets-provider-aws.rollingUpdate" . | fromYaml }}
+{{- $none := list "0" "0%" }}
 {{- $surge := get $rolling "maxSurge" | toString }}
 {{- $unavailable := get $rolling "maxUnavailable" | toString }}
 {{- if eq .Values.updateStrategy.type "RollingUpdate" }}
