@@ -150,7 +150,7 @@ func TestA13_PodIdentityTokenMustBelongToPod(t *testing.T) {
 			"system:serviceaccount:payments:payment-sa (a pod can only use a token of its own ServiceAccount)"},
 		{"another pod's token", nil, func(a *account) map[string]string {
 			return map[string]string{audienceEKS: a.token(podNumber(7), awssim.Token{})}
-		}, `cannot identify pod payments/payment-7d4b9 to AWS: its token belongs to the pod with uid "uid-7", not to "uid-of-the-pod" (a pod can only use its own token)`},
+		}, `cannot identify pod payments/payment-7d4b9 to AWS: its token belongs to another pod (a pod can only use its own token)`},
 		{"no pod uid", func(p auth.Pod) auth.Pod { p.UID = ""; return p }, func(a *account) map[string]string {
 			return map[string]string{audienceEKS: a.token(payment, awssim.Token{})}
 		}, "cannot identify the pod: the CSI driver sent no pod uid, which EKS Pod Identity needs " +

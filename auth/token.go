@@ -129,30 +129,6 @@ func (t Tokens) forPod(audience string, pod Pod, now time.Time) (Token, error) {
 	return token, nil
 }
 
-// checkPodUID refuses the token of another pod: credentials of EKS Pod Identity belong to one pod.
-func checkPodUID(pod Pod, token Token) error {
-	uid := token.PodUID()
-	switch {
-	case uid == "":
-		return &fault.Error{
-			Kind: fault.Identity, What: fmt.Sprintf("cannot identify ServiceAccount %s/%s to EKS Pod Identity", pod.Namespace, pod.ServiceAccount),
-			Why:  "its token is bound to no pod, as with the secrets-store-sync-controller, and EKS Pod Identity gives credentials to a pod only",
-			Hint: "remove usePodIdentity, and annotate the ServiceAccount with a role or set roleArn",
-		}
-	case pod.UID == "":
-		return &fault.Error{
-			Kind: fault.Identity, What: "cannot identify the pod", Why: "the CSI driver sent no pod uid, which EKS Pod Identity needs",
-			Hint: "set podInfoOnMount: true in the CSIDriver object secrets-store.csi.k8s.io",
-		}
-	case uid != pod.UID:
-		return &fault.Error{
-			Kind: fault.Identity, What: fmt.Sprintf("cannot identify pod %s/%s to AWS", pod.Namespace, pod.Name),
-			Why: "its token belongs to the pod with uid " + fault.Quote(uid) + ", not to " + fault.Quote(pod.UID), Hint: "a pod can only use its own token",
-		}
-	}
-	return nil
-}
-
 // tokenError says why a token cannot be parsed. It never contains a part of the token.
 type tokenError string
 

@@ -64,8 +64,7 @@ func (w *writer) write(ctx context.Context, o class.Object, v value) error {
 		}
 		w.files = append(w.files, file)
 		if w.bytes += len(file.Content); w.bytes > w.req.MaxBytes {
-			return tooLarge(fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d; the last of them is %s with %d",
-				len(w.files), w.bytes, w.req.MaxBytes, fault.Quote(file.Path), len(file.Content)))
+			return tooLarge(fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d", len(w.files), w.bytes, w.req.MaxBytes))
 		}
 	}
 	return nil

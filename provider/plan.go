@@ -96,11 +96,3 @@ func newPlan(req Request) plan {
 	}
 	return p
 }
-
-// exceeded is a fault once either region gave more than a volume may hold.
-func (p plan) exceeded() error {
-	if err := p.primarySize.err(p.primary[0].region, len(p.primary)); err != nil || p.failover == nil {
-		return err
-	}
-	return p.failoverSize.err(p.failover[0].region, len(p.failover))
-}

@@ -29,14 +29,11 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 		return regionValues{}, err
 	}
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
-	if err := p.exceeded(); err != nil {
-		return regionValues{}, err
-	}
 	failover, err := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
 	if err != nil {
 		return regionValues{}, err
 	}
-	if err := p.exceeded(); err != nil {
+	if err := exceeded(p); err != nil {
 		return regionValues{}, err
 	}
 	from, errs := choose(&primary, failover)
@@ -75,40 +72,4 @@ func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount
 		values.responses[i].err = inFailover(r.err, values.region, failures)
 	}
 	return &values, nil
-}
-
-// lastKnown gives what a first mount may have although AWS failed with err: all values of the primary region,
-// else all values of the failover region, each of them just read or the last known. Otherwise it gives err.
-func (g *regions) lastKnown(ctx context.Context, p plan, m mount, err error, primary regionValues, failover *regionValues) (regionValues, error) {
-	if ctx.Err() != nil || !m.first || !transient(err) {
-		return regionValues{}, err
-	}
-	from, oldest, ok := g.withLastKnown(primary, p.primary, m)
-	if !ok && failover != nil {
-		from, oldest, ok = g.withLastKnown(*failover, p.failover, m)
-	}
-	if !ok {
-		return regionValues{}, err
-	}
-	g.log.LogAttrs(ctx, slog.LevelWarn, "AWS failed, served last known values", slog.String("region", from.region),
-		slog.Int("values", from.sources().Stale), slog.Duration("oldest", oldest), slog.String("error", err.Error()))
-	return from, nil
-}
-
-// withLastKnown is values with the last known value for each that failed, and the age of the oldest of these. It
-// reports whether that made them complete.
-func (g *regions) withLastKnown(values regionValues, targets []target, m mount) (complete regionValues, oldest time.Duration, ok bool) {
-	values.responses = slices.Clone(values.responses)
-	for i, r := range values.responses {
-		if r.err == nil {
-			continue
-		}
-		known := g.cache.record(targets[i])
-		if !known.stale(m, r.err, g.now(), g.maxStale) {
-			return regionValues{}, 0, false
-		}
-		values.responses[i] = response{value: known.value, read: known.read, source: sourceStale}
-		oldest = max(oldest, g.now().Sub(known.read))
-	}
-	return values, oldest, true
 }

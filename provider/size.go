@@ -53,3 +53,11 @@ func (s *size) err(region string, all int) error {
 	e.Region, e.Failover = region, s.failover
 	return e
 }
+
+// exceeded is a fault once either region gave more than a volume may hold.
+func exceeded(p plan) error {
+	if err := p.primarySize.err(p.primary[0].region, len(p.primary)); err != nil || p.failover == nil {
+		return err
+	}
+	return p.failoverSize.err(p.failover[0].region, len(p.failover))
+}

@@ -54,3 +54,10 @@ func (v volume) checkNames() error {
 	}
 	return nil
 }
+
+func badRequest(why string) error {
+	return &fault.Error{
+		Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why,
+		Hint: "only the Secrets Store CSI driver v1.x may use this socket",
+	}
+}

@@ -98,10 +98,3 @@ func decode(req *v1alpha1.MountRequest) (volume, error) {
 	v.tokens, err = auth.ParseTokens(tokens)
 	return v, err
 }
-
-func badRequest(why string) error {
-	return &fault.Error{
-		Kind: fault.Class, What: "cannot read the CSI driver's request", Why: why,
-		Hint: "only the Secrets Store CSI driver v1.x may use this socket",
-	}
-}
