@@ -100,8 +100,10 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	s.log.LogAttrs(ctx, slog.LevelDebug, "mount request", slog.String(keyNamespace, volume.pod.Namespace), slog.String(keyPod, volume.pod.Name),
-		slog.String(keyServiceAccount, volume.pod.ServiceAccount), slog.String(keyClass, volume.className), slog.Int("tokens", len(volume.tokens)))
+	if s.log.Enabled(ctx, slog.LevelDebug) {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "mount request", slog.String(keyNamespace, volume.pod.Namespace), slog.String(keyPod, volume.pod.Name),
+			slog.String(keyServiceAccount, volume.pod.ServiceAccount), slog.String(keyClass, volume.className), slog.Int("tokens", len(volume.tokens)))
+	}
 	memory := s.memory.open(ctx, volume)
 	if err := memory.Grow(ctx, requestCost(req)); err != nil {
 		return nil, noMemory(err)
