@@ -12,6 +12,9 @@ import (
 // wholeRequests sends a request in one piece. net/http writes the head of one by itself, in a TLS record and
 // a system call of its own, unless it knows that the body lies in memory, and it does not know so of the
 // SDK's bodies (transferWriter.FlushHeaders). None here is larger than a few kilobytes.
+//
+// It also keeps the connection of a quick response: the SDK closes its body as soon as the response's head is
+// there, and net/http, where it still looks for more of that body, takes the end for an error and hangs up.
 type wholeRequests struct{ client aws.HTTPClient }
 
 // Do implements aws.HTTPClient.

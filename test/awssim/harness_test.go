@@ -1,7 +1,9 @@
 package awssim_test
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -117,9 +119,26 @@ func (b *bed) config(creds aws.CredentialsProvider, transport http.RoundTripper)
 		Region:       region,
 		BaseEndpoint: aws.String(b.URL()),
 		Credentials:  creds,
-		HTTPClient:   &http.Client{Transport: transport},
+		HTTPClient:   wholeRequests(transport),
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
 	}
+}
+
+// wholeRequests gives net/http the body of a request in memory. The SDK closes its own body as soon as the head of the
+// response is there, and net/http, which then still looks for more of it, takes that for an error and closes
+// the connection under the response.
+func wholeRequests(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Body != nil {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			r = r.Clone(r.Context())
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		return transport.RoundTrip(r)
+	})}
 }
 
 func (b *bed) sts() *sts.Client { return sts.NewFromConfig(b.config(nil, nil)) }
@@ -185,6 +204,11 @@ func wantError(t *testing.T, err error, status int, code, part string) {
 		t.Error("the response has no request id")
 	}
 }
+
+// roundTrip is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // tamper changes requests after signing.
 type tamper func(*http.Request)

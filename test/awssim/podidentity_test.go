@@ -43,7 +43,7 @@ func (b *bed) fromAgent(token string) *endpointcreds.Provider {
 	return endpointcreds.New(b.PodIdentityURL()+"/v1/credentials", func(o *endpointcreds.Options) {
 		o.AuthorizationToken = token
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		o.HTTPClient = wholeRequests(&http.Transport{DisableKeepAlives: true})
 	})
 }
 

@@ -37,7 +37,7 @@ func TestDocumentedPoliciesThroughTheSimulator(t *testing.T) {
 	}
 	defer sim.Close()
 	cfg := aws.Config{
-		Region: storeRegion, BaseEndpoint: aws.String(sim.URL()), RetryMaxAttempts: 1,
+		Region: storeRegion, BaseEndpoint: aws.String(sim.URL()),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLEEXAMPLE00", "secret", ""),
 	}
 	secrets, parameters, ctx := secretsmanager.NewFromConfig(cfg), ssm.NewFromConfig(cfg), t.Context()
