@@ -39,7 +39,7 @@ func (a *Account) Close() {
 
 // Grow takes more bytes, waiting for its turn. The error is ctx's, and comes without bytes.
 func (a *Account) Grow(ctx context.Context, bytes int64) error {
-	return a.wait(ctx, &waiter{account: a, bytes: bytes, granted: make(chan struct{})})
+	return a.wait(ctx, &waiter{account: a, bytes: bytes})
 }
 
 // Shrink gives bytes back.
@@ -63,13 +63,10 @@ func (a *Account) wait(ctx context.Context, w *waiter) error {
 	}
 	b := a.budget
 	b.mu.Lock()
-	b.waiting = append(b.waiting, w)
-	b.dispatch()
+	granted := b.takeOrWait(w)
 	b.mu.Unlock()
-	select {
-	case <-w.granted:
+	if granted {
 		return nil
-	default:
 	}
 	select {
 	case <-w.granted:

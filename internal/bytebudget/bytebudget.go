@@ -48,7 +48,7 @@ type waiter struct {
 	bytes    int64
 	reserves bool          // for responses from group; else the account grows
 	group    string        // of a reservation
-	granted  chan struct{} // closed when granted
+	granted  chan struct{} // closed when granted; nil before it waits
 }
 
 // New makes a Budget of limit bytes.
@@ -67,6 +67,19 @@ func (b *Budget) Open(name string) *Account {
 	}
 	t.open++
 	return &Account{budget: b, name: name, tenant: t, holders: 1}
+}
+
+// takeOrWait gives w its bytes where they are free and nobody waits for them. Otherwise it puts w into the line. It
+// reports whether w has been served.
+func (b *Budget) takeOrWait(w *waiter) bool {
+	if len(b.waiting) == 0 && b.fits(w) {
+		b.take(w)
+		return true
+	}
+	w.granted = make(chan struct{})
+	b.waiting = append(b.waiting, w)
+	b.dispatch()
+	return !slices.Contains(b.waiting, w)
 }
 
 // withdraw takes w out of the line and reports whether it was there.

@@ -20,16 +20,15 @@ func (a *Account) TryReserve(group string, bytes int64) *Reservation {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waiting = append(b.waiting, &r.waiter)
-	b.dispatch()
-	if b.withdraw(&r.waiter) {
-		return nil
+	if b.takeOrWait(&r.waiter) {
+		return r
 	}
-	return r
+	b.withdraw(&r.waiter)
+	return nil
 }
 
 func (a *Account) reservation(group string, bytes int64) *Reservation {
-	r := &Reservation{waiter{account: a, bytes: bytes, reserves: true, group: group, granted: make(chan struct{})}}
+	r := &Reservation{waiter{account: a, bytes: bytes, reserves: true, group: group}}
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
