@@ -10,9 +10,9 @@
 //     that is larger than that is granted while there is no other.
 //   - Turns. Tenants that wait take turns, however many requests each has. Of one tenant the oldest goes first.
 //   - Progress. When nobody can be served, the next in turn may exceed the limits of the first rule: one account at a
-//     time by growing, until it is closed, and one reservation at a time, which does not count for the others. So
-//     requests that each hold a part of what they need never wait for each other, one that waits for a response
-//     holds up nobody who needs none, and the limit is exceeded by at most what two requests take.
+//     time by growing, until it is closed, and one reservation at a time, of which no more counts for the others than a
+//     group may have. So requests that each hold a part of what they need never wait for each other, one that waits for
+//     a response holds up nobody who needs none, and the limit is exceeded by at most what two requests take.
 package bytebudget
 
 import (
@@ -129,17 +129,20 @@ func (b *Budget) fits(w *waiter) bool {
 		return true
 	}
 	used := b.used
-	if b.aheadReservation != nil {
-		used -= b.aheadReservation.bytes
+	if b.aheadReservation != nil { // it counts as much as a group may have
+		used -= max(b.aheadReservation.bytes-ofGroup(b.limit), 0)
 	}
 	return used+w.bytes <= b.limit && w.account.tenant.used+w.bytes <= b.limit/2
 }
 
 // fitsGroup reports whether the group of a reservation has bytes for it.
 func (b *Budget) fitsGroup(w *waiter) bool {
-	within := func(reserved, limit int64) bool { return reserved == 0 || reserved+w.bytes <= limit*5/8 }
+	within := func(reserved, limit int64) bool { return reserved == 0 || reserved+w.bytes <= ofGroup(limit) }
 	return within(b.groups[w.group], b.limit) && within(w.account.tenant.groups[w.group], b.limit/2)
 }
+
+// ofGroup is what one group may have of a limit.
+func ofGroup(limit int64) int64 { return limit * 5 / 8 }
 
 // mayExceed reports whether w could be the one that exceeds the limits.
 func (b *Budget) mayExceed(w *waiter) bool {

@@ -284,22 +284,22 @@ func TestT18_AReservationAheadHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bytebudget.New(160)
 		full, hangs, next, grows := b.Open("a"), b.Open("b"), b.Open("c"), b.Open("d")
-		grow(t, full, 80)
-		grow(t, b.Open("e"), 70)
-		ahead := reserve(t, hangs, "hangs", 200) // nobody else can be served
-		wantUsed(t, b, 350, 0)
+		grow(t, full, 30)
+		grow(t, b.Open("e"), 20)
+		ahead := reserve(t, hangs, "hangs", 200) // counts as much as a group may have: 100
+		wantUsed(t, b, 250, 0)
 		if r := next.TryReserve("responds", 20); r != nil {
 			t.Error("a second reservation that exceeds the limit")
 		}
-		grow(t, grows, 10) // within the limit without the one ahead
+		grow(t, grows, 10) // within the limit
 		grow(t, grows, 10) // one may exceed it by growing
 		if r := grows.TryReserve("responds", 1); r != nil {
 			t.Error("a reservation of the account that exceeds the limit by growing")
 		}
 		grow(t, next, 1) // instead of the account that waits for others now
-		full.Shrink(50)
-		reserve(t, next, "responds", 20).Close(20)
+		full.Shrink(30)
+		reserve(t, next, "responds", 10).Close(10)
 		ahead.Close(5)
-		wantUsed(t, b, 146, 0)
+		wantUsed(t, b, 56, 0)
 	})
 }
