@@ -123,9 +123,13 @@ func denied(who principal, action, resource string, d decision) *apiError {
 	if d == explicitDeny {
 		reason = "with an explicit deny in an identity-based policy"
 	}
+	on := " on resource: " + resource
+	if resource == "*" { // the services leave out the resource of an action that has none
+		on = ""
+	}
 	return &apiError{
 		Status:  http.StatusBadRequest,
 		Code:    "AccessDeniedException",
-		Message: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn, action, resource, reason),
+		Message: fmt.Sprintf("User: %s is not authorized to perform: %s%s %s", who.arn, action, on, reason),
 	}
 }

@@ -27,7 +27,8 @@ type call struct {
 	// the AccessDenied error with the text of the real service.
 	Allowed func(action, resourceARN string) *apiError
 
-	// Object is the requested name or ARN, for the call log. The handler sets it.
+	// Object is the requested name, ARN, path or filter, for the call log. The
+	// handler sets it.
 	Object string
 }
 
