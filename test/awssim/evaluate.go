@@ -6,6 +6,7 @@ package awssim
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,6 +115,20 @@ func requestContext(who principal, region string, secure bool) contextKeys {
 		keys.set("aws:PrincipalTag/"+key, value)
 	}
 	return keys
+}
+
+// withResourceTags returns a copy with the condition keys of a resource's tags.
+// Source: Service Authorization Reference, "Condition keys for AWS Secrets Manager".
+func (k contextKeys) withResourceTags(tags []secretTag) contextKeys {
+	if len(tags) == 0 {
+		return k
+	}
+	out := maps.Clone(k)
+	for _, t := range tags {
+		out.set("aws:ResourceTag/"+t.Key, t.Value)
+		out.set("secretsmanager:ResourceTag/"+t.Key, t.Value)
+	}
+	return out
 }
 
 // denied returns the error for a denied action, with the text of the real

@@ -166,7 +166,9 @@ func (s *Sim) perform(r *awsRequest) (any, *apiError) {
 	keys := requestContext(who, r.region, r.TLS != nil)
 	c := &call{
 		Region: r.region, Account: who.account, Now: s.now(), Body: r.body,
-		Allowed: func(action, resource string) *apiError { return s.iam.authorize(who, action, resource, keys) },
+		Allowed: func(action, resource string, tags ...secretTag) *apiError {
+			return s.iam.authorize(who, action, resource, keys.withResourceTags(tags))
+		},
 	}
 	result, refused := service.handle(r.operation, c)
 	if c.Object != "" {

@@ -149,9 +149,13 @@ func checkSecretID(id string) *apiError {
 func (s *secretStore) authorize(c *call, action, id string) *apiError {
 	s.mu.Lock()
 	sec := s.find(c.Region, id, c.Now)
+	var tags []secretTag
+	if sec != nil {
+		tags = sec.tags
+	}
 	s.mu.Unlock()
 	if sec != nil {
-		return c.Allowed("secretsmanager:"+action, s.arn(sec))
+		return c.Allowed("secretsmanager:"+action, s.arn(sec), tags...)
 	}
 	resource := id
 	if !strings.HasPrefix(id, "arn:") {

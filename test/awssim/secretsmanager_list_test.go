@@ -54,7 +54,7 @@ func (x *storeClient) batch(t *testing.T, in string) (found, failed []string, ne
 	return found, failed, out.NextToken
 }
 
-func TestA3_Filters(t *testing.T) {
+func TestA19_Filters(t *testing.T) {
 	const card, db, paypal, web, rds = "prod/pay/card=1", "prod/pay/db=2", "prod/paypal=4", "prod/web/db=5", "rds!db-1=6"
 	x := &storeClient{service: newTaggedSecrets(t)}
 	for in, want := range map[string][]string{
@@ -107,7 +107,7 @@ func TestWordsOfFilters(t *testing.T) {
 	}
 }
 
-func TestA3_FilteredBatchReportsWhatItMayNotRead(t *testing.T) {
+func TestA18_FilteredBatchReportsWhatItMayNotRead(t *testing.T) {
 	const prefix = `{"Filters": [{"Key": "name", "Values": ["prod/pay/"]}]`
 	cardARN, emptyARN := secretARN+"prod/pay/card-aaaaaa", secretARN+"prod/pay/empty-cccccc"
 	x := &storeClient{service: newTaggedSecrets(t), deny: func(action, arn string) bool { return action == "secretsmanager:GetSecretValue" && arn == cardARN }}
@@ -191,7 +191,7 @@ func TestBatchRefuses(t *testing.T) {
 	}
 }
 
-func TestTokensOfABatchAreBoundToTheRequest(t *testing.T) {
+func TestA17_TokensOfABatchAreBoundToTheRequest(t *testing.T) {
 	const prefix = `{"Filters": [{"Key": "name", "Values": ["prod/"]}]`
 	s := newTaggedSecrets(t)
 	token := (&storeClient{service: s}).tokenAfter(t, prefix, 1)
@@ -283,7 +283,7 @@ func secretVersionOf(s *secretStore, name string) string {
 	return s.regions[storeRegion][name].staged(stageCurrent).id
 }
 
-func TestSecretWithItsOwnKey(t *testing.T) {
+func TestA20_SecretWithItsOwnKey(t *testing.T) {
 	s := newTestSecrets(t, Secret{Region: storeRegion, Name: "own-key", Suffix: "kkkkkk", Value: "v", KMSKeyID: testKeyARN})
 	x := &storeClient{service: s, deny: func(action, arn string) bool { return action == "kms:Decrypt" && arn == testKeyARN }}
 	storeExchange{op: "GetSecretValue", in: `{"SecretId": "own-key"}`, fault: "AccessDeniedException: Access to KMS is not allowed"}.run(t, x)

@@ -31,6 +31,12 @@ var (
 	allowValues  = awssim.AllowPolicy("arn:aws:secretsmanager:"+region+":"+account+":secret:prod/pay/*", "secretsmanager:GetSecretValue")
 )
 
+// allowTagged allows the values of secrets with a value of the tag "team".
+func allowTagged(team string) awssim.Document {
+	return awssim.Document(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*",
+		"Condition": {"StringEquals": {"secretsmanager:ResourceTag/team": "` + team + `"}}}}`)
+}
+
 // startSelector starts a simulator with 25 parameters and 45 secrets below
 // prod/pay, others beside them, and the role selector.
 func startSelector(t *testing.T, policies []awssim.Document, change ...func(*awssim.Config)) *bed {
@@ -103,7 +109,7 @@ func numbered(prefix string, n int) []string {
 	return out
 }
 
-func TestSelectionsCountOnePageAsOneCall(t *testing.T) {
+func TestA17_SelectionsCountOnePageAsOneCall(t *testing.T) {
 	for name, tc := range map[string]struct {
 		scanLimit                 int
 		parameterPages, listPages int
@@ -146,7 +152,7 @@ func (b *bed) removeSecretDB(t *testing.T) {
 }
 
 // A minimal policy is sufficient, and each of its statements is necessary.
-func TestSelectionsNeedEachStatement(t *testing.T) {
+func TestA18_SelectionsNeedEachStatement(t *testing.T) {
 	const session = "User: arn:aws:sts::" + account + ":assumed-role/selector/payment-api is not authorized to perform: "
 	parameters := func(t *testing.T, b *bed) error {
 		t.Helper()
@@ -185,6 +191,11 @@ func TestSelectionsNeedEachStatement(t *testing.T) {
 		"secrets: without the values": {secrets, []awssim.Document{allowBatch, allowList}, "45 errors, the first: arn:aws:secretsmanager:" + region},
 		"secrets: the batch on ARNs": {secrets, []awssim.Document{allowList, allowValues, awssim.AllowPolicy("arn:aws:secretsmanager:*:*:secret:*", "secretsmanager:BatchGetSecretValue")},
 			session + "secretsmanager:BatchGetSecretValue because no identity-based policy allows"},
+		"secrets: only those with a tag":                  {secrets, []awssim.Document{allowBatch, allowList, allowTagged("pay")}, ""},
+		"secrets: only those with another value of a tag": {secrets, []awssim.Document{allowBatch, allowList, allowTagged("web")}, "45 errors, the first: arn:aws:secretsmanager:" + region},
+		"secrets: the list only with a tag": {secrets, []awssim.Document{allowBatch, allowValues, `{"Version": "2012-10-17", "Statement": {
+			"Effect": "Allow", "Action": "secretsmanager:ListSecrets", "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceTag/team": "pay"}}}}`},
+			session + "secretsmanager:ListSecrets because no identity-based policy allows"},
 		"secrets: one denied": {secrets, []awssim.Document{allowBatch, allowList, allowValues,
 			awssim.DenyPolicy("arn:aws:secretsmanager:*:*:secret:prod/pay/07-??????", "secretsmanager:GetSecretValue")}, "1 errors, the first: arn:aws:secretsmanager:" + region + ":" + account + ":secret:prod/pay/07-"},
 	} {

@@ -33,7 +33,7 @@ func (x *storeClient) byPath(t *testing.T, in string) (page []string, next strin
 	return page, out.NextToken
 }
 
-func TestA4_GetParametersByPath(t *testing.T) {
+func TestA16_GetParametersByPath(t *testing.T) {
 	x := &storeClient{service: newTestParameters(t, Parameter{Region: storeRegion, Name: "/application", Value: "not below /app"})}
 	for in, want := range map[string][]string{
 		`{"Path": "/app"}`:                         {"/app/db=third", "/app/key="},
@@ -105,7 +105,7 @@ func TestA4_GetParametersByPath(t *testing.T) {
 }
 
 // The service checks the path of the request as it stands, and nothing else.
-func TestA5_ThePathIsWhatAPolicyAllows(t *testing.T) {
+func TestA16_ThePathIsWhatAPolicyAllows(t *testing.T) {
 	for path, arn := range map[string]string{"/app": "app", "/app/": "app/", "/": "", "/app/deep": "app/deep"} {
 		x := &storeClient{service: newTestParameters(t), deny: func(_, resource string) bool { return resource == parameterARN+"app/db" }}
 		x.must(t, "GetParametersByPath", `{"Path": "`+path+`", "Recursive": true, "WithDecryption": true}`)
@@ -120,7 +120,7 @@ func TestA5_ThePathIsWhatAPolicyAllows(t *testing.T) {
 	}
 }
 
-func TestCustomerManagedKeyNeedsDecryptPermission(t *testing.T) {
+func TestA20_ParameterWithItsOwnKey(t *testing.T) {
 	p := newTestParameters(t, Parameter{Region: storeRegion, Name: "/kms/own", Type: "SecureString", Value: "v", KeyID: testKeyID},
 		Parameter{Region: storeRegion, Name: "/kms/plain", Value: "w"})
 	denied := &storeClient{service: p, deny: func(action, arn string) bool { return action == "kms:Decrypt" && arn == testKeyARN }}
@@ -160,7 +160,7 @@ func parameterPages(t *testing.T) *parameterStore {
 	return newTestParameters(t, seeds...)
 }
 
-func TestPagesOfAPath(t *testing.T) {
+func TestA17_PagesOfAPath(t *testing.T) {
 	for _, e := range []struct {
 		name, in  string
 		scanLimit int
@@ -206,7 +206,7 @@ func isSortedSet(all []string) bool {
 }
 
 // A parameter that is removed or added between two pages moves no other one.
-func TestPagesOfAPathThatChanges(t *testing.T) {
+func TestA17_PagesOfAPathThatChanges(t *testing.T) {
 	p := parameterPages(t)
 	x := &storeClient{service: p}
 	_, next := x.byPath(t, `{"Path": "/many"}`)
@@ -223,7 +223,7 @@ func TestPagesOfAPathThatChanges(t *testing.T) {
 	}
 }
 
-func TestTokensOfAPathAreBoundToTheRequest(t *testing.T) {
+func TestA17_TokensOfAPathAreBoundToTheRequest(t *testing.T) {
 	p := parameterPages(t)
 	x := &storeClient{service: p}
 	_, token := x.byPath(t, `{"Path": "/many", "Recursive": true, "WithDecryption": true}`)
