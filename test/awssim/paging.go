@@ -24,8 +24,9 @@ type pageTokens struct{ aead cipher.AEAD }
 
 // pageToken is the encrypted content of a token.
 type pageToken struct {
-	Key, Name string // the sort key and the name of the last object that the page examined
-	Made      time.Time
+	Key  int64  // sort key of the last object that the page examined
+	Name string // its name
+	Made time.Time
 }
 
 func newPageTokens() pageTokens {
@@ -52,7 +53,7 @@ func pageRequest(c *call, operation string, members ...any) []byte {
 
 // seal returns the token for the page after the object with this sort key and
 // name.
-func (t pageTokens) seal(request []byte, key, name string, now time.Time) string {
+func (t pageTokens) seal(request []byte, key int64, name string, now time.Time) string {
 	text, err := json.Marshal(pageToken{key, name, now})
 	if err != nil {
 		panic(err) // strings and a time always marshal

@@ -5,7 +5,9 @@
 // only, and BatchGetSecretValue with filters also needs ListSecrets
 // (external-secrets issue 4274 shows the denial of a policy with ARNs). A page is
 // what ListSecrets would list. A listed secret that the caller may not read, or
-// without a current value, takes its place in the page as an entry of Errors.
+// without a current value, takes its place in the page as an entry of Errors. The
+// User Guide's exception, a VPC endpoint policy that denies one secret of a batch
+// and thereby all, is out of scope: the simulator has no VPC endpoints.
 
 package awssim
 
@@ -23,22 +25,26 @@ type secretOrder struct {
 	ascending bool
 }
 
-// key returns the sort key of a secret as text that sorts like the value.
-func (o secretOrder) key(sec *secret) string {
+// key returns the sort key of a secret: nanoseconds since 1970, or 0 for an order
+// by name and for a secret that was never read.
+func (o secretOrder) key(sec *secret) int64 {
 	at := sec.created
 	switch o.by {
 	case "name":
-		return ""
+		return 0
 	case "last-accessed-date":
 		at = sec.accessed
 	case "last-changed-date":
 		at = sec.changed
 	}
-	return at.UTC().Format("2006-01-02T15:04:05.000000000")
+	if at.IsZero() {
+		return 0
+	}
+	return at.UnixNano()
 }
 
-func (o secretOrder) compare(keyA, nameA, keyB, nameB string) int {
-	order := cmp.Or(strings.Compare(keyA, keyB), strings.Compare(nameA, nameB))
+func (o secretOrder) compare(keyA int64, nameA string, keyB int64, nameB string) int {
+	order := cmp.Or(cmp.Compare(keyA, keyB), strings.Compare(nameA, nameB))
 	if !o.ascending {
 		return -order
 	}

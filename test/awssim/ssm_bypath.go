@@ -82,7 +82,7 @@ func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
 			continue
 		}
 		if len(out.Parameters) == size || p.scanLimit > 0 && examined == p.scanLimit {
-			out.NextToken = p.tokens.seal(request, "", after.Name, c.Now)
+			out.NextToken = p.tokens.seal(request, 0, after.Name, c.Now)
 			break
 		}
 		after.Name = name

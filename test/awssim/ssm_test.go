@@ -196,6 +196,8 @@ func TestParameterSeedsAreChecked(t *testing.T) {
 	}{
 		"no region":         {[]Parameter{with(func(p *Parameter) { p.Region = "" })}, `parameter "n" in region "": region is missing`},
 		"bad name":          {[]Parameter{with(func(p *Parameter) { p.Name = "a b" })}, "Parameter name"},
+		"bad key":           {[]Parameter{with(func(p *Parameter) { p.Type, p.KeyID = "SecureString", "alias/mine" })}, "is neither a KMS key's ARN or id"},
+		"key of a String":   {[]Parameter{with(func(p *Parameter) { p.KeyID = testKeyARN })}, "the type is not SecureString"},
 		"bad type":          {[]Parameter{with(func(p *Parameter) { p.Type = "string" })}, "is not String"},
 		"twice":             {[]Parameter{ok, ok}, "is there twice"},
 		"no value":          {[]Parameter{with(func(p *Parameter) { p.Value = "" })}, "either a value or versions"},
@@ -221,10 +223,10 @@ func TestParameterSeedsAreChecked(t *testing.T) {
 
 func TestParameterYAML(t *testing.T) {
 	var got []Parameter
-	if err := yaml.Unmarshal([]byte(`[{region: eu-west-1, name: /a/b, type: SecureString, versions: [one, two], labels: {prod: 1}}]`), &got); err != nil {
+	if err := yaml.Unmarshal([]byte(`[{region: eu-west-1, name: /a/b, type: SecureString, versions: [one, two], labels: {prod: 1}, keyID: k}]`), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := []Parameter{{Region: "eu-west-1", Name: "/a/b", Type: "SecureString", Versions: []string{"one", "two"}, Labels: map[string]int64{"prod": 1}}}
+	want := []Parameter{{Region: "eu-west-1", Name: "/a/b", Type: "SecureString", Versions: []string{"one", "two"}, Labels: map[string]int64{"prod": 1}, KeyID: "k"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("parameters (-want +got):\n%s", diff)
 	}
