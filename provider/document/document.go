@@ -21,9 +21,9 @@ import (
 // Format is the form of a file, as written in `format`.
 type Format string
 
-// The formats. The empty Format is Raw.
+// The formats.
 const (
-	Raw        Format = "raw"        // the value as it is
+	Raw        Format = ""           // the value as it is
 	Files      Format = "files"      // a file for each key
 	Env        Format = "env"        // NAME=value for sh, systemd and docker
 	Properties Format = "properties" // for java.util.Properties
@@ -31,11 +31,11 @@ const (
 	JSON       Format = "json"       // an object, compact
 )
 
-// Formats lists every Format.
-func Formats() []Format { return []Format{Raw, Files, Env, Properties, YAML, JSON} }
+// Formats lists every Format but Raw.
+func Formats() []Format { return []Format{Files, Env, Properties, YAML, JSON} }
 
 // OneFile reports whether the format puts all pairs into one file.
-func (f Format) OneFile() bool { return f != "" && f != Raw && f != Files }
+func (f Format) OneFile() bool { return f != Raw && f != Files }
 
 // kind is the JSON type of a value.
 type kind int

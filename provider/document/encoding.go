@@ -19,7 +19,11 @@ const (
 func Encodings() []Encoding { return []Encoding{Base64, Hex} }
 
 // Decode decodes a text. It ignores white space. The result is never longer than the text. The error shows no text.
+// Without an encoding the result is the text itself.
 func (e Encoding) Decode(encoded []byte) ([]byte, error) {
+	if e == "" {
+		return encoded, nil
+	}
 	compact := make([]byte, 0, len(encoded))
 	for _, c := range encoded {
 		switch c {
@@ -30,13 +34,10 @@ func (e Encoding) Decode(encoded []byte) ([]byte, error) {
 	}
 	var n int
 	var err error
-	switch e {
-	case Base64:
-		n, err = decodeBase64(compact)
-	case Hex:
+	if e == Hex {
 		n, err = hex.Decode(compact, compact)
-	default:
-		n = len(compact)
+	} else {
+		n, err = decodeBase64(compact)
 	}
 	if err != nil {
 		return nil, &Error{Reason: "is not " + string(e)}
