@@ -88,6 +88,25 @@ func TestL3_JSONAndYAMLKeepTypes(t *testing.T) {
 // numbers are JSON numbers with a plain form in YAML.
 var numbers = rapid.SampledFrom([]string{"0", "-1", "5432", "12345678901234567890", "1.50", "1e3", "-2.5E-7", "0.1"})
 
+// checkYAML reads a document and compares the texts of its strings and numbers.
+func checkYAML(t *testing.T, content string, want map[string]string) {
+	t.Helper()
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(content), &node); err != nil {
+		t.Fatalf("YAML: %v of\n%s", err, content)
+	}
+	got := node.Content[0].Content
+	if len(got) != 2*len(want) {
+		t.Fatalf("YAML has %d keys, want %d", len(got)/2, len(want))
+	}
+	for i := 0; i < len(got); i += 2 {
+		text, known := want[got[i].Value]
+		if value := got[i+1]; !known || value.Kind == yaml.ScalarNode && value.Tag != "!!null" && value.Value != text {
+			t.Errorf("YAML has the key %q with %q, want %q", got[i].Value, value.Value, text)
+		}
+	}
+}
+
 func decoded(t fataler, text string) any {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
