@@ -8,7 +8,7 @@ import (
 // unsupported refuses what the language has and Fetch does not read yet.
 func unsupported(c class.Class) error {
 	for _, o := range c.Objects {
-		field := ""
+		var field string
 		switch {
 		case o.Selection != nil:
 			field = "a selection (* in objectName)"

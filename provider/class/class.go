@@ -64,7 +64,7 @@ const (
 var knownParams = func() []string {
 	names := make([]string, len(paramFields))
 	for i, f := range paramFields {
-		names[i] = f.Name
+		names[i] = f.name
 	}
 	return names
 }()

@@ -85,7 +85,7 @@ func inShell(t fataler, shell, dir, content string, names []string) map[string]s
 		args = append([]string{"sh"}, args...)
 	}
 	var errors bytes.Buffer
-	cmd := exec.Command(shell, args...) //nolint:gosec // a shell, and a script of this test
+	cmd := exec.Command(shell, args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, []string{"LC_ALL=C"}, &errors
 	out, err := cmd.Output()
 	if err != nil || errors.Len() > 0 {

@@ -21,7 +21,7 @@ func appendEscaped(line, text []byte, key bool) []byte {
 		r, width := utf8.DecodeRune(text[i:])
 		switch {
 		case r == ' ' && (key || i == 0), r == '\\', r == '=', r == ':', r == '#', r == '!':
-			line = append(line, '\\', byte(r))
+			line = append(line, '\\', text[i])
 		case r == '\t':
 			line = append(line, '\\', 't')
 		case r == '\n':
@@ -31,7 +31,7 @@ func appendEscaped(line, text []byte, key bool) []byte {
 		case r == '\f':
 			line = append(line, '\\', 'f')
 		case r >= ' ' && r <= '~':
-			line = append(line, byte(r))
+			line = append(line, text[i])
 		default:
 			for _, unit := range utf16.Encode([]rune{r}) {
 				line = fmt.Appendf(line, `\u%04X`, unit)
