@@ -8,6 +8,7 @@ import (
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/document"
 	"secrets-provider-aws/provider/jmespath"
 )
 
@@ -91,6 +92,53 @@ func extractionFault(o class.Object, spec class.FileSpec, err error) error {
 		e.Why = expression + " cannot be evaluated: " + err.Error()
 	}
 	return e
+}
+
+// maxKeys is the most keys of one value. The largest secret holds fewer, unless their names are shorter than its writer can use.
+const maxKeys = 10_000
+
+// documentFault says why a value does not fit the format or encoding of a file. It names keys and never what they hold.
+func documentFault(o class.Object, spec class.FileSpec, err error) error {
+	e := &fault.Error{
+		Kind:  fault.Content,
+		What:  fmt.Sprintf("cannot write file %s from %s %s", fault.Quote(spec.Path), o.Type.Noun(), fault.Quote(o.Name)),
+		Why:   err.Error(),
+		Cause: err,
+	}
+	if spec.Expression != "" {
+		e.Why = "of the result of jmesPath " + fault.Quote(spec.Expression) + ", " + e.Why
+	}
+	switch {
+	case errors.Is(err, document.ErrNotJSON):
+		e.Hint = fmt.Sprintf("store JSON, or leave format: %s out", spec.Format)
+	case spec.Format == document.Env:
+		e.Hint = "rename the key, or use format: properties, yaml or json"
+	case spec.Encoding != "":
+		e.Hint = "correct the value, or leave objectEncoding out"
+	}
+	return e
+}
+
+// noResult reports whether a jmesPath selected nothing.
+func noResult(err error) bool { return errors.Is(err, jmespath.ErrNoResult) }
+
+// collisionFault refuses two files at one path. Their names were not known before the values.
+func collisionFault(err error) error {
+	return &fault.Error{Kind: fault.Content, What: "cannot make the files of the volume", Why: err.Error(), Hint: "give one of them an objectAlias such as db-*", Cause: err}
+}
+
+// tooManyFiles refuses a volume with more files than one may have.
+func tooManyFiles(o class.Object) error {
+	return &fault.Error{
+		Kind: fault.Content, What: "the volume has too many files",
+		Why:  fmt.Sprintf("with the keys of %s %s it has more than %d", o.Type.Noun(), fault.Quote(o.Name), class.MaxFiles),
+		Hint: "write the keys as one file with format: env, properties, yaml or json, or use two volumes",
+	}
+}
+
+// noFiles refuses a volume without any file: the driver does not accept one.
+func noFiles() error {
+	return &fault.Error{Kind: fault.NotFound, What: "the volume has no file", Why: "all objects are empty or absent", Hint: "add one object that is not optional"}
 }
 
 // inFailover marks a failure as the failover region's, unless the primary region's is the same: the

@@ -7,6 +7,7 @@ import (
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/document"
 	"secrets-provider-aws/provider/jmespath"
 )
 
@@ -21,8 +22,11 @@ func files(ctx context.Context, req Request, valueOf []int, responses []response
 			return nil, err
 		}
 	}
-	if err := fault.Join(w.errs); err != nil {
+	switch err := fault.Join(w.errs); {
+	case err != nil:
 		return nil, err
+	case len(w.files) == 0:
+		return nil, noFiles()
 	}
 	return w.files, nil
 }
@@ -32,40 +36,133 @@ type writer struct {
 	req    Request
 	budget *jmespath.Budget
 	files  []File
-	bytes  int     // of files
-	errs   []error // of extractions
+	paths  class.Paths // of files
+	bytes  int         // of files
+	parsed int         // bytes of values that formats have read, which bounds their work
+	errs   []error     // of values that do not fit the class
 }
 
 // write makes the files of one object. Its error ends the volume.
 func (w *writer) write(ctx context.Context, o class.Object, v value) error {
-	const what = "cannot make the files of the volume"
-	if len(o.Files) > 1 { // a jmesPath selects from the value
+	if !o.Whole() || len(o.Files) > 1 { // a value is parsed
 		cost := int64(documentCost * len(v.content))
-		if err := w.req.Memory.Grow(ctx, cost); err != nil {
-			return noMemory(what, err)
+		if err := w.grow(ctx, cost); err != nil {
+			return err
 		}
 		defer w.req.Memory.Shrink(cost)
 	}
 	parse := sync.OnceValues(func() (*jmespath.Document, error) { return jmespath.Parse(v.content) })
 	for _, spec := range o.Files {
-		file := File{Path: spec.Path, Mode: spec.Mode, Content: v.content, Version: v.version}
+		content := v.content
 		if spec.Selector != nil {
 			doc, err := parse()
 			if err == nil {
-				file.Content, err = w.budget.Extract(spec.Selector, doc)
+				content, err = w.budget.Extract(spec.Selector, doc)
 			}
-			if err != nil {
+			switch {
+			case spec.Optional && noResult(err):
+				continue
+			case err != nil:
 				w.errs = append(w.errs, extractionFault(o, spec, err))
 				continue
 			}
-			if err := w.req.Memory.Grow(ctx, int64(len(file.Content))); err != nil {
-				return noMemory(what, err)
+			if err := w.grow(ctx, int64(len(content))); err != nil {
+				return err
 			}
 		}
-		w.files = append(w.files, file)
-		if w.bytes += len(file.Content); w.bytes > w.req.MaxBytes {
-			return tooLarge(fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d", len(w.files), w.bytes, w.req.MaxBytes))
+		if err := w.form(ctx, o, spec, content, v.version); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// form makes the files of one spec from the content that it selects, in its encoding and format. Its error ends the volume.
+func (w *writer) form(ctx context.Context, o class.Object, spec class.FileSpec, content Content, version string) error {
+	if spec.Format == document.Raw {
+		if spec.Encoding != "" {
+			if err := w.grow(ctx, int64(len(content))); err != nil {
+				return err
+			}
+		}
+		decoded, err := spec.Encoding.Decode(content)
+		if err != nil {
+			w.errs = append(w.errs, documentFault(o, spec, err))
+			return nil
+		}
+		return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: decoded, Version: version})
+	}
+	if w.parsed += len(content); w.parsed > w.req.MaxBytes {
+		return tooLarge(fmt.Sprintf("its formats read %d bytes of values, the CSI driver accepts %d", w.parsed, w.req.MaxBytes))
+	}
+	pairs, err := document.Parse(content, maxKeys)
+	if err == nil {
+		pairs, err = pairs.Decode(spec.Encoding)
+	}
+	if err != nil {
+		w.errs = append(w.errs, documentFault(o, spec, err))
+		return nil
+	}
+	if spec.Format == document.Files {
+		return w.forEach(ctx, o, spec, pairs, version)
+	}
+	size, err := pairs.Size(spec.Format)
+	if err != nil {
+		w.errs = append(w.errs, documentFault(o, spec, err))
+		return nil
+	}
+	if err := w.grow(ctx, int64(size)); err != nil {
+		return err
+	}
+	written, err := pairs.Document(spec.Format)
+	if err != nil {
+		w.errs = append(w.errs, documentFault(o, spec, err))
+		return nil
+	}
+	return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: written, Version: version})
+}
+
+// forEach makes a file of each pair but null. Its error ends the volume.
+func (w *writer) forEach(ctx context.Context, o class.Object, spec class.FileSpec, pairs document.Pairs, version string) error {
+	for _, pair := range pairs {
+		if pair.Null() {
+			continue
+		}
+		path, err := spec.PathOf(pair.Key)
+		if err != nil {
+			w.errs = append(w.errs, documentFault(o, spec, &document.Error{Keys: []string{pair.Key}, Reason: err.Error()}))
+			continue
+		}
+		if err := w.grow(ctx, int64(len(path)+len(pair.Value))); err != nil {
+			return err
+		}
+		if err := w.add(o, File{Path: path, Mode: spec.Mode, Content: pair.Value, Version: version}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds a file to the volume. Its error ends the volume.
+func (w *writer) add(o class.Object, file File) error {
+	if err := w.paths.Add(file.Path, o.Type.Noun()+" "+fault.Quote(o.Name)); err != nil {
+		w.errs = append(w.errs, collisionFault(err))
+		return nil
+	}
+	w.files = append(w.files, file)
+	if len(w.files) > class.MaxFiles {
+		return tooManyFiles(o)
+	}
+	if w.bytes += len(file.Content); w.bytes > w.req.MaxBytes {
+		return tooLarge(fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d", len(w.files), w.bytes, w.req.MaxBytes))
+	}
+	return nil
+}
+
+// grow takes memory for what the files need beside the values.
+func (w *writer) grow(ctx context.Context, bytes int64) error {
+	if err := w.req.Memory.Grow(ctx, bytes); err != nil {
+		return noMemory("cannot make the files of the volume", err)
 	}
 	return nil
 }

@@ -89,6 +89,9 @@ func newPlan(req Request) plan {
 			}
 		}
 		p.valueOf[i] = at
+		if !o.Whole() {
+			continue
+		}
 		p.primary[at].files++
 		if second != "" {
 			p.failover[at].files++
