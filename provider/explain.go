@@ -49,6 +49,9 @@ func readFault(err error, what, region, action string) error {
 		e.Hint = "a policy denies it explicitly: remove that Deny, because no Allow overrides it"
 	case e.Kind == fault.Denied:
 		e.Hint = "allow " + action + " on it in a policy of the pod's role"
+	case strings.Contains(e.Message, "marked for deletion"): // AWS calls it an invalid request
+		e.Kind = fault.NotFound
+		e.Hint = "the secret is deleted: restore it with restore-secret within its recovery window, or leave it out"
 	case e.Kind == fault.NotFound && strings.Contains(e.Message, "secret value for"):
 		e.Hint = "the secret exists; check its versions and staging labels with describe-secret"
 	case e.Kind == fault.NotFound:
@@ -134,11 +137,6 @@ func tooManyFiles(o class.Object) error {
 		Why:  fmt.Sprintf("with the keys of %s %s it has more than %d", o.Type.Noun(), fault.Quote(o.Name), class.MaxFiles),
 		Hint: "write the keys as one file with format: env, properties, yaml or json, or use two volumes",
 	}
-}
-
-// noFiles refuses a volume without any file: the driver does not accept one.
-func noFiles() error {
-	return &fault.Error{Kind: fault.NotFound, What: "the volume has no file", Why: "all objects are empty or absent", Hint: "add one object that is not optional"}
 }
 
 // inFailover marks a failure as the failover region's, unless the primary region's is the same: the

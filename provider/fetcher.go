@@ -83,9 +83,6 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 		arrived: f.now(), first: req.Volume == "" || !f.volumes.contains(req.Volume), failover: req.Class.FailoverRegion != "",
 		interval: cmp.Or(req.Class.RefreshInterval, f.interval),
 	}
-	if err := unsupported(req.Class); err != nil {
-		return Result{}, err
-	}
 	p := newPlan(req)
 	values, err := f.regions.read(ctx, req, p, m)
 	if err != nil {

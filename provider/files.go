@@ -22,14 +22,18 @@ func files(ctx context.Context, req Request, valueOf []int, responses []response
 			return nil, err
 		}
 	}
-	switch err := fault.Join(w.errs); {
-	case err != nil:
+	if err := fault.Join(w.errs); err != nil {
 		return nil, err
-	case len(w.files) == 0:
-		return nil, noFiles()
+	}
+	if len(w.files) == 0 {
+		return []File{{Path: emptyVolume, Version: "none"}}, nil
 	}
 	return w.files, nil
 }
+
+// emptyVolume is the only file of a volume in which nothing exists. Without a file the driver would leave what it wrote
+// before, and it refuses a response without the version of one.
+const emptyVolume = ".empty"
 
 // writer makes the files of one volume.
 type writer struct {
@@ -44,6 +48,12 @@ type writer struct {
 
 // write makes the files of one object. Its error ends the volume.
 func (w *writer) write(ctx context.Context, o class.Object, v value) error {
+	switch {
+	case v.absent:
+		return nil
+	case o.Selection != nil:
+		return w.writeSelection(ctx, o, v)
+	}
 	if !o.Whole() || len(o.Files) > 1 { // a value is parsed
 		cost := int64(documentCost * len(v.content))
 		if err := w.grow(ctx, cost); err != nil {
@@ -93,12 +103,23 @@ func (w *writer) form(ctx context.Context, o class.Object, spec class.FileSpec, 
 		return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: decoded, Version: version})
 	}
 	if w.parsed += len(content); w.parsed > w.req.MaxBytes {
-		return tooLarge(fmt.Sprintf("its formats read %d bytes of values, the CSI driver accepts %d", w.parsed, w.req.MaxBytes))
+		return w.tooMuchParsed()
 	}
 	pairs, err := document.Parse(content, maxKeys)
-	if err == nil {
-		pairs, err = pairs.Decode(spec.Encoding)
+	if err != nil {
+		w.errs = append(w.errs, documentFault(o, spec, err))
+		return nil
 	}
+	return w.document(ctx, o, spec, pairs, version)
+}
+
+func (w *writer) tooMuchParsed() error {
+	return tooLarge(fmt.Sprintf("its formats read %d bytes of values, the CSI driver accepts %d", w.parsed, w.req.MaxBytes))
+}
+
+// document makes the files of pairs, in their encoding and format. Its error ends the volume.
+func (w *writer) document(ctx context.Context, o class.Object, spec class.FileSpec, pairs document.Pairs, version string) error {
+	pairs, err := pairs.Decode(spec.Encoding)
 	if err != nil {
 		w.errs = append(w.errs, documentFault(o, spec, err))
 		return nil
@@ -120,6 +141,41 @@ func (w *writer) form(ctx context.Context, o class.Object, spec class.FileSpec, 
 		return nil
 	}
 	return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: written, Version: version})
+}
+
+// writeSelection makes the files of a selection: one for each member, or one of all.
+func (w *writer) writeSelection(ctx context.Context, o class.Object, v value) error {
+	spec := o.Files[0]
+	if o.Combined() {
+		return w.combine(ctx, o, v)
+	}
+	for _, m := range v.members {
+		of := o
+		of.Name = m.name
+		path, err := spec.PathOf(o.Selection.NameOf(m.name))
+		if err != nil {
+			w.errs = append(w.errs, documentFault(of, spec, &document.Error{Keys: []string{o.Selection.NameOf(m.name)}, Reason: err.Error()}))
+			continue
+		}
+		its := spec
+		its.Path, its.Pattern = path, false
+		if err := w.form(ctx, of, its, m.content, m.version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// combine makes one document of a selection. Its keys are what the star stands for.
+func (w *writer) combine(ctx context.Context, o class.Object, v value) error {
+	spec, values := o.Files[0], make(map[string][]byte, len(v.members))
+	for _, m := range v.members {
+		values[o.Selection.NameOf(m.name)] = m.content
+	}
+	if w.parsed += v.size(); w.parsed > w.req.MaxBytes {
+		return w.tooMuchParsed()
+	}
+	return w.document(ctx, o, spec, document.Of(values), v.version)
 }
 
 // forEach makes a file of each pair but null. Its error ends the volume.

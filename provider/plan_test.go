@@ -79,15 +79,13 @@ func TestPlan_FailoverRegion(t *testing.T) {
 
 // batches returns the calls that read the parameters of p, as indexes into p.primary.
 func batches(p plan) [][]int {
-	var objects []object
 	var indexes []int
 	for i, t := range p.primary {
-		objects = append(objects, t.object)
 		if t.kind == class.SSMParameter {
 			indexes = append(indexes, i)
 		}
 	}
-	return batchParameters(objects, indexes)
+	return batchParameters(p.primary, indexes)
 }
 
 func TestK39_BatchesHaveTenParameters(t *testing.T) {
