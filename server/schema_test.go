@@ -103,7 +103,7 @@ func TestL1_SchemaKnowsTheLanguage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes()} {
+		for _, c := range []chapter{objectMistakes(), fileMistakes(), languageMistakes(), parameterMistakes()} {
 			for _, m := range c.mistakes {
 				title := m.title
 				if m.same != "" {

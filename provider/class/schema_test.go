@@ -165,6 +165,7 @@ func objectSchema() schema {
 			"else": unset("maxObjects", "tags")},
 		when(all(selection, parameter), all(matching("objectName", `^/([^/*]+/)*\*{1,2}$`), unset("tags"))),
 		when(all(selection, secret), matching("objectName", `^([^*!][^*]*)?\*$`)),
+		when(all(secret, is("objectName", "*")), set("tags")),
 		when(all(selection, schema{"not": oneFile()}, set("objectAlias")), matching("objectAlias", oneStar)),
 		when(all(selection, oneFile()), all(set("objectAlias"), matching("objectAlias", `^[^*]*\*?[^*]*$`))),
 		// Patterns.
