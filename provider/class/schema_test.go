@@ -27,7 +27,7 @@ func TestL1_SchemaIsOfTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile(schemaFile, want.Bytes(), 0o644); err != nil { //nolint:gosec // a page for users
+		if err := os.WriteFile(schemaFile, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
