@@ -73,11 +73,20 @@ func whatTogether(objects []object) string {
 	return what
 }
 
+// cannotWrite names the file, or the pattern of the files, and the object.
+func cannotWrite(o class.Object, spec class.FileSpec) string {
+	files := "file "
+	if spec.Pattern {
+		files = "files "
+	}
+	return "cannot write " + files + fault.Quote(spec.Path) + " from " + o.Type.Noun() + " " + fault.Quote(o.Name)
+}
+
 // extractionFault says why a jmesPath gave no file. It names the path and never what the value holds.
 func extractionFault(o class.Object, spec class.FileSpec, err error) error {
 	e := &fault.Error{
 		Kind:  fault.Content,
-		What:  fmt.Sprintf("cannot write file %s from %s %s", fault.Quote(spec.Path), o.Type.Noun(), fault.Quote(o.Name)),
+		What:  cannotWrite(o, spec),
 		Cause: err,
 	}
 	expression := "jmesPath " + fault.Quote(spec.Expression)
@@ -104,7 +113,7 @@ const maxKeys = 10_000
 func documentFault(o class.Object, spec class.FileSpec, err error) error {
 	e := &fault.Error{
 		Kind:  fault.Content,
-		What:  fmt.Sprintf("cannot write file %s from %s %s", fault.Quote(spec.Path), o.Type.Noun(), fault.Quote(o.Name)),
+		What:  cannotWrite(o, spec),
 		Why:   err.Error(),
 		Cause: err,
 	}

@@ -27,7 +27,7 @@ func TestL1_SchemaIsOfTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile(schemaFile, want.Bytes(), 0o644); err != nil { //nolint:gosec // a page for users
+		if err := os.WriteFile(schemaFile, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,6 +165,7 @@ func objectSchema() schema {
 			"else": unset("maxObjects", "tags")},
 		when(all(selection, parameter), all(matching("objectName", `^/([^/*]+/)*\*{1,2}$`), unset("tags"))),
 		when(all(selection, secret), matching("objectName", `^([^*!][^*]*)?\*$`)),
+		when(all(secret, is("objectName", "*")), set("tags")),
 		when(all(selection, schema{"not": oneFile()}, set("objectAlias")), matching("objectAlias", oneStar)),
 		when(all(selection, oneFile()), all(set("objectAlias"), matching("objectAlias", `^[^*]*\*?[^*]*$`))),
 		// Patterns.

@@ -17,8 +17,7 @@ func identifier(name string) bool {
 
 // appendEnv appends NAME=value for a POSIX shell and for systemd's EnvironmentFile, which read all three forms alike:
 //
-//   - a value of plain characters only, as it is. docker's --env-file and Kubernetes-like tools, which do not
-//     know quotes, read it alike too;
+//   - a value of plain characters only, as it is. docker's --env-file, which does not know quotes, reads it alike too;
 //   - any other value without a single quote, in single quotes: nothing in it has a meaning;
 //   - the rest in double quotes, with a backslash before each of " \ ` $.
 //

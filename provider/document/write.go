@@ -54,7 +54,11 @@ func (p Pairs) write(w io.Writer, f Format) error {
 	case Properties:
 		return p.writeLines(w, appendProperty)
 	case YAML:
-		return p.writeYAML(w)
+		if len(p) == 0 {
+			_, err := io.WriteString(w, "{}\n")
+			return err
+		}
+		return p.writeLines(w, appendYAML)
 	case JSON:
 		return p.writeJSON(w)
 	default:

@@ -53,6 +53,29 @@ func TestL3_YAMLKeys(t *testing.T) {
 	}
 }
 
+// A key may be longer than 1024 characters, which is the limit of a simple key of YAML.
+func TestL3_YAMLLongKeys(t *testing.T) {
+	for _, n := range []int{99, 100, 990, 1000, 1023, 1030, 5000} {
+		for _, c := range []string{"k", "é", "\u0085"} {
+			key := strings.Repeat(c, n)
+			text, err := json.Marshal(map[string]any{key: "v", "o": map[string]any{key: "w"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			content := write(t, pairs(t, string(text)), document.YAML)
+			for _, read := range []func([]byte, any) error{yaml.Unmarshal, func(b []byte, v any) error { return sigsyaml.Unmarshal(b, v) }} {
+				var got map[string]any
+				if err := read([]byte(content), &got); err != nil {
+					t.Fatalf("%d × %q: %v", n, c, err)
+				}
+				if diff := cmp.Diff(map[string]any{key: "v", "o": map[string]any{key: "w"}}, got); diff != "" {
+					t.Errorf("%d × %q: %s", n, c, diff[:min(len(diff), 300)])
+				}
+			}
+		}
+	}
+}
+
 // Every JSON object keeps its values and their types, numbers as they are written.
 func TestL3_JSONAndYAMLKeepTypes(t *testing.T) {
 	scalar := rapid.OneOf(

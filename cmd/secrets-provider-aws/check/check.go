@@ -109,6 +109,15 @@ type File struct {
 	Label   string `json:"label,omitempty"`
 	// JMESPath selects the part of the object's value that becomes the file; empty for the whole value.
 	JMESPath string `json:"jmesPath,omitempty"`
+	// Pattern is true if Path is a pattern: its * stands for the keys of the value, or for the rest of the names of a selection,
+	// which only AWS knows.
+	Pattern  bool   `json:"pattern,omitempty"`
+	Format   string `json:"format,omitempty"`         // empty for the value as it is
+	Encoding string `json:"objectEncoding,omitempty"` // empty for none
+	Optional bool   `json:"optional,omitempty"`       // may be absent
+	Region   string `json:"region,omitempty"`         // that of the object; empty for that of the class
+	// MaxObjects is the most objects of a selection; 0 if Object is one.
+	MaxObjects int `json:"maxObjects,omitempty"`
 }
 
 // Workload is a pod or an object with a pod template that has volumes of the CSI driver.
@@ -195,10 +204,26 @@ func filesOf(c class.Class) []File {
 			if f.Mode != nil {
 				mode = fmt.Sprintf("%04o", *f.Mode)
 			}
-			files = append(files, File{Path: f.Path, Mode: mode, Object: o.Name, Type: string(o.Type), Version: o.Version, Label: o.Label, JMESPath: f.Expression})
+			file := File{
+				Path: f.Path, Mode: mode, Object: o.Name, Type: string(o.Type), Version: o.Version, Label: o.Label, JMESPath: f.Expression,
+				Pattern: f.Pattern, Format: string(f.Format), Encoding: string(f.Encoding), Optional: o.Optional || f.Optional, Region: o.Region,
+			}
+			if o.Selection != nil {
+				file.MaxObjects = o.Selection.Max
+			}
+			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// covers reports whether the volume can have a file at path because of f.
+func (f File) covers(path string) bool {
+	if !f.Pattern {
+		return f.Path == path
+	}
+	before, after, _ := strings.Cut(f.Path, "*")
+	return len(path) > len(before)+len(after) && strings.HasPrefix(path, before) && strings.HasSuffix(path, after)
 }
 
 // Failed reports whether the check fails: with any error or, if strict, with any warning.

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite the golden files in testdata wi
 
 // The text and JSON output for the manifests of a chart, as helm template prints them, and for common mistakes.
 func TestGoldenOutput(t *testing.T) {
-	for _, name := range []string{"payments", "mistakes"} {
+	for _, name := range []string{"payments", "mistakes", "language"} {
 		input, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
