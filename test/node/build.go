@@ -107,7 +107,7 @@ func build(ctx context.Context, cfg Config) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
-	t.imagesDir, err = b.images(t.driverDir, workload)
+	t.imagesDir, err = b.images(t.kubernetesDir, t.driverDir, workload)
 	return t, err
 }
 
