@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"secrets-provider-aws/deployment"
+	"secrets-provider-aws/docs"
 )
 
 // driverObjects are the objects of the CSI driver in a release of AWS's chart 3.1, with the selectors of workloads, which cannot
@@ -71,9 +73,63 @@ func TestChart_UpgradeOfAWSChartKeepsTheDriver(t *testing.T) {
 	}
 }
 
-// driverOf renders a release and returns the objects of the driver's chart, without its hooks. The key has the kind, the name and
-// the selector of an object.
+// The guide for GitOps shows which objects the change of the chart removes, adds and keeps.
+func TestGuides_DiffOfTheChartsIsCurrent(t *testing.T) {
+	const guide, name, release = "../docs/migrate-from-aws-provider.md", "migrate-from-aws-provider.md", "secrets-provider-aws"
+	theirs := filepath.Join(t.TempDir(), "aws")
+	ours := chart(t)
+	if err := deployment.WriteAWSChart(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	values := []byte("secrets-store-csi-driver: {install: true}")
+	before, after := objectsOf(t, theirs, release, values), objectsOf(t, ours, release, values)
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	var lines strings.Builder
+	for _, sign := range []string{"-", "+", " "} {
+		for _, object := range slices.Sorted(maps.Keys(all)) {
+			old, kept := before[object]
+			new, stays := after[object]
+			switch {
+			case sign == "-" && !stays, sign == "+" && !kept, sign == " " && kept && stays && cmp.Equal(old, new):
+				lines.WriteString(sign + " " + object + "\n")
+			case sign == " " && kept && stays:
+				t.Errorf("%s changes:\n%s", object, cmp.Diff(old, new))
+			}
+		}
+	}
+	blocks, err := docs.Blocks(name, "diff objects")
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("%d blocks: %v", len(blocks), err)
+	}
+	if *update {
+		text, err := os.ReadFile(guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const start, end = "```diff objects\n", "```\n"
+		write(t, guide, []byte(strings.Replace(string(text), start+blocks[0]+end, start+lines.String()+end, 1)), 0o644)
+		return
+	}
+	if diff := cmp.Diff(lines.String(), blocks[0]); diff != "" {
+		t.Errorf("the diff in the guide (run make manifests to update it; -charts +guide):\n%s", diff)
+	}
+}
+
+// driverOf returns those of objectsOf that belong to the driver's chart.
 func driverOf(t *testing.T, chart, release string, values []byte) map[string]map[string]any {
+	t.Helper()
+	all := objectsOf(t, chart, release, values)
+	maps.DeleteFunc(all, func(_ string, object map[string]any) bool {
+		metadata, _ := object["metadata"].(map[string]any)
+		labels, _ := metadata["labels"].(map[string]any)
+		return object["kind"] != "CustomResourceDefinition" && labels["app"] != "secrets-store-csi-driver"
+	})
+	return all
+}
+
+// objectsOf renders a release and returns its objects without hooks. The key has the kind, the name and the selector.
+func objectsOf(t *testing.T, chart, release string, values []byte) map[string]map[string]any {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "values.yaml")
 	write(t, file, values, 0o600)
@@ -82,24 +138,17 @@ func driverOf(t *testing.T, chart, release string, values []byte) map[string]map
 		t.Fatal(stderr)
 	}
 	all := map[string]map[string]any{}
-	for document := range strings.SplitSeq(stdout, "\n---\n") {
-		if !strings.Contains(document, "/charts/secrets-store-csi-driver/") && !strings.Contains(document, "kind: CustomResourceDefinition") {
-			continue
+	for decoder := yaml.NewDecoder(strings.NewReader(stdout)); ; {
+		var object map[string]any
+		if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
 		}
-		decoder := yaml.NewDecoder(strings.NewReader(document))
-		for {
-			var object map[string]any
-			if err := decoder.Decode(&object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			if object != nil {
-				all[identity(object)] = object
-			}
+		if object != nil {
+			all[identity(object)] = object
 		}
 	}
-	return all
 }
 
 // identity is the kind, the name and the selector of an object.
