@@ -31,6 +31,8 @@ type migration struct {
 	*tenant
 	awsChart   string // folder of the stand-in
 	valuesFile string // values of both charts. AWS's image is not in it, as the guide says
+	// otherDriver gives AWS's chart another template of the driver's pods, as another version of the driver does.
+	otherDriver bool
 }
 
 // newMigration replaces the node's driver and provider by nothing, and brings them back when the case ends.
@@ -91,7 +93,11 @@ func (w *world) loadAWSImage(ctx context.Context) error {
 // theirs and ours are the arguments of helm for the two charts.
 func (m *migration) theirs() []string {
 	repository, tag, _ := strings.Cut(awsImage, ":")
-	return []string{m.awsChart, "--values", m.valuesFile, "--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag}
+	arguments := []string{m.awsChart, "--values", m.valuesFile, "--set", "image.repository=" + repository, "--set-string", "image.tag=" + tag}
+	if m.otherDriver {
+		arguments = append(arguments, "--set", "secrets-store-csi-driver.linux.podAnnotations.version=other")
+	}
+	return arguments
 }
 
 func (m *migration) ours() []string { return []string{m.chart(), "--values", m.valuesFile} }
@@ -124,6 +130,9 @@ func (m *migration) driverUIDs() map[string]string {
 		uid, err := m.Kubectl(m.ctx, "get", object, "--namespace", releaseNamespace, "-o", "jsonpath={.metadata.uid}")
 		m.must(err)
 		uids[object] = uid
+	}
+	if m.otherDriver {
+		return uids // its pods restart
 	}
 	pods, err := m.Kubectl(m.ctx, "get", "pods", "--namespace", releaseNamespace, "--selector=app=secrets-store-csi-driver", "-o", "jsonpath={.items[*].metadata.uid}")
 	m.must(err)
@@ -164,18 +173,22 @@ func (m *migration) runs(ours bool) {
 type steps struct{ install, there, back func(*migration) }
 
 // The upgrade in place of a release of AWS's chart, and the way back. No pod loses a file at any moment, no mount fails, and the
-// driver's objects and pods stay the same. Rotation stays as the release had it.
+// driver's objects and pods stay the same. Rotation stays as the release had it. With another version of the driver, the driver's
+// pods restart, and mounts meanwhile wait for a retry of the kubelet.
 func TestMigration_InPlaceAndBack(t *testing.T) {
 	for _, test := range []struct {
 		name, driver, rotation string
 		steps                  steps
 		refuses                func(*migration)
+		restarts               bool // the charts have different versions of the driver
 	}{
-		{"helm", "enableSecretRotation: true\nrotationPollInterval: 2s\n", "requiresRepublish=true --enable-secret-rotation=true --rotation-poll-interval=2s", byHelm, (*migration).refusesRenames},
-		{"kubectl", "", "requiresRepublish=false", byKubectl, nil},
+		{"helm", "enableSecretRotation: true\nrotationPollInterval: 2s\n", "requiresRepublish=true --enable-secret-rotation=true --rotation-poll-interval=2s", byHelm, (*migration).refusesRenames, false},
+		{"kubectl", "", "requiresRepublish=false", byKubectl, nil, false},
+		{"another-driver", "", "requiresRepublish=false", byHelm, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMigration(t, test.driver)
+			m.otherDriver = test.restarts
 			test.steps.install(m)
 			m.runs(false)
 			name := m.secret("password", "correct-horse-aws")

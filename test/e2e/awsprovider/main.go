@@ -24,8 +24,9 @@ func main() {
 	flag.Bool("driver-writes-secrets", false, "without effect: the driver always writes the files")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, filepath.Join(*volume, "aws.sock"), "/secrets-provider-aws"); err != nil {
+	err := run(ctx, filepath.Join(*volume, "aws.sock"), "/secrets-provider-aws")
+	stop()
+	if err != nil {
 		log.Print(err)
 		os.Exit(1)
 	}
@@ -39,14 +40,15 @@ func run(ctx context.Context, socket, program string) error {
 	}
 	behind := filepath.Join(dir, "aws.sock")
 	// AWS's provider reads again at each republish.
-	provider := exec.Command(program, "--provider-volume="+dir, "--admin-address=", "--refresh-interval=1s", "--v=9")
+	provider := exec.CommandContext(ctx, program, "--provider-volume="+dir, "--admin-address=", "--refresh-interval=1s", "--v=9")
+	provider.Cancel = func() error { return provider.Process.Signal(syscall.SIGTERM) }
 	provider.Stdout, provider.Stderr = os.Stdout, os.Stderr
 	if err := provider.Start(); err != nil {
 		return err
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- provider.Wait() }()
-	for !listens(behind) {
+	for !listens(ctx, behind) {
 		select {
 		case err := <-exited:
 			return errors.Join(errors.New("the provider exited"), err)
@@ -67,23 +69,24 @@ func run(ctx context.Context, socket, program string) error {
 			if err != nil {
 				return
 			}
-			open.Go(func() { forward(conn, behind) })
+			open.Go(func() { forward(context.WithoutCancel(ctx), conn, behind) })
 		}
 	}()
 	select {
 	case err = <-exited:
 	case <-ctx.Done():
 		_ = listener.Close()
-		_ = provider.Process.Signal(syscall.SIGTERM)
-		err = <-exited
+		if err = <-exited; errors.Is(err, context.Canceled) {
+			err = nil
+		}
 	}
 	_ = listener.Close()
 	open.Wait()
 	return err
 }
 
-func listens(socket string) bool {
-	conn, err := net.Dial("unix", socket)
+func listens(ctx context.Context, socket string) bool {
+	conn, err := dial(ctx, socket)
 	if err != nil {
 		return false
 	}
@@ -92,9 +95,9 @@ func listens(socket string) bool {
 }
 
 // forward copies between the connection and a new one to the socket, until both sides have ended.
-func forward(conn net.Conn, socket string) {
+func forward(ctx context.Context, conn net.Conn, socket string) {
 	defer func() { _ = conn.Close() }()
-	behind, err := net.Dial("unix", socket)
+	behind, err := dial(ctx, socket)
 	if err != nil {
 		return
 	}
@@ -107,4 +110,9 @@ func forward(conn net.Conn, socket string) {
 		})
 	}
 	both.Wait()
+}
+
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", socket)
 }
