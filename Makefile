@@ -49,8 +49,8 @@ chart: ## Package the Helm chart into dist, with the CSI driver's chart as its s
 	$(HELM_PATH) package '$(CHART)/secrets-provider-aws' --version '$(VERSION)' --app-version '$(VERSION)' --destination '$(DIST)'
 
 .PHONY: manifests
-manifests: ## Regenerate deployment/manifests and the chart's golden files
-	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests' -update
+manifests: ## Regenerate deployment/manifests, the chart's golden files and the diff in the guide
+	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests|Diff' -update
 
 .PHONY: charttest
 charttest: ## Check the chart, the manifests and the examples
