@@ -49,8 +49,8 @@ chart: ## Package the Helm chart into dist, with the CSI driver's chart as its s
 	$(HELM_PATH) package '$(CHART)/secrets-provider-aws' --version '$(VERSION)' --app-version '$(VERSION)' --destination '$(DIST)'
 
 .PHONY: manifests
-manifests: ## Regenerate deployment/manifests and the chart's golden files
-	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests' -update
+manifests: ## Regenerate deployment/manifests, the chart's golden files and the diff in the guide
+	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests|Diff' -update
 
 .PHONY: charttest
 charttest: ## Check the chart, the manifests and the examples
@@ -64,7 +64,7 @@ test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s per target), run
 
 .PHONY: race
 race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
-	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
+	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on -timeout 30m $(TESTFLAGS) $(or $(PACKAGES),./...)
 
 .PHONY: moto
 moto: ## Test the clients against moto, an AWS that others wrote (pip install 'moto[server]')

@@ -22,6 +22,12 @@ case $1 in install|upgrade|template) shift ;; *) echo "no such stand-in: helm $1
 exec "$HELM" template --kube-version=1.34.4 "$@"
 `
 
+// kubectlInstead is a program that prints what "kubectl apply" would apply.
+const kubectlInstead = `#!/bin/sh
+set -e
+case $1 in apply) exec cat ;; *) echo "no such stand-in: kubectl $1" >&2; exit 2 ;; esac
+`
+
 // Every helm command of the README and the guides works as it is written, in a checkout after "make chart": its chart
 // exists and has its sub-chart. Only names that the reader must replace are replaced here.
 func TestCommands_HelmFindsTheChart(t *testing.T) {
@@ -36,11 +42,12 @@ func TestCommands_HelmFindsTheChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(bin, "helm"), []byte(helmInstead), 0o755)
+	write(t, filepath.Join(bin, "kubectl"), []byte(kubectlInstead), 0o755)
 	write(t, filepath.Join(checkout, "values.yaml"), values, 0o600)
 	write(t, filepath.Join(checkout, "here.yaml"), deployment.NodeByNode().Values, 0o600)
 
 	for file, want := range map[string]int{
-		"../README.md": 1, "chart/README.md": 2, "../docs/migrate-from-aws-provider.md": 4, "../docs/migrate-from-init-containers.md": 1,
+		"../README.md": 1, "chart/README.md": 2, "../docs/migrate-from-aws-provider.md": 7, "../docs/migrate-from-init-containers.md": 1,
 	} {
 		t.Run(filepath.Base(filepath.Dir(file))+"/"+filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
