@@ -66,6 +66,11 @@ test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s per target), run
 race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
 	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
 
+.PHONY: moto
+moto: ## Test the clients against moto, an AWS that others wrote (pip install 'moto[server]')
+	@moto_server --help >/dev/null || { echo "make moto: moto_server does not run (pip install 'moto[server]')" >&2; exit 1; }
+	go test -count=1 -v -run Moto ./test/conformance
+
 .PHONY: e2e
 e2e: $(TESTS) ## Test the image and the chart on a real node, as root (TESTFLAGS='-run TestUpgrade', E2E_OPTIONAL=1)
 	@.ci/e2e $(TESTS) $(TESTFLAGS)

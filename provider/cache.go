@@ -2,6 +2,8 @@ package provider
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -10,8 +12,9 @@ import (
 // cache keeps records within a bound of bytes, of which each tenant has a share. The rules of their use are in
 // freshness.go.
 type cache struct {
-	records *otter.Cache[key, record]
-	shares  *shares
+	records  *otter.Cache[key, record]
+	shares   *shares
+	evicting sync.Mutex
 }
 
 // recordOverhead is about what a record takes besides its content: the cache's node, the key's and
@@ -29,7 +32,7 @@ func newCache(maxBytes int, now func() time.Time) (*cache, error) {
 			return 3 * e.Value.interval
 		}),
 		OnAtomicDeletion: func(e otter.DeletionEvent[key, record]) { // replacements too
-			shares.remove(e.Value.tenant, e.Value.place)
+			shares.remove(e.Value.tenant, int64(weight(e.Key, e.Value)))
 		},
 		Clock:    clock{now},
 		Executor: func(task func()) { task() },
@@ -37,7 +40,7 @@ func newCache(maxBytes int, now func() time.Time) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the value cache: %w", err)
 	}
-	return &cache{records, shares}, nil
+	return &cache{records: records, shares: shares}, nil
 }
 
 // weight is what a record counts against the cache's bound, in bytes.
@@ -66,17 +69,37 @@ func (c *cache) update(tenant string, k key, interval time.Duration, change func
 	c.records.Compute(k, func(old record, _ bool) (record, otter.ComputeOp) {
 		changed := change(old)
 		changed.interval, changed.tenant = interval, tenant
-		return c.placed(k, changed), otter.WriteOp
+		c.shares.add(tenant, int64(weight(k, changed)))
+		return changed, otter.WriteOp
 	})
-	for _, old := range c.shares.excess(tenant) {
-		c.records.Invalidate(old)
+	if c.shares.excess(tenant) > 0 && c.evicting.TryLock() {
+		defer c.evicting.Unlock()
+		c.evict(tenant)
 	}
 }
 
-// placed is a record that the cache is about to hold, with a place of its own in its tenant's share.
-func (c *cache) placed(k key, r record) record {
-	r.place = c.shares.add(r.tenant, k, int64(weight(k, r)))
-	return r
+// evict removes what a tenant has too much, the values that were read longest ago first.
+func (c *cache) evict(tenant string) {
+	type candidate struct {
+		key   key
+		read  time.Time
+		bytes int64
+	}
+	var candidates []candidate
+	for k, r := range c.records.All() {
+		if r.tenant == tenant {
+			candidates = append(candidates, candidate{k, r.read, int64(weight(k, r))})
+		}
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int { return a.read.Compare(b.read) })
+	excess := c.shares.excess(tenant)
+	for _, old := range candidates {
+		if excess <= 0 {
+			return
+		}
+		c.records.Invalidate(old.key)
+		excess -= old.bytes
+	}
 }
 
 // forget drops all values of an owner, because AWS refuses its credentials.
@@ -84,7 +107,9 @@ func (c *cache) forget(owner Owner) {
 	for k := range c.records.Keys() {
 		if k.owner == owner {
 			c.records.ComputeIfPresent(k, func(r record) (record, otter.ComputeOp) {
-				return c.placed(k, r.withoutValue()), otter.WriteOp
+				r = r.withoutValue()
+				c.shares.add(r.tenant, int64(weight(k, r)))
+				return r, otter.WriteOp
 			})
 		}
 	}

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"container/list"
 	"math/rand/v2"
 	"time"
 
@@ -27,7 +26,6 @@ type record struct {
 	read     time.Time     // when the read that gave value started; zero: there is no value
 	spread   float64       // of the refresh interval, 0.9 to 1.1, so that values and nodes do not refresh in step
 	tenant   string        // counts it against its share of the cache
-	place    *list.Element // in that share
 	interval time.Duration // of the last request; after three of them without a request the record is dropped
 
 	err      error     // of the last read, if that failed

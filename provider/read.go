@@ -11,18 +11,20 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 )
 
-// read calls AWS for reads that a request has started, and completes every one of them. reserved is the memory that
-// the request has taken for their values; what they do not need goes back.
-func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, reserved int64, m mount) {
+// read calls AWS for reads of one region that a request has started, and completes every one of them. memory is for
+// their values; what they do not need goes back.
+func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRead, memory *bytebudget.Reservation, m mount) {
 	defer req.Memory.Close()
 	defer func() {
+		var bytes int64
 		for _, r := range reads {
-			reserved -= int64(len(r.value.content))
+			bytes += int64(len(r.value.content))
 		}
-		req.Memory.Shrink(max(reserved, 0))
+		memory.Close(bytes)
 	}()
 	ctx, cancel := detached(ctx)
 	defer cancel()
@@ -52,17 +54,15 @@ func (s *sharedReads) try(ctx context.Context, req Request, reads []*inFlightRea
 	}
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, nil })
 	var parts errgroup.Group
-	for _, region := range req.Class.Regions() {
-		for _, short := range []bool{true, false} {
-			part := slices.DeleteFunc(slices.Clone(reads), func(r *inFlightRead) bool { return r.target.region != region || r.short != short })
-			if len(part) == 0 {
-				continue
-			}
-			parts.Go(func() (panicked error) {
-				defer fault.Recover(&panicked)
-				return s.readIn(ctx, credentials, region, short, part, m)
-			})
+	for _, short := range []bool{true, false} {
+		part := slices.DeleteFunc(slices.Clone(reads), func(r *inFlightRead) bool { return r.short != short })
+		if len(part) == 0 {
+			continue
 		}
+		parts.Go(func() (panicked error) {
+			defer fault.Recover(&panicked)
+			return s.readIn(ctx, credentials, part[0].target.region, short, part, m)
+		})
 	}
 	return parts.Wait()
 }
@@ -126,11 +126,11 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// callLimit is callsPerVolume of both regions together.
+// callLimit is how many calls for one volume run at a time: fewer than the process may make, so that one volume cannot
+// use them all.
 const callLimit = 24
 
-// callsPerVolume is how many calls for one volume run at a time: fewer than the process may make, so that one
-// volume cannot use them all. Each of two regions has half, and does not wait for the other's.
+// callsPerVolume is how many of these one region has: half where there are two, so that neither waits for the other.
 func callsPerVolume(m mount) int {
 	if m.failover {
 		return callLimit / 2

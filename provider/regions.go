@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
 
 	"secrets-provider-aws/internal/fault"
@@ -20,19 +19,13 @@ type regions struct {
 
 // read gives all values of a plan from one region, or says of each that failed why.
 func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regionValues, error) {
-	targets := p.primary
+	started := g.reads.start(ctx, req, p.primary, m)
+	var second *regionReads
 	if m.readsBoth() {
-		targets = slices.Concat(p.primary, p.failover)
+		second = new(g.reads.start(ctx, req, p.failover, m))
 	}
-	pending, err := g.reads.start(ctx, req, targets, m)
-	if err != nil {
-		return regionValues{}, err
-	}
-	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, pending[:len(p.primary)], m)}
-	failover, err := g.readFailover(ctx, req, p, m, primary.errors(), pending[len(p.primary):])
-	if err != nil {
-		return regionValues{}, err
-	}
+	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, req, started, m)}
+	failover := g.readFailover(ctx, req, p, m, primary.errors(), second)
 	if err := exceeded(p); err != nil {
 		return regionValues{}, err
 	}
@@ -49,27 +42,23 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 }
 
 // readFailover gives what the failover region has for a volume: nil where the class names none, or where it is
-// not needed. failures are those of the primary region, pending the reads of the failover region that have
-// started already.
-func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, pending []pendingRead) (*regionValues, error) {
+// not needed. failures are those of the primary region; started is nil where the failover region is not yet read.
+func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, started *regionReads) *regionValues {
 	switch {
 	case !m.failover || refusal(failures) || ctx.Err() != nil:
-		return nil, nil //nolint:nilnil // not needed
-	case len(failures) == 0 && len(pending) == 0: // a republish that the primary region serves
-		return nil, nil //nolint:nilnil // not needed
+		return nil
+	case len(failures) == 0 && (started == nil || started.need > 0): // a republish that the primary region serves, or no free memory
+		return nil
 	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)
 		defer cancel()
 		ctx = grace
-	case len(pending) == 0:
-		var err error
-		if pending, err = g.reads.start(ctx, req, p.failover, m); err != nil {
-			return nil, err
-		}
+	case started == nil:
+		started = new(g.reads.start(ctx, req, p.failover, m))
 	}
-	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, pending, m)}
+	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, req, *started, m)}
 	for i, r := range values.responses {
 		values.responses[i].err = inFailover(r.err, values.region, failures)
 	}
-	return &values, nil
+	return &values
 }

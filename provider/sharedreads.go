@@ -50,46 +50,109 @@ type pendingRead struct {
 	acceptsShort bool // something else can stand in for the value
 }
 
-// start decides for each target, all at one moment, whether the cache serves it, whether a read in flight does,
-// or whether a new read starts. A read goes on when its request ends: others may wait for it.
+// missing reports whether the value needs a new read.
+func (p pendingRead) missing() bool { return p.err == nil && p.inFlight == nil && !p.fresh }
+
+// regionReads are the values that a request waits for in one region.
+type regionReads struct {
+	region  string
+	pending []pendingRead
+	need    int64 // memory that the reads that have not started wait for, in bytes; 0: all have started
+}
+
+// start decides for each target of a region, all at one moment, whether the cache serves it, whether a read in flight
+// does, or whether a new read starts. A read goes on when its request ends: others may wait for it.
 //
-// The request takes the memory for new reads before. So a read in flight never waits for memory, and a request that
-// joined it never waits for the memory of another one.
-func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) ([]pendingRead, error) {
+// The request reserves the memory for new reads before they start. So a read in flight never waits for memory, and a
+// request that joined it never waits for the memory of another one. Without free memory start leaves them to wait.
+func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) regionReads {
 	s.mu.Lock()
-	pending, reserved := s.findAll(req, targets, m)
-	if reserved > 0 {
-		s.mu.Unlock()
-		if err := growInTime(ctx, req.Memory, reserved); err != nil {
-			return nil, noMemory("cannot read the values of the volume", err)
-		}
-		s.mu.Lock()
-		pending, _ = s.findAll(req, targets, m) // others may have started the same reads
-	}
 	defer s.mu.Unlock()
-	var started []*inFlightRead
+	reads := regionReads{region: targets[0].region}
+	reads.pending, reads.need = s.findAll(req, targets, m)
+	if reads.need == 0 {
+		s.join(reads.pending)
+	} else if memory := req.Memory.TryReserve(reads.region, reads.need); memory != nil {
+		s.begin(ctx, req, &reads, memory, m)
+	}
+	return reads
+}
+
+// startLate starts the reads that start had no memory for. Without memory in time they fail: another region or the
+// last known value can then stand in for those that accept a short timeout.
+func (s *sharedReads) startLate(ctx context.Context, req Request, reads *regionReads, m mount) {
+	memory, err := reserveInTime(ctx, req, reads, s.breaker.shortTimeoutIn(reads.region, m))
+	s.breaker.record(reads.region, false, err != nil && ctx.Err() == nil) // reads that do not end have the memory
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	targets := make([]target, len(reads.pending))
+	for i, p := range reads.pending {
+		targets[i] = p.target
+	}
+	reads.pending, reads.need = s.findAll(req, targets, m) // others may have started the same reads
+	if err == nil {
+		s.begin(ctx, req, reads, memory, m)
+		return
+	}
+	err = noMemory("cannot read the values of the volume", err)
+	for i := range reads.pending {
+		if p := &reads.pending[i]; p.missing() {
+			p.err = err
+		}
+	}
+	s.join(reads.pending)
+}
+
+// reserveInTime waits for memory until shortly before ctx ends, so that the reason goes out in time, or for the short
+// timeout where all reads accept that.
+func reserveInTime(ctx context.Context, req Request, reads *regionReads, short time.Duration) (*bytebudget.Reservation, error) {
+	const spare = 100 * time.Millisecond
+	if deadline, ok := ctx.Deadline(); ok {
+		early, cancel := context.WithDeadline(ctx, deadline.Add(-spare))
+		defer cancel()
+		ctx = early
+	}
+	if !slices.ContainsFunc(reads.pending, func(p pendingRead) bool { return p.missing() && !p.acceptsShort }) {
+		early, cancel := context.WithTimeout(ctx, short)
+		defer cancel()
+		ctx = early
+	}
+	return req.Memory.Reserve(ctx, reads.region, reads.need)
+}
+
+// join has a request wait for the reads in flight that it found. s.mu is held.
+func (s *sharedReads) join(pending []pendingRead) {
 	for i := range pending {
-		p := &pending[i]
-		switch {
+		switch p := &pending[i]; {
 		case p.err != nil:
 		case p.inFlight != nil:
 			p.joined, p.inFlight.shared = true, true
 		case p.fresh:
 			p.target.size.add(p.target, p.known.value)
-		case s.startedBefore(p, m): // for an equal target
-		default:
-			p.inFlight = &inFlightRead{target: p.target, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
-			s.inFlight[p.target.key] = p.inFlight
-			started = append(started, p.inFlight)
 		}
 	}
+}
+
+// begin starts the reads that are missing, with the memory for them. s.mu is held.
+func (s *sharedReads) begin(ctx context.Context, req Request, reads *regionReads, memory *bytebudget.Reservation, m mount) {
+	reads.need = 0
+	s.join(reads.pending)
+	var started []*inFlightRead
+	for i := range reads.pending {
+		p := &reads.pending[i]
+		if !p.missing() || s.startedBefore(p, m) { // for an equal target
+			continue
+		}
+		p.inFlight = &inFlightRead{target: p.target, tenant: req.Tenant, started: s.now(), short: p.acceptsShort, done: make(chan struct{})}
+		s.inFlight[p.target.key] = p.inFlight
+		started = append(started, p.inFlight)
+	}
 	if len(started) == 0 {
-		req.Memory.Shrink(reserved)
-		return pending, nil
+		memory.Close(0)
+		return
 	}
 	req.Memory.Hold()
-	go s.read(ctx, req, started, reserved, m)
-	return pending, nil
+	go s.read(ctx, req, started, memory, m)
 }
 
 // startedBefore has p join a read that has just started, and reports whether there is one. s.mu is held.
@@ -105,13 +168,12 @@ func (s *sharedReads) startedBefore(p *pendingRead, m mount) bool {
 func (s *sharedReads) findAll(req Request, targets []target, m mount) (pending []pendingRead, need int64) {
 	pending = make([]pendingRead, len(targets))
 	for i, t := range targets {
-		p := s.find(t, m)
-		if p.err == nil && p.inFlight == nil && !p.fresh {
+		pending[i] = s.find(t, m)
+		if pending[i].missing() {
 			need += t.maxBytes()
 		}
-		pending[i] = p
 	}
-	return pending, min(need, int64(req.MaxBytes)+callLimit*maxSecretBytes)
+	return pending, min(need, int64(req.MaxBytes+callsPerVolume(m)*maxSecretBytes))
 }
 
 // find says how m can get t without a new read: fresh from the cache, as a failure that is backed off, or from an
@@ -129,17 +191,6 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 		p.inFlight = other
 	}
 	return p
-}
-
-// growInTime waits for memory until shortly before ctx ends, so that the reason goes out in time.
-func growInTime(ctx context.Context, memory *bytebudget.Account, bytes int64) error {
-	const spare = 100 * time.Millisecond
-	if deadline, ok := ctx.Deadline(); ok {
-		early, cancel := context.WithDeadline(ctx, deadline.Add(-spare))
-		defer cancel()
-		ctx = early
-	}
-	return memory.Grow(ctx, bytes)
 }
 
 // complete puts the outcome of a read into the cache, then wakes the requests that wait for it.
@@ -195,12 +246,15 @@ func (r *inFlightRead) completed() bool {
 }
 
 // wait waits for the reads of one region.
-func (s *sharedReads) wait(ctx context.Context, pending []pendingRead, m mount) []response {
+func (s *sharedReads) wait(ctx context.Context, req Request, reads regionReads, m mount) []response {
+	if reads.need > 0 {
+		s.startLate(ctx, req, &reads, m)
+	}
 	// Reads that others started may take longer than m's own would.
 	short, cancel := context.WithTimeout(ctx, s.breaker.shortTimeout(m)+failoverGrace)
 	defer cancel()
-	responses := make([]response, len(pending))
-	for i, p := range pending {
+	responses := make([]response, len(reads.pending))
+	for i, p := range reads.pending {
 		responses[i] = p.wait(ctx, short)
 		if p.joined && responses[i].err == nil {
 			p.target.size.add(p.target, responses[i].value)

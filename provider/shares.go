@@ -1,80 +1,41 @@
 package provider
 
-import (
-	"container/list"
-	"sync"
-)
+import "sync"
 
-// shares keeps what the cache holds for each tenant within a share, so that a flood of one tenant's values evicts its
-// own values, and not those of others.
+// shares counts what the cache holds for each tenant. A tenant that exceeds its share has its own values evicted, so
+// that a flood of one tenant's values leaves those of others.
 type shares struct {
 	limit int64 // bytes of one tenant
 
 	mu      sync.Mutex
-	tenants map[string]*share
-}
-
-// share is what the cache holds for one tenant.
-type share struct {
-	bytes   int64
-	records list.List // of cached, the longest unwritten first
-}
-
-// cached is the size of one record.
-type cached struct {
-	key   key
-	bytes int64
+	tenants map[string]int64 // bytes; no entry is 0
 }
 
 // perTenant is the part of the cache that one tenant may fill: one in so many.
 const perTenant = 4
 
 func newShares(cacheBytes int) *shares {
-	return &shares{limit: int64(cacheBytes / perTenant), tenants: map[string]*share{}}
+	return &shares{limit: int64(cacheBytes / perTenant), tenants: map[string]int64{}}
 }
 
-// add notes a record, and gives its place for remove.
-func (s *shares) add(tenant string, k key, bytes int64) *list.Element {
+// add counts bytes of a record that the cache holds, and remove those of one that it no longer holds.
+func (s *shares) add(tenant string, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.tenants[tenant]
-	if t == nil {
-		t = &share{}
-		s.tenants[tenant] = t
-	}
-	t.bytes += bytes
-	return t.records.PushBack(cached{k, bytes})
-}
-
-// excess gives the keys to evict so that a tenant is within its share.
-func (s *shares) excess(tenant string) []key {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.tenants[tenant]
-	if t == nil {
-		return nil
-	}
-	var keys []key
-	bytes := t.bytes
-	for e := t.records.Front(); e != nil && bytes > s.limit; e = e.Next() {
-		oldest, _ := e.Value.(cached)
-		keys = append(keys, oldest.key)
-		bytes -= oldest.bytes
-	}
-	return keys
-}
-
-// remove notes that the cache no longer holds the record of a place.
-func (s *shares) remove(tenant string, place *list.Element) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.tenants[tenant]
-	if t == nil {
-		return
-	}
-	old, _ := t.records.Remove(place).(cached)
-	t.bytes -= old.bytes
-	if t.records.Len() == 0 {
+	if s.tenants[tenant] += bytes; s.tenants[tenant] == 0 {
 		delete(s.tenants, tenant)
 	}
+}
+
+func (s *shares) remove(tenant string, bytes int64) { s.add(tenant, -bytes) }
+
+// excess is how much a tenant has too much: 0 within its share. Over it, an eighth of the share goes too, so that the
+// next values find room without another search for the oldest.
+func (s *shares) excess(tenant string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes := s.tenants[tenant]; bytes > s.limit {
+		return bytes - s.limit*7/8
+	}
+	return 0
 }

@@ -152,10 +152,13 @@ func (c *call) GetAttemptToken(ctx context.Context) (func(error) error, error) {
 	if c.state == nil {
 		c.state = c.states(ctx)
 	}
+	if c.again.IsZero() && !c.state.limited() {
+		return c.state.standard.GetAttemptToken(ctx) // a success gives a little of the quota back
+	}
 	early, cancel := withSpare(ctx)
 	defer cancel()
 	if (c.again.IsZero() || sleepUntil(early, c.again)) && c.state.wait(early) {
-		return c.state.standard.GetAttemptToken(ctx) // a success gives a little of the quota back
+		return c.state.standard.GetAttemptToken(ctx)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err

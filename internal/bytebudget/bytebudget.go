@@ -1,17 +1,22 @@
 // Package bytebudget bounds the memory that requests in progress take together, and shares it fairly among tenants.
 //
-// A request opens an Account, takes bytes before it fills them, and closes the account when it holds nothing more.
-// Three rules decide who gets bytes:
+// A request opens an Account, takes bytes before it fills them, and closes the account when it holds nothing more. It
+// grows the account for work that the process does by itself. It reserves bytes for responses of others, which may
+// take long to come, and says which group they come from, such as a region. Four rules decide who gets bytes:
 //
 //   - Limits. All accounts hold at most the limit together, and those of one tenant at most half of it.
+//   - Groups. The reservations of one group take at most five eighths of the limit, and those of one tenant in it five
+//     eighths of the tenant's half. So a group that never responds leaves bytes for the others. A reservation
+//     that is larger than that is granted while there is no other.
 //   - Turns. Tenants that wait take turns, however many requests each has. Of one tenant the oldest goes first.
-//   - Progress. When nobody can be served, the next in turn may exceed the limits until it closes its account. There
-//     is one such account at a time. So requests that each hold a part of what they need never wait for each other,
-//     and the limit is exceeded by at most what one request takes.
+//   - Progress. When nobody can be served, the next in turn may exceed the limits of the first rule: one account at a
+//     time by growing, until it is closed, and one reservation at a time, of which no more counts for the others than a
+//     group may have. So requests that each hold a part of what they need never wait for each other, one that waits for
+//     a response holds up nobody who needs none, and the limit is exceeded by at most what two requests take.
 package bytebudget
 
 import (
-	"context"
+	"slices"
 	"sync"
 )
 
@@ -22,37 +27,33 @@ type Budget struct {
 	mu      sync.Mutex
 	used    int64
 	tenants map[string]*tenant // those with an open account
+	groups  map[string]int64   // bytes that are reserved; no entry is 0
 	waiting []*waiter          // the oldest first
 	turn    uint64             // counts grants
-	ahead   *Account           // may exceed the limits; nil where nobody has to
+
+	// Who may exceed the limits; nil where nobody has to.
+	aheadAccount     *Account // by growing
+	aheadReservation *waiter
 }
 
 type tenant struct {
 	open   int // accounts
 	used   int64
-	served uint64 // turn of its last grant to a waiter
+	groups map[string]int64 // bytes that are reserved; no entry is 0
+	served uint64           // turn of its last grant to a waiter
 }
 
 type waiter struct {
-	account *Account
-	bytes   int64
-	granted chan struct{} // closed when granted
+	account  *Account
+	bytes    int64
+	reserves bool          // for responses from group; else the account grows
+	group    string        // of a reservation
+	granted  chan struct{} // closed when granted; nil before it waits
 }
 
 // New makes a Budget of limit bytes.
 func New(limit int64) *Budget {
-	return &Budget{limit: limit, tenants: map[string]*tenant{}}
-}
-
-// Account is what one request holds. It is safe for concurrent use.
-type Account struct {
-	budget *Budget
-	name   string // of its tenant
-	tenant *tenant
-
-	// Guarded by budget.mu.
-	used    int64
-	holders int
+	return &Budget{limit: limit, tenants: map[string]*tenant{}, groups: map[string]int64{}}
 }
 
 // Open opens an account of a tenant, with one holder.
@@ -61,108 +62,49 @@ func (b *Budget) Open(name string) *Account {
 	defer b.mu.Unlock()
 	t := b.tenants[name]
 	if t == nil {
-		t = &tenant{}
+		t = &tenant{groups: map[string]int64{}}
 		b.tenants[name] = t
 	}
 	t.open++
 	return &Account{budget: b, name: name, tenant: t, holders: 1}
 }
 
-// Hold adds a holder, which closes the account too: work that may outlast the request.
-func (a *Account) Hold() {
-	a.budget.mu.Lock()
-	defer a.budget.mu.Unlock()
-	a.holders++
-}
-
-// Close gives everything back when the last holder calls it.
-func (a *Account) Close() {
-	b := a.budget
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if a.holders--; a.holders > 0 {
-		return
+// takeOrWait gives w its bytes where they are free and nobody waits for them. Otherwise it puts w into the line. It
+// reports whether w has been served.
+func (b *Budget) takeOrWait(w *waiter) bool {
+	if len(b.waiting) == 0 && b.fits(w) {
+		b.take(w)
+		return true
 	}
-	if b.ahead == a {
-		b.ahead = nil
-	}
-	if a.tenant.open--; a.tenant.open == 0 {
-		delete(b.tenants, a.name)
-	}
-	a.giveBack(a.used)
-}
-
-// Grow takes more bytes, waiting for its turn. The error is ctx's, and comes without bytes.
-func (a *Account) Grow(ctx context.Context, bytes int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	b := a.budget
-	b.mu.Lock()
-	w := &waiter{account: a, bytes: bytes, granted: make(chan struct{})}
+	w.granted = make(chan struct{})
 	b.waiting = append(b.waiting, w)
 	b.dispatch()
-	b.mu.Unlock()
-	select {
-	case <-w.granted:
-		return nil
-	default:
-	}
-	select {
-	case <-w.granted:
-		return nil
-	case <-ctx.Done():
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.withdraw(w) { // granted at the same moment: others can use it
-		a.giveBack(bytes)
-	}
-	return ctx.Err()
-}
-
-// Shrink gives bytes back.
-func (a *Account) Shrink(bytes int64) {
-	a.budget.mu.Lock()
-	defer a.budget.mu.Unlock()
-	a.giveBack(bytes)
-}
-
-func (a *Account) giveBack(bytes int64) {
-	a.used -= bytes
-	a.tenant.used -= bytes
-	a.budget.used -= bytes
-	a.budget.dispatch()
+	return !slices.Contains(b.waiting, w)
 }
 
 // withdraw takes w out of the line and reports whether it was there.
 func (b *Budget) withdraw(w *waiter) bool {
-	for i, other := range b.waiting {
-		if other == w {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			return true
-		}
+	i := slices.Index(b.waiting, w)
+	if i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
 	}
-	return false
+	return i >= 0
 }
 
 // dispatch grants until nobody who waits can be served. Whatever makes a waiter eligible calls it.
 func (b *Budget) dispatch() {
 	for len(b.waiting) > 0 {
 		w := b.next(b.fits)
-		if w == nil && b.ahead == nil {
-			w = b.next(func(*waiter) bool { return true })
-			b.ahead = w.account
-		}
 		if w == nil {
-			return
+			if w = b.next(b.mayExceed); w == nil {
+				return
+			}
+			b.letExceed(w)
 		}
 		b.withdraw(w)
 		b.turn++
 		w.account.tenant.served = b.turn
-		w.account.used += w.bytes
-		w.account.tenant.used += w.bytes
-		b.used += w.bytes
+		b.take(w)
 		close(w.granted)
 	}
 }
@@ -171,15 +113,62 @@ func (b *Budget) dispatch() {
 func (b *Budget) next(eligible func(*waiter) bool) *waiter {
 	var first *waiter
 	for _, w := range b.waiting {
-		if eligible(w) && (first == nil || w.account.tenant.served < first.account.tenant.served) {
+		if (first == nil || w.account.tenant.served < first.account.tenant.served) && eligible(w) {
 			first = w
 		}
 	}
 	return first
 }
 
+// fits reports whether w is within the limits.
 func (b *Budget) fits(w *waiter) bool {
-	return w.account == b.ahead || b.used+w.bytes <= b.limit && w.account.tenant.used+w.bytes <= b.limit/2
+	if w.reserves && !b.fitsGroup(w) {
+		return false
+	}
+	if !w.reserves && w.account == b.aheadAccount {
+		return true
+	}
+	used := b.used
+	if b.aheadReservation != nil { // it counts as much as a group may have
+		used -= max(b.aheadReservation.bytes-ofGroup(b.limit), 0)
+	}
+	return used+w.bytes <= b.limit && w.account.tenant.used+w.bytes <= b.limit/2
+}
+
+// fitsGroup reports whether the group of a reservation has bytes for it.
+func (b *Budget) fitsGroup(w *waiter) bool {
+	within := func(reserved, limit int64) bool { return reserved == 0 || reserved+w.bytes <= ofGroup(limit) }
+	return within(b.groups[w.group], b.limit) && within(w.account.tenant.groups[w.group], b.limit/2)
+}
+
+// ofGroup is what one group may have of a limit.
+func ofGroup(limit int64) int64 { return limit * 5 / 8 }
+
+// mayExceed reports whether w could be the one that exceeds the limits.
+func (b *Budget) mayExceed(w *waiter) bool {
+	if w.reserves {
+		return b.aheadReservation == nil && b.fitsGroup(w)
+	}
+	return b.aheadAccount == nil
+}
+
+func (b *Budget) letExceed(w *waiter) {
+	if w.reserves {
+		b.aheadReservation = w
+	} else {
+		b.aheadAccount = w.account
+	}
+}
+
+// take gives w its bytes.
+func (b *Budget) take(w *waiter) {
+	b.used += w.bytes
+	w.account.used += w.bytes
+	w.account.tenant.used += w.bytes
+	if w.reserves {
+		b.groups[w.group] += w.bytes
+		w.account.tenant.groups[w.group] += w.bytes
+	}
 }
 
 // Limit is the limit in bytes.

@@ -215,3 +215,91 @@ func TestRandomUseLeavesNothing(t *testing.T) {
 	all.Wait()
 	wantUsed(t, b, 0, 0)
 }
+
+// reserve takes bytes that are free.
+func reserve(t *testing.T, a *bytebudget.Account, group string, bytes int64) *bytebudget.Reservation {
+	t.Helper()
+	r := a.TryReserve(group, bytes)
+	if r == nil {
+		t.Fatalf("no %d bytes for %s", bytes, group)
+	}
+	return r
+}
+
+func TestT18_AGroupLeavesBytesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bytebudget.New(1600) // a group has 1000, and a tenant 500 of them
+		var held []*bytebudget.Account
+		open := func(tenant string) *bytebudget.Account {
+			a := b.Open(tenant)
+			held = append(held, a)
+			return a
+		}
+		first := reserve(t, open("a"), "hangs", 500)
+		second := reserve(t, open("b"), "hangs", 500)
+		if r := open("c").TryReserve("hangs", 1); r != nil {
+			t.Error("a reservation of a full group")
+		}
+		if r := open("a").TryReserve("hangs", 1); r != nil {
+			t.Error("a reservation of a tenant with its part of a group")
+		}
+		wantUsed(t, b, 1000, 0)
+
+		var l line
+		waits := open("d")
+		go func() {
+			r, err := waits.Reserve(t.Context(), "hangs", 10)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			l.mu.Lock()
+			l.served = append(l.served, "waits for the group")
+			l.mu.Unlock()
+			r.Close(0)
+		}()
+		synctest.Wait()
+		other := reserve(t, open("a"), "responds", 300) // the same tenant
+		reserve(t, open("c"), "responds", 300).Close(200)
+		wantUsed(t, b, 1500, 1)
+		if err := open("c").Grow(t.Context(), 100); err != nil { // nothing but the process itself
+			t.Error(err)
+		}
+		wantUsed(t, b, 1600, 1)
+
+		l.want(t)
+		first.Close(400) // the responses are there: the account keeps them, and the group does not count them
+		l.want(t, "waits for the group")
+		other.Close(0)
+		second.Close(0)
+		for _, a := range held {
+			a.Close()
+		}
+		wantUsed(t, b, 0, 0)
+	})
+}
+
+// One reservation may be larger than its group, and one may exceed the limit. Neither holds up the others.
+func TestT18_AReservationAheadHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bytebudget.New(160)
+		full, hangs, next, grows := b.Open("a"), b.Open("b"), b.Open("c"), b.Open("d")
+		grow(t, full, 30)
+		grow(t, b.Open("e"), 20)
+		ahead := reserve(t, hangs, "hangs", 200) // counts as much as a group may have: 100
+		wantUsed(t, b, 250, 0)
+		if r := next.TryReserve("responds", 20); r != nil {
+			t.Error("a second reservation that exceeds the limit")
+		}
+		grow(t, grows, 10) // within the limit
+		grow(t, grows, 10) // one may exceed it by growing
+		if r := grows.TryReserve("responds", 1); r != nil {
+			t.Error("a reservation of the account that exceeds the limit by growing")
+		}
+		grow(t, next, 1) // instead of the account that waits for others now
+		full.Shrink(30)
+		reserve(t, next, "responds", 10).Close(10)
+		ahead.Close(5)
+		wantUsed(t, b, 56, 0)
+	})
+}

@@ -88,12 +88,8 @@ func (q *Queue) Acquire(ctx context.Context, t Ticket) (*Slot, error) {
 		return nil, err
 	}
 	slot := &Slot{queue: q, ticket: t}
-	q.mu.Lock()
-	w := q.waiting[t.Priority].add(t)
-	q.dispatch()
-	granted := w.granted
-	q.mu.Unlock()
-	if granted {
+	w := q.acquireOrWait(t)
+	if w == nil {
 		return slot, nil
 	}
 	started := time.Now()
@@ -111,6 +107,22 @@ func (q *Queue) Acquire(ctx context.Context, t Ticket) (*Slot, error) {
 		q.waiting[t.Priority].remove(w)
 	}
 	return nil, ctx.Err()
+}
+
+// acquireOrWait takes a slot for t where one is free and nobody waits for it. Otherwise it gives the waiter.
+func (q *Queue) acquireOrWait(t Ticket) *waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting[Urgent].empty() && q.waiting[Background].empty() && q.mayHave(t) {
+		q.take(t)
+		return nil
+	}
+	w := q.waiting[t.Priority].add(t)
+	q.dispatch()
+	if w.granted {
+		return nil
+	}
+	return w
 }
 
 // Release gives the slot back. Only the first call does.
@@ -157,10 +169,18 @@ func (q *Queue) next() *waiter {
 			return w
 		}
 	}
-	if w := q.waiting[Urgent].first(func(t Ticket) bool { return q.free(t) > 0 }); w != nil {
+	if w := q.waiting[Urgent].first(q.mayHave); w != nil {
 		return w
 	}
-	return q.waiting[Background].first(func(t Ticket) bool { return q.free(t) > q.perGroup/reserve })
+	return q.waiting[Background].first(q.mayHave)
+}
+
+// mayHave reports whether there is a slot for t when it is its turn.
+func (q *Queue) mayHave(t Ticket) bool {
+	if t.Priority == Background {
+		return q.free(t) > q.perGroup/reserve
+	}
+	return q.free(t) > 0
 }
 
 // free is how many slots are free for t: 0 where its tenant holds its share.
@@ -176,9 +196,7 @@ func (q *Queue) grant(w *waiter) {
 	t := w.ticket
 	q.waiting[t.Priority].remove(w)
 	q.waiting[t.Priority].passTurn(t)
-	q.inUse++
-	q.groups[t.Group]++
-	q.tenants[t.Tenant]++
+	q.take(t)
 	if t.Priority == Background || q.waiting[Background].empty() {
 		q.passed = 0
 	} else {
@@ -186,4 +204,11 @@ func (q *Queue) grant(w *waiter) {
 	}
 	w.granted = true
 	close(w.ready)
+}
+
+// take puts a slot into use.
+func (q *Queue) take(t Ticket) {
+	q.inUse++
+	q.groups[t.Group]++
+	q.tenants[t.Tenant]++
 }

@@ -21,6 +21,9 @@ import (
 //	PUT    /_awssim/association  PodIdentityAssociation, added or replaced
 //	PUT    /_awssim/secret       {"region", "name", "value"} → {"versionId"}
 //	PUT    /_awssim/parameter    {"region", "name", "value"} → {"version"}
+//	PUT    /_awssim/tags         {"region", "name", "tags": {}}, replaces a secret's tags
+//	DELETE /_awssim/secret       {"region", "name"}, at once
+//	DELETE /_awssim/parameter    {"region", "name"}
 //
 // It needs no credentials: a simulator holds no real secrets.
 const adminPath = "/_awssim/"
@@ -36,6 +39,19 @@ type adminValue struct {
 	Region string `json:"region"`
 	Name   string `json:"name"`
 	Value  string `json:"value"`
+}
+
+// adminTags is the body of PUT /_awssim/tags.
+type adminTags struct {
+	Region string            `json:"region"`
+	Name   string            `json:"name"`
+	Tags   map[string]string `json:"tags"`
+}
+
+// adminName is the body of DELETE /_awssim/secret and /_awssim/parameter.
+type adminName struct {
+	Region string `json:"region"`
+	Name   string `json:"name"`
 }
 
 func (s *Sim) serveAdmin(w http.ResponseWriter, r *http.Request) {
@@ -107,6 +123,21 @@ func (s *Sim) administer(method, path string, body []byte) (any, error) {
 			return map[string]string{"versionId": s.PutSecret(v.Region, v.Name, v.Value)}, nil
 		}
 		return map[string]int64{"version": s.PutParameter(v.Region, v.Name, v.Value)}, nil
+	case "PUT tags":
+		var v adminTags
+		if err := decodeStrict(body, &v); err != nil {
+			return nil, fmt.Errorf("tags: %w", err)
+		}
+		return done, s.TagSecret(v.Region, v.Name, v.Tags)
+	case "DELETE secret", "DELETE parameter":
+		var v adminName
+		if err := decodeStrict(body, &v); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if path == "secret" {
+			return done, s.RemoveSecret(v.Region, v.Name)
+		}
+		return done, s.RemoveParameter(v.Region, v.Name)
 	}
 	return nil, fmt.Errorf("the admin API has no %s %s", method, path)
 }

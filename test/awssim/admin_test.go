@@ -96,6 +96,10 @@ func TestAdminRefuses(t *testing.T) {
 		"unknown quota field": {"PUT", "quota", `{"service": "ssm", "operation": "GetParameters", "rat": 1}`},
 		"quota, no operation": {"PUT", "quota", `{"service": "ssm", "rate": 1}`},
 		"fault id":            {"DELETE", "faults/x", ""},
+		"secret, not there":   {"DELETE", "secret", `{"region": "ap-south-1", "name": "none"}`},
+		"unknown name field":  {"DELETE", "parameter", `{"region": "ap-south-1", "nam": "db"}`},
+		"unknown tags field":  {"PUT", "tags", `{"region": "ap-south-1", "name": "db", "tag": {}}`},
+		"tag, not valid":      {"PUT", "tags", `{"region": "ap-south-1", "name": "db", "tags": {"": "x"}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), tc.method, b.URL()+"/_awssim/"+tc.path, bytes.NewReader([]byte(tc.body)))

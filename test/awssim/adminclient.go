@@ -71,6 +71,21 @@ func (a Admin) PutParameter(ctx context.Context, region, name, value string) err
 	return a.do(ctx, http.MethodPut, "parameter", adminValue{region, name, value}, nil)
 }
 
+// TagSecret replaces the tags of a secret: key → value.
+func (a Admin) TagSecret(ctx context.Context, region, name string, tags map[string]string) error {
+	return a.do(ctx, http.MethodPut, "tags", adminTags{region, name, tags}, nil)
+}
+
+// RemoveSecret deletes a secret at once. It returns an error if there is none.
+func (a Admin) RemoveSecret(ctx context.Context, region, name string) error {
+	return a.do(ctx, http.MethodDelete, "secret", adminName{region, name}, nil)
+}
+
+// RemoveParameter deletes a parameter. It returns an error if there is none.
+func (a Admin) RemoveParameter(ctx context.Context, region, name string) error {
+	return a.do(ctx, http.MethodDelete, "parameter", adminName{region, name}, nil)
+}
+
 func (a Admin) do(ctx context.Context, method, path string, in, out any) error {
 	// Ignore the environment's proxy, which may be the simulator itself. Do not
 	// keep connections, because they would count in the tests' connection counts.

@@ -10,7 +10,7 @@ type Call struct {
 	Service   string `json:"service"` // "sts", "secretsmanager", "ssm", "pod-identity"
 	Operation string `json:"operation"`
 	Region    string `json:"region"`    // "" when the request names none
-	Object    string `json:"object"`    // requested name or ARN, as in the request
+	Object    string `json:"object"`    // requested names, ARNs, path or filters, as in the request
 	Principal string `json:"principal"` // role session or user ARN; "" when not authenticated
 	Status    int    `json:"status"`    // HTTP status; 0 = no response (yet, or ever)
 	Code      string `json:"code"`      // AWS error code; "" = success

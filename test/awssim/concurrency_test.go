@@ -1,9 +1,12 @@
 package awssim_test
 
 import (
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"secrets-provider-aws/test/awssim"
 )
@@ -29,8 +32,18 @@ func TestConcurrentUse(t *testing.T) {
 				t.Error(err)
 				return
 			}
+			creds := static(out.Credentials)
 			for range 5 {
-				if err := getDB(t, b.secrets(static(out.Credentials))); err != nil {
+				if err := getDB(t, b.secrets(creds)); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := secretsBelow(t, b.secrets(creds), "d"); err != nil {
+					t.Error(err)
+				}
+				if _, err := parametersBelow(t, b.ssm(creds), "/"); err != nil {
+					t.Error(err)
+				}
+				if _, err := b.secrets(creds).ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -50,6 +63,9 @@ func TestConcurrentUse(t *testing.T) {
 				b.Inject(awssim.Fault{Object: name, Status: 500})()
 				b.PutSecret(region, name, "x")
 				b.PutParameter(region, name, "x")
+				if err := errors.Join(b.TagSecret(region, name, map[string]string{"n": name}), b.RemoveSecret(region, name), b.RemoveParameter(region, name)); err != nil {
+					t.Error(err)
+				}
 				_, _, _ = b.Calls(), b.CallLog(), b.ProxiedHosts()
 				_, _ = b.Connections()
 			}

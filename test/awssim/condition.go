@@ -70,7 +70,7 @@ var issuerKey = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*([.:][a-z0-9-]+)+(/[^\s]*
 // checkKey refuses a condition key that never has a value in the simulator.
 func checkKey(written string) error {
 	key := strings.ToLower(written)
-	for _, prefix := range []string{"aws:principaltag/", "aws:requesttag/"} {
+	for _, prefix := range []string{"aws:principaltag/", "aws:requesttag/", "aws:resourcetag/", "secretsmanager:resourcetag/"} {
 		if strings.HasPrefix(key, prefix) && len(key) > len(prefix) {
 			return nil
 		}

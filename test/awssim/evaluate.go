@@ -6,6 +6,7 @@ package awssim
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -116,6 +117,20 @@ func requestContext(who principal, region string, secure bool) contextKeys {
 	return keys
 }
 
+// withResourceTags returns a copy with the condition keys of a resource's tags.
+// Source: Service Authorization Reference, "Condition keys for AWS Secrets Manager".
+func (k contextKeys) withResourceTags(tags []secretTag) contextKeys {
+	if len(tags) == 0 {
+		return k
+	}
+	out := maps.Clone(k)
+	for _, t := range tags {
+		out.set("aws:ResourceTag/"+t.Key, t.Value)
+		out.set("secretsmanager:ResourceTag/"+t.Key, t.Value)
+	}
+	return out
+}
+
 // denied returns the error for a denied action, with the text of the real
 // services. The query protocol has its own code and status: see deniedQuery.
 func denied(who principal, action, resource string, d decision) *apiError {
@@ -123,9 +138,13 @@ func denied(who principal, action, resource string, d decision) *apiError {
 	if d == explicitDeny {
 		reason = "with an explicit deny in an identity-based policy"
 	}
+	on := " on resource: " + resource
+	if resource == "*" { // the services leave out the resource of an action that has none
+		on = ""
+	}
 	return &apiError{
 		Status:  http.StatusBadRequest,
 		Code:    "AccessDeniedException",
-		Message: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", who.arn, action, resource, reason),
+		Message: fmt.Sprintf("User: %s is not authorized to perform: %s%s %s", who.arn, action, on, reason),
 	}
 }

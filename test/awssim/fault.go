@@ -20,8 +20,9 @@ type Fault struct {
 	Operation string `json:"operation,omitempty"`
 	// Region of the call, "ap-south-1".
 	Region string `json:"region,omitempty"`
-	// Object is a secret, a parameter, a role's ARN, or
-	// "<namespace>/<serviceaccount>" for the Pod Identity agent. A call with
+	// Object is a secret, a parameter, the path of GetParametersByPath, a value of
+	// a name filter, a role's ARN, or "<namespace>/<serviceaccount>" for the Pod
+	// Identity agent. A call with
 	// several objects matches if one of them matches. A name matches the
 	// object's ARN and vice versa. Versions are ignored.
 	Object string `json:"object,omitempty"`

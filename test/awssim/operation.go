@@ -24,10 +24,12 @@ type call struct {
 
 	// Allowed checks the caller's policies for an action (for example
 	// "secretsmanager:GetSecretValue") on the resource ARN. It returns nil, or
-	// the AccessDenied error with the text of the real service.
-	Allowed func(action, resourceARN string) *apiError
+	// the AccessDenied error with the text of the real service. tags are the
+	// resource's.
+	Allowed func(action, resourceARN string, tags ...secretTag) *apiError
 
-	// Object is the requested name or ARN, for the call log. The handler sets it.
+	// Object is the requested name, ARN, path or filter, for the call log. The
+	// handler sets it.
 	Object string
 }
 

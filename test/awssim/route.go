@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -165,7 +166,9 @@ func (s *Sim) perform(r *awsRequest) (any, *apiError) {
 	keys := requestContext(who, r.region, r.TLS != nil)
 	c := &call{
 		Region: r.region, Account: who.account, Now: s.now(), Body: r.body,
-		Allowed: func(action, resource string) *apiError { return s.iam.authorize(who, action, resource, keys) },
+		Allowed: func(action, resource string, tags ...secretTag) *apiError {
+			return s.iam.authorize(who, action, resource, keys.withResourceTags(tags))
+		},
 	}
 	result, refused := service.handle(r.operation, c)
 	if c.Object != "" {
@@ -192,18 +195,26 @@ func (s *Sim) finish(entry *Call, refused *apiError) {
 	})
 }
 
-// objectsInJSON returns the objects in a request body of the two JSON services.
+// objectsInJSON returns the objects in a request body of the two JSON services:
+// names, ARNs, a path, and the values of name filters.
 // For an invalid body it returns none, because the service reports the error.
 func objectsInJSON(service string, body []byte) []string {
 	var in struct {
 		SecretID     string   `json:"SecretId"`
 		SecretIDList []string `json:"SecretIdList"`
-		Name         string
+		Name, Path   string
 		Names        []string
+		Filters      secretFilters
 	}
 	_ = json.Unmarshal(body, &in)
+	names := slices.Concat([]string{in.SecretID, in.Name, in.Path}, in.SecretIDList, in.Names)
+	for _, f := range in.Filters {
+		if deref(f.Key) == "name" {
+			names = append(names, f.Values...)
+		}
+	}
 	var out []string
-	for _, name := range append(append([]string{in.SecretID, in.Name}, in.SecretIDList...), in.Names...) {
+	for _, name := range names {
 		if service == "ssm" {
 			name = withoutVersion(name)
 		}

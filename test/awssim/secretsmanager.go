@@ -1,11 +1,10 @@
 // AWS Secrets Manager: the store, the dispatch, and the read operations.
 //
-// Sources: AWS Secrets Manager API reference (GetSecretValue, DescribeSecret,
-// BatchGetSecretValue) for members, limits and errors; User Guide "Secrets
-// Manager quotas" (65,536 bytes, names of 512 characters); Service Authorization
-// Reference "Actions, resources, and condition keys" (the permission and
-// resource of each operation; BatchGetSecretValue has only "*"). Error texts
-// that the reference lacks are recorded from the live service.
+// Sources: AWS Secrets Manager API reference (GetSecretValue, DescribeSecret) for
+// members, limits and errors; User Guide "Secrets Manager quotas" (65,536 bytes,
+// names of 512 characters); Service Authorization Reference "Actions, resources,
+// and condition keys" (the permission and resource of each operation). Error
+// texts that the reference lacks are recorded from the live service.
 
 package awssim
 
@@ -34,8 +33,10 @@ var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
 // secretStore is Secrets Manager of one account in all regions.
 type secretStore struct {
-	account string
-	now     func() time.Time
+	account   string
+	now       func() time.Time
+	tokens    pageTokens
+	scanLimit int // see Config.ScanLimit
 
 	mu      sync.Mutex
 	regions map[string]map[string]*secret // region → name → secret
@@ -44,7 +45,7 @@ type secretStore struct {
 // newSecretStore creates a store with the given secrets. It reports all faults of
 // all secrets.
 func newSecretStore(account string, secrets []Secret, now func() time.Time) (*secretStore, error) {
-	s := &secretStore{account: account, now: now, regions: map[string]map[string]*secret{}}
+	s := &secretStore{account: account, now: now, tokens: newPageTokens(), regions: map[string]map[string]*secret{}}
 	var faults []error
 	for _, seed := range secrets {
 		if err := s.seed(seed); err != nil {
@@ -70,6 +71,31 @@ func (s *secretStore) put(region, name, value string) (versionID string) {
 	return sec.addVersion(newVersionID(), secretValue{text: &value}, []string{stageCurrent}, now).id
 }
 
+// tag lets tests replace the tags of a secret.
+func (s *secretStore) tag(region, name string, tags map[string]string) error {
+	list := tagList(tags)
+	if err := checkTags(list); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec := s.find(region, name, s.now())
+	if sec == nil {
+		return errors.New("there is no such secret")
+	}
+	sec.tags = list
+	return nil
+}
+
+// remove lets tests delete a secret at once. It reports whether it existed.
+func (s *secretStore) remove(region, name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.find(region, name, s.now()) != nil
+	delete(s.regions[region], name)
+	return found
+}
+
 // handle runs one operation.
 func (s *secretStore) handle(op string, c *call) (any, *apiError) {
 	switch op {
@@ -77,6 +103,8 @@ func (s *secretStore) handle(op string, c *call) (any, *apiError) {
 		return s.getSecretValue(c)
 	case "BatchGetSecretValue":
 		return s.batchGetSecretValue(c)
+	case "ListSecrets":
+		return s.listSecrets(c)
 	case "DescribeSecret":
 		return s.describeSecret(c)
 	case "CreateSecret":
@@ -121,9 +149,13 @@ func checkSecretID(id string) *apiError {
 func (s *secretStore) authorize(c *call, action, id string) *apiError {
 	s.mu.Lock()
 	sec := s.find(c.Region, id, c.Now)
+	var tags []secretTag
+	if sec != nil {
+		tags = sec.tags
+	}
 	s.mu.Unlock()
 	if sec != nil {
-		return c.Allowed("secretsmanager:"+action, s.arn(sec))
+		return c.Allowed("secretsmanager:"+action, s.arn(sec), tags...)
 	}
 	resource := id
 	if !strings.HasPrefix(id, "arn:") {
@@ -209,74 +241,15 @@ func (s *secretStore) value(c *call, id string, versionID, stage *string) (any, 
 	if version == nil {
 		return nil, secretValueNotFound("staging label", label)
 	}
+	if denied := mayDecrypt(c, sec.keyARN); denied != nil {
+		return nil, clientError("AccessDeniedException", "Access to KMS is not allowed")
+	}
 	sec.accessed = c.Now.UTC().Truncate(24 * time.Hour) // the service keeps only the day
 	return secretOutput{
 		ARN: s.arn(sec), Name: sec.name, VersionID: version.id,
 		SecretString: version.value.text, SecretBinary: version.value.binary,
 		VersionStages: version.stageNames(), CreatedDate: epoch(version.created),
 	}, nil
-}
-
-func (s *secretStore) batchGetSecretValue(c *call) (any, *apiError) {
-	var in struct {
-		SecretIDs  []string `json:"SecretIdList"`
-		Filters    []any
-		MaxResults *int64
-		NextToken  *string
-	}
-	if err := decodeInput(c.Body, &in); err != nil {
-		return nil, err
-	}
-	c.Object = strings.Join(in.SecretIDs, ",")
-	var limits constraints
-	if in.SecretIDs != nil {
-		limits.list("secretIdList", in.SecretIDs, maxSecretBatch, maxSecretIDLength)
-	}
-	limits.number("maxResults", in.MaxResults, 1, maxSecretBatch)
-	if err := limits.err(); err != nil {
-		return nil, err
-	}
-	if err := c.Allowed("secretsmanager:BatchGetSecretValue", "*"); err != nil {
-		return nil, err
-	}
-	switch {
-	case (in.SecretIDs == nil) == (in.Filters == nil):
-		return nil, clientError("InvalidParameterException", "Either 'SecretIdList' or 'Filters' must be provided, but not both.")
-	case in.Filters != nil:
-		return nil, clientError("InvalidParameterException", "This simulator does not implement 'Filters'.")
-	case in.MaxResults != nil:
-		return nil, clientError("InvalidParameterException",
-			"'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is provided.")
-	case in.NextToken != nil:
-		return nil, clientError("InvalidParameterException",
-			"'Filters' not specified. 'Filters' must also be specified when 'NextToken' is provided.")
-	}
-	type failure struct {
-		SecretID  string `json:"SecretId"`
-		ErrorCode string
-		Message   string
-	}
-	out := struct {
-		SecretValues []any
-		Errors       []failure
-	}{SecretValues: []any{}, Errors: []failure{}}
-	for _, id := range in.SecretIDs {
-		output, err := s.batchEntry(c, id)
-		if err != nil {
-			out.Errors = append(out.Errors, failure{id, err.Code, err.Message})
-			continue
-		}
-		out.SecretValues = append(out.SecretValues, output)
-	}
-	return out, nil
-}
-
-// batchEntry reads one secret of a batch. It needs the same permission as a single read.
-func (s *secretStore) batchEntry(c *call, id string) (any, *apiError) {
-	if err := s.begin(c, "GetSecretValue", &id, new(constraints)); err != nil {
-		return nil, err
-	}
-	return s.value(c, id, nil, nil)
 }
 
 func (s *secretStore) describeSecret(c *call) (any, *apiError) {
@@ -290,25 +263,7 @@ func (s *secretStore) describeSecret(c *call) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	stages := map[string][]string{}
-	for _, v := range sec.versions {
-		if len(v.stages) > 0 { // deprecated versions are not listed
-			stages[v.id] = v.stageNames()
-		}
-	}
-	return struct {
-		ARN              string
-		Name             string
-		Description      string              `json:",omitempty"`
-		CreatedDate      float64             `json:",omitempty"`
-		LastChangedDate  float64             `json:",omitempty"`
-		LastAccessedDate float64             `json:",omitempty"`
-		DeletedDate      float64             `json:",omitempty"`
-		Stages           map[string][]string `json:"VersionIdsToStages,omitempty"`
-	}{
-		s.arn(sec), sec.name, sec.description,
-		optionalEpoch(sec.created), optionalEpoch(sec.changed), optionalEpoch(sec.accessed), optionalEpoch(sec.purgeAt), stages,
-	}, nil
+	return s.describe(sec), nil
 }
 
 // beginByID is begin for an operation with SecretId as its only member.
@@ -323,6 +278,40 @@ func (s *secretStore) beginByID(c *call, action string) (string, *apiError) {
 	var limits constraints
 	limits.needText("secretId", in.SecretID, maxSecretIDLength)
 	return c.Object, s.begin(c, action, in.SecretID, &limits)
+}
+
+// secretDescription is the output of DescribeSecret, and one entry of ListSecrets.
+type secretDescription struct {
+	ARN              string
+	Name             string
+	Description      string              `json:",omitempty"`
+	KmsKeyID         string              `json:"KmsKeyId,omitempty"`
+	OwningService    string              `json:",omitempty"`
+	PrimaryRegion    string              `json:",omitempty"`
+	CreatedDate      float64             `json:",omitempty"`
+	LastChangedDate  float64             `json:",omitempty"`
+	LastAccessedDate float64             `json:",omitempty"`
+	DeletedDate      float64             `json:",omitempty"`
+	Tags             []secretTag         `json:",omitempty"`
+	Stages           map[string][]string `json:"VersionIdsToStages,omitempty"`
+	ListedStages     map[string][]string `json:"SecretVersionsToStages,omitempty"` // instead, in ListSecrets
+}
+
+// describe returns the attributes of a secret, with the lock held.
+func (s *secretStore) describe(sec *secret) secretDescription {
+	stages := map[string][]string{}
+	for _, v := range sec.versions {
+		if len(v.stages) > 0 { // deprecated versions are not listed
+			stages[v.id] = v.stageNames()
+		}
+	}
+	return secretDescription{
+		ARN: s.arn(sec), Name: sec.name, Description: sec.description, KmsKeyID: sec.keyID,
+		OwningService: sec.owningService, PrimaryRegion: sec.primaryRegion,
+		CreatedDate: optionalEpoch(sec.created), LastChangedDate: optionalEpoch(sec.changed),
+		LastAccessedDate: optionalEpoch(sec.accessed), DeletedDate: optionalEpoch(sec.purgeAt),
+		Tags: sec.tags, Stages: stages,
+	}
 }
 
 // optionalEpoch returns 0 for a zero time, so that JSON omits it.

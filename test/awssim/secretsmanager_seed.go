@@ -25,6 +25,16 @@ type Secret struct {
 	Binary Base64 `yaml:"binary"`
 	// Versions are all versions, oldest first. They exclude Value and Binary.
 	Versions []SecretVersion `yaml:"versions"`
+	// Description and Tags (key → value) are for filters and descriptions.
+	Description string            `yaml:"description"`
+	Tags        map[string]string `yaml:"tags"`
+	// OwningService is the service that manages the secret, "rds". Default: none.
+	OwningService string `yaml:"owningService"`
+	// PrimaryRegion is where a replicated secret comes from. Default: not replicated.
+	PrimaryRegion string `yaml:"primaryRegion"`
+	// KMSKeyID is a KMS key's ARN or id. Default: aws/secretsmanager. A read of a
+	// secret with another key needs kms:Decrypt on its ARN.
+	KMSKeyID string `yaml:"kmsKeyID"`
 }
 
 // SecretVersion is one version of a Secret.
@@ -69,7 +79,16 @@ func (s *secretStore) seed(seed Secret) error {
 		versions = []SecretVersion{{Value: seed.Value, Binary: seed.Binary}}
 	}
 	now := s.now()
-	sec := &secret{region: seed.Region, name: seed.Name, suffix: seed.Suffix, created: now, changed: now}
+	sec := &secret{
+		region: seed.Region, name: seed.Name, suffix: seed.Suffix, created: now, changed: now,
+		description: seed.Description, owningService: seed.OwningService, primaryRegion: seed.PrimaryRegion, tags: tagList(seed.Tags),
+	}
+	if err := checkTags(sec.tags); err != nil {
+		return err
+	}
+	if !s.setKey(sec, seed.KMSKeyID) {
+		return fmt.Errorf("kmsKeyID %q is not a KMS key's ARN or id", seed.KMSKeyID)
+	}
 	if sec.suffix == "" {
 		sec.suffix = newSuffix()
 	}
@@ -93,6 +112,13 @@ func (s *secretStore) seed(seed Secret) error {
 	}
 	s.add(sec)
 	return nil
+}
+
+// setKey sets the KMS key of a secret. It returns false if the key is not valid.
+func (s *secretStore) setKey(sec *secret, keyID string) bool {
+	arn, known := customerKey(keyID, secretKey, sec.region, s.account)
+	sec.keyID, sec.keyARN = keyID, arn
+	return known
 }
 
 func seedVersion(v SecretVersion, now time.Time) (*secretVersion, error) {

@@ -35,6 +35,9 @@ var arnSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 // secret is one secret of one region. The store's mutex guards it.
 type secret struct {
 	region, name, suffix, description string
+	owningService, primaryRegion      string // "" = none
+	tags                              []secretTag
+	keyID, keyARN                     string // KMS key as given; ARN = customer managed
 	created, changed, accessed        time.Time
 	purgeAt                           time.Time        // end of the recovery window; zero = not deleted
 	versions                          []*secretVersion // oldest first

@@ -242,6 +242,7 @@ func TestA2_SecretSeedsAreChecked(t *testing.T) {
 		"twice":           {[]Secret{ok, ok}, "is there twice"},
 		"two values":      {[]Secret{with(func(s *Secret) { s.Binary = Base64("x") })}, "either a value or a binary"},
 		"value, versions": {[]Secret{with(func(s *Secret) { s.Versions = []SecretVersion{{Value: "w"}} })}, "beside a value"},
+		"bad key":         {[]Secret{with(func(s *Secret) { s.KMSKeyID = "alias/mine" })}, "is not a KMS key's ARN or id"},
 		"too large":       {[]Secret{with(func(s *Secret) { s.Value = strings.Repeat("x", 65537) })}, "larger than 65536 bytes"},
 		"empty version":   {[]Secret{versions(SecretVersion{})}, "version 1: needs either"},
 		"bad version id":  {[]Secret{versions(SecretVersion{ID: "x", Value: "v"})}, "not 32 to 64 characters"},
@@ -268,7 +269,7 @@ func TestA2_SecretSeedsAreChecked(t *testing.T) {
 func TestSecretYAML(t *testing.T) {
 	var got []Secret
 	if err := yaml.Unmarshal([]byte(`
-- {region: eu-west-1, name: a, suffix: AbCd12, value: v}
+- {region: eu-west-1, name: a, suffix: AbCd12, value: v, description: d, tags: {team: pay}, owningService: rds, primaryRegion: us-east-1, kmsKeyID: k}
 - region: eu-west-1
   name: b
   versions:
@@ -277,7 +278,7 @@ func TestSecretYAML(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Secret{
-		{Region: "eu-west-1", Name: "a", Suffix: "AbCd12", Value: "v"},
+		{Region: "eu-west-1", Name: "a", Suffix: "AbCd12", Value: "v", Description: "d", Tags: map[string]string{"team": "pay"}, OwningService: "rds", PrimaryRegion: "us-east-1", KMSKeyID: "k"},
 		{Region: "eu-west-1", Name: "b", Versions: []SecretVersion{{ID: "one", Binary: Base64{0, 255}, Stages: []string{"AWSCURRENT", "x"}}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

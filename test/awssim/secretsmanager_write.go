@@ -63,6 +63,8 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 	var in struct {
 		Name, ClientRequestToken, Description, SecretString *string
 		SecretBinary                                        []byte
+		KmsKeyID                                            *string `json:"KmsKeyId"`
+		Tags                                                []secretTag
 	}
 	if err := decodeInput(c.Body, &in); err != nil {
 		return nil, err
@@ -82,6 +84,14 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 	}
 	if err := s.authorize(c, "CreateSecret", name); err != nil {
 		return nil, err
+	}
+	if len(in.Tags) > 0 { // "To create a secret with tags, you must have secretsmanager:TagResource."
+		if err := s.authorize(c, "TagResource", name); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkTags(in.Tags); err != nil {
+		return nil, clientError("InvalidParameterException", "The request %v.", err)
 	}
 	value, err := given.value(false)
 	if err != nil {
@@ -111,7 +121,10 @@ func (s *secretStore) createSecret(c *call) (any, *apiError) {
 	}
 	sec := &secret{
 		region: c.Region, name: name, suffix: newSuffix(), description: deref(in.Description),
-		created: c.Now, changed: c.Now,
+		created: c.Now, changed: c.Now, tags: in.Tags,
+	}
+	if !s.setKey(sec, deref(in.KmsKeyID)) {
+		return nil, clientError("InvalidParameterException", "The KMS key %s is not valid.", *in.KmsKeyID)
 	}
 	s.add(sec)
 	out := output{ARN: s.arn(sec), Name: name}

@@ -49,6 +49,11 @@ type Config struct {
 	// soon as the response arrives. If net/http has not read the body's end by
 	// then, it drops the connection. AWS is never that fast.
 	Delay time.Duration
+	// ScanLimit is the number of objects that a page of GetParametersByPath,
+	// ListSecrets or BatchGetSecretValue examines at most; 0 = no limit. AWS has
+	// such a limit, so a page can have fewer objects than MaxResults, or none,
+	// and still a NextToken.
+	ScanLimit int
 }
 
 // Sim is a running simulator. All methods may be called concurrently.
@@ -124,6 +129,7 @@ func build(cfg Config) (*Sim, error) {
 	if s.parameters, err = newParameterStore(s.account, cfg.State.Parameters, s.now); err != nil {
 		return nil, err
 	}
+	s.secrets.scanLimit, s.parameters.scanLimit = cfg.ScanLimit, cfg.ScanLimit
 	if s.ca, err = newAuthority(); err != nil {
 		return nil, err
 	}
@@ -296,6 +302,30 @@ func (s *Sim) PutSecret(region, name, value string) (versionID string) {
 // the parameter if needed.
 func (s *Sim) PutParameter(region, name, value string) (version int64) {
 	return s.parameters.put(region, name, value)
+}
+
+// TagSecret replaces the tags of a secret: key → value.
+func (s *Sim) TagSecret(region, name string, tags map[string]string) error {
+	if err := s.secrets.tag(region, name, tags); err != nil {
+		return fmt.Errorf("tag secret %q in region %q: %w", name, region, err)
+	}
+	return nil
+}
+
+// RemoveSecret deletes a secret at once, without a recovery window.
+func (s *Sim) RemoveSecret(region, name string) error {
+	if !s.secrets.remove(region, name) {
+		return fmt.Errorf("remove secret %q in region %q: there is no such secret", name, region)
+	}
+	return nil
+}
+
+// RemoveParameter deletes a parameter with all versions.
+func (s *Sim) RemoveParameter(region, name string) error {
+	if !s.parameters.remove(region, name) {
+		return fmt.Errorf("remove parameter %q in region %q: there is no such parameter", name, region)
+	}
+	return nil
 }
 
 // addUser registers a user's static access key.

@@ -1,9 +1,9 @@
 // AWS Systems Manager Parameter Store: the seed, the dispatch, and the read
 // operations.
 //
-// Sources: AWS Systems Manager API reference (GetParameters, GetParameter,
-// GetParametersByPath, data type Parameter) for members, limits, selectors,
-// alphabetical order and trimmed spaces; Service Authorization Reference "AWS
+// Sources: AWS Systems Manager API reference (GetParameters, GetParameter, data
+// type Parameter) for members, limits, selectors, alphabetical order and trimmed
+// spaces; Service Authorization Reference "AWS
 // Systems Manager" (resource parameter/<name without its first slash>, checked for
 // each name of GetParameters). The response to a request by ARN has the plain
 // name: recorded from the live service (LocalStack's snapshots of 2024 and 2025).
@@ -12,10 +12,8 @@ package awssim
 
 import (
 	"cmp"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -40,12 +38,17 @@ type Parameter struct {
 	Versions []string `yaml:"versions"`
 	// Labels maps label → version number.
 	Labels map[string]int64 `yaml:"labels"`
+	// KeyID is the KMS key of a SecureString: a key's ARN or id. Default:
+	// alias/aws/ssm. Decryption with another key needs kms:Decrypt on its ARN.
+	KeyID string `yaml:"keyID"`
 }
 
 // parameterStore is Parameter Store of one account in all regions.
 type parameterStore struct {
-	account string
-	now     func() time.Time
+	account   string
+	now       func() time.Time
+	tokens    pageTokens
+	scanLimit int // see Config.ScanLimit
 
 	mu      sync.Mutex
 	regions map[string]map[string]*parameter // region → name → parameter
@@ -54,7 +57,7 @@ type parameterStore struct {
 // newParameterStore creates a store with the given parameters. It reports all
 // faults of all parameters.
 func newParameterStore(account string, params []Parameter, now func() time.Time) (*parameterStore, error) {
-	p := &parameterStore{account: account, now: now, regions: map[string]map[string]*parameter{}}
+	p := &parameterStore{account: account, now: now, tokens: newPageTokens(), regions: map[string]map[string]*parameter{}}
 	var faults []error
 	for _, seed := range params {
 		if err := p.seed(seed); err != nil {
@@ -85,6 +88,9 @@ func (p *parameterStore) seed(seed Parameter) error {
 		values = []string{seed.Value}
 	}
 	param := &parameter{region: seed.Region, name: seed.Name, kind: kind}
+	if !p.setKey(param, seed.KeyID) {
+		return fmt.Errorf("keyID %q is neither a KMS key's ARN or id nor %s, or the type is not SecureString", seed.KeyID, parameterKey)
+	}
 	for i, value := range values {
 		if value == "" || len(value) > maxAdvancedBytes {
 			return fmt.Errorf("version %d: value is not 1 to %d bytes", i+1, maxAdvancedBytes)
@@ -109,11 +115,31 @@ func (p *parameterStore) seed(seed Parameter) error {
 	return nil
 }
 
+// setKey sets the KMS key of a SecureString. It returns false if the key is not
+// valid, or if the parameter cannot have one.
+func (p *parameterStore) setKey(param *parameter, keyID string) bool {
+	if param.kind != typeSecureString {
+		return keyID == ""
+	}
+	arn, known := customerKey(keyID, parameterKey, param.region, p.account)
+	param.keyID, param.keyARN = cmp.Or(keyID, parameterKey), arn
+	return known
+}
+
 func (p *parameterStore) add(param *parameter) {
 	if p.regions[param.region] == nil {
 		p.regions[param.region] = map[string]*parameter{}
 	}
 	p.regions[param.region][param.name] = param
+}
+
+// remove lets tests delete a parameter. It reports whether it existed.
+func (p *parameterStore) remove(region, name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found := p.regions[region][name] != nil
+	delete(p.regions[region], name)
+	return found
 }
 
 // put lets tests create a parameter of type String, or add a version. It skips
@@ -257,6 +283,9 @@ func (p *parameterStore) getParameters(c *call) (any, *apiError) {
 			out.InvalidParameters = append(out.InvalidParameters, ref.requested)
 			continue
 		}
+		if err := p.mayDecrypt(c, param, in.WithDecryption); err != nil {
+			return nil, err
+		}
 		out.Parameters = append(out.Parameters, p.output(param, version, ref.selector, in.WithDecryption))
 	}
 	slices.SortFunc(out.Parameters, func(a, b parameterOutput) int {
@@ -287,81 +316,8 @@ func (p *parameterStore) getParameter(c *call) (any, *apiError) {
 	case version == nil:
 		return nil, parameterVersionNotFound(param.name, ref.selector)
 	}
+	if err := p.mayDecrypt(c, param, in.WithDecryption); err != nil {
+		return nil, err
+	}
 	return struct{ Parameter parameterOutput }{p.output(param, version, ref.selector, in.WithDecryption)}, nil
-}
-
-func (p *parameterStore) getParametersByPath(c *call) (any, *apiError) {
-	var in struct {
-		Path, NextToken           *string
-		MaxResults                *int64
-		Recursive, WithDecryption bool
-		ParameterFilters          []any
-	}
-	if err := decodeInput(c.Body, &in); err != nil {
-		return nil, err
-	}
-	c.Object = deref(in.Path)
-	var limits constraints
-	limits.needText("path", in.Path, maxParameterNameLength)
-	limits.number("maxResults", in.MaxResults, 1, maxParameterBatch)
-	if err := limits.err(); err != nil {
-		return nil, err
-	}
-	path := strings.TrimSpace(*in.Path)
-	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || !parameterName.MatchString(path) {
-		return nil, clientError("ValidationException", `The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash "/". `+
-			`It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). `+
-			"It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). "+
-			`Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". `+
-			"Valid example: /get/parameters2-/by1./path0_.")
-	}
-	if err := c.Allowed("ssm:GetParametersByPath", p.arn(c.Region, path)); err != nil {
-		return nil, err
-	}
-	if len(in.ParameterFilters) > 0 {
-		return nil, clientError("InvalidFilterKey", "This simulator does not implement 'ParameterFilters'.")
-	}
-	after, err := readPageToken(in.NextToken)
-	if err != nil {
-		return nil, err
-	}
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := struct {
-		Parameters []parameterOutput
-		NextToken  string `json:",omitempty"`
-	}{Parameters: []parameterOutput{}}
-	prefix, size := strings.TrimSuffix(path, "/")+"/", cmp.Or(deref(in.MaxResults), maxParameterBatch)
-	for _, name := range slices.Sorted(maps.Keys(p.regions[c.Region])) {
-		rest, below := strings.CutPrefix("/"+strings.TrimPrefix(name, "/"), prefix)
-		if !below || name <= after || !in.Recursive && strings.Contains(rest, "/") {
-			continue
-		}
-		if int64(len(out.Parameters)) == size {
-			out.NextToken = pageToken(out.Parameters[size-1].Name)
-			break
-		}
-		param := p.regions[c.Region][name]
-		out.Parameters = append(out.Parameters, p.output(param, param.current(), "", in.WithDecryption))
-	}
-	return out, nil
-}
-
-// pageToken is an opaque token that contains the last name of a page.
-func pageToken(last string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte("page:" + last))
-}
-
-// readPageToken returns the last name of the previous page.
-func readPageToken(token *string) (string, *apiError) {
-	if token == nil {
-		return "", nil
-	}
-	text, err := base64.RawURLEncoding.DecodeString(*token)
-	last, ok := strings.CutPrefix(string(text), "page:")
-	if err != nil || !ok {
-		return "", clientError("InvalidNextToken", "The specified token isn't valid.")
-	}
-	return last, nil
 }

@@ -42,6 +42,7 @@ var parameterName = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 // parameter is one parameter of one region. The store's mutex guards it.
 type parameter struct {
 	region, name, kind string
+	keyID, keyARN      string              // KMS key of a SecureString, as given; ARN = customer managed
 	advanced           bool                // a parameter never returns to the standard tier
 	versions           []*parameterVersion // oldest first; the last one is current
 }

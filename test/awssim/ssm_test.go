@@ -147,52 +147,6 @@ func TestGetParameter(t *testing.T) {
 	}
 }
 
-func TestGetParametersByPath(t *testing.T) {
-	x := &storeClient{service: newTestParameters(t)}
-	page := func(in string) (names []string, next string) {
-		t.Helper()
-		var out struct {
-			Parameters []struct{ Name, Value string }
-			NextToken  string
-		}
-		if err := json.Unmarshal([]byte(x.must(t, "GetParametersByPath", in)), &out); err != nil {
-			t.Fatal(err)
-		}
-		names = []string{}
-		for _, p := range out.Parameters {
-			names = append(names, p.Name)
-		}
-		return names, out.NextToken
-	}
-	for in, want := range map[string][]string{
-		`{"Path": "/app"}`:                    {"/app/db", "/app/key"},
-		`{"Path": "/app/"}`:                   {"/app/db", "/app/key"},
-		`{"Path": "/app", "Recursive": true}`: {"/app/db", "/app/deep/list", "/app/key"},
-		`{"Path": "/"}`:                       {"/one", "plain"},
-		`{"Path": "/", "Recursive": true}`:    {"/app/db", "/app/deep/list", "/app/key", "/one", "plain"},
-		`{"Path": "/ap"}`:                     {},
-	} {
-		if got, next := page(in); !cmp.Equal(want, got) || next != "" {
-			t.Errorf("%s: %v and token %q, want %v", in, got, next, want)
-		}
-	}
-
-	first, token := page(`{"Path": "/", "Recursive": true, "MaxResults": 3}`)
-	second, end := page(`{"Path": "/", "Recursive": true, "MaxResults": 3, "NextToken": "` + token + `"}`)
-	if diff := cmp.Diff([][]string{{"/app/db", "/app/deep/list", "/app/key"}, {"/one", "plain"}}, [][]string{first, second}); diff != "" || end != "" {
-		t.Errorf("pages (-want +got), then token %q:\n%s", end, diff)
-	}
-	for _, e := range []storeExchange{
-		{in: `{"Path": "/", "MaxResults": 11}`, fault: "ValidationException: 1 validation error detected: Value '11' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 10"},
-		{in: `{"Path": "/", "MaxResults": 0}`, fault: "ValidationException: 1 validation error detected: Value '0' at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 1"},
-		{in: `{"Path": "/", "NextToken": "x"}`, fault: "InvalidNextToken: The specified token isn't valid."},
-		{in: `{"Path": "app"}`, fault: `ValidationException: The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash "/". It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". Valid example: /get/parameters2-/by1./path0_.`},
-	} {
-		e.op = "GetParametersByPath"
-		e.run(t, x)
-	}
-}
-
 func TestSDKReadsParameterResponses(t *testing.T) {
 	ctx, sdk := t.Context(), sdkParameters(newTestParameters(t))
 	got, err := sdk.GetParameters(ctx, &ssm.GetParametersInput{Names: []string{"/app/db:prod", "nothing"}, WithDecryption: aws.Bool(true)})
@@ -242,6 +196,8 @@ func TestParameterSeedsAreChecked(t *testing.T) {
 	}{
 		"no region":         {[]Parameter{with(func(p *Parameter) { p.Region = "" })}, `parameter "n" in region "": region is missing`},
 		"bad name":          {[]Parameter{with(func(p *Parameter) { p.Name = "a b" })}, "Parameter name"},
+		"bad key":           {[]Parameter{with(func(p *Parameter) { p.Type, p.KeyID = "SecureString", "alias/mine" })}, "is neither a KMS key's ARN or id"},
+		"key of a String":   {[]Parameter{with(func(p *Parameter) { p.KeyID = testKeyARN })}, "the type is not SecureString"},
 		"bad type":          {[]Parameter{with(func(p *Parameter) { p.Type = "string" })}, "is not String"},
 		"twice":             {[]Parameter{ok, ok}, "is there twice"},
 		"no value":          {[]Parameter{with(func(p *Parameter) { p.Value = "" })}, "either a value or versions"},
@@ -267,10 +223,10 @@ func TestParameterSeedsAreChecked(t *testing.T) {
 
 func TestParameterYAML(t *testing.T) {
 	var got []Parameter
-	if err := yaml.Unmarshal([]byte(`[{region: eu-west-1, name: /a/b, type: SecureString, versions: [one, two], labels: {prod: 1}}]`), &got); err != nil {
+	if err := yaml.Unmarshal([]byte(`[{region: eu-west-1, name: /a/b, type: SecureString, versions: [one, two], labels: {prod: 1}, keyID: k}]`), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := []Parameter{{Region: "eu-west-1", Name: "/a/b", Type: "SecureString", Versions: []string{"one", "two"}, Labels: map[string]int64{"prod": 1}}}
+	want := []Parameter{{Region: "eu-west-1", Name: "/a/b", Type: "SecureString", Versions: []string{"one", "two"}, Labels: map[string]int64{"prod": 1}, KeyID: "k"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("parameters (-want +got):\n%s", diff)
 	}

@@ -15,6 +15,7 @@ import (
 func (p *parameterStore) putParameter(c *call) (any, *apiError) {
 	var in struct {
 		Name, Value, Type, Tier, DataType *string
+		KeyID                             *string `json:"KeyId"`
 		Overwrite                         bool
 		Tags                              []any
 	}
@@ -55,6 +56,9 @@ func (p *parameterStore) putParameter(c *call) (any, *apiError) {
 	advanced, err := param.fit(len(*in.Value), deref(in.Tier))
 	if err != nil {
 		return nil, err
+	}
+	if !p.setKey(param, deref(in.KeyID)) {
+		return nil, clientError("InvalidKeyId", "Invalid keyId %s", *in.KeyID)
 	}
 	if err := param.addVersion(*in.Value, c.Now); err != nil {
 		return nil, err

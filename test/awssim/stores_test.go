@@ -46,7 +46,7 @@ func (x *storeClient) call(t *testing.T, op, body string) (string, *apiError) {
 	if c.Now.IsZero() {
 		c.Now = storeTime
 	}
-	c.Allowed = func(action, arn string) *apiError {
+	c.Allowed = func(action, arn string, _ ...secretTag) *apiError {
 		x.checked = append(x.checked, action+" "+arn)
 		if x.deny == nil || !x.deny(action, arn) {
 			return nil
@@ -127,7 +127,7 @@ func (w storeWire) Do(r *http.Request) (*http.Response, error) {
 	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	out, failure := w.service.handle(op, &call{
 		Region: storeRegion, Account: storeAccount, Now: storeTime, Body: body,
-		Allowed: func(string, string) *apiError { return nil },
+		Allowed: func(string, string, ...secretTag) *apiError { return nil },
 	})
 	status := http.StatusOK
 	if failure != nil {

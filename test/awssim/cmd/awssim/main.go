@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.BoolVar(&cfg.TLS, "tls", false, "serve HTTPS")
 	flags.StringVar(&cfg.PodIdentityListen, "pod-identity-listen", "127.0.0.1:0", "address of the Pod Identity agent; - = none")
 	flags.DurationVar(&cfg.Delay, "delay", 0, "added to each AWS call")
+	flags.IntVar(&cfg.ScanLimit, "scan-limit", 0, "objects that one page of a list call examines at most; 0 = no limit")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

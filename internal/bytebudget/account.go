@@ -1,0 +1,82 @@
+package bytebudget
+
+import "context"
+
+// Account is what one request holds. It is safe for concurrent use.
+type Account struct {
+	budget *Budget
+	name   string // of its tenant
+	tenant *tenant
+
+	// Guarded by budget.mu.
+	used    int64
+	holders int
+}
+
+// Hold adds a holder, which closes the account too: work that may outlast the request.
+func (a *Account) Hold() {
+	a.budget.mu.Lock()
+	defer a.budget.mu.Unlock()
+	a.holders++
+}
+
+// Close gives everything back when the last holder calls it. All reservations are closed before.
+func (a *Account) Close() {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.holders--; a.holders > 0 {
+		return
+	}
+	if b.aheadAccount == a {
+		b.aheadAccount = nil
+	}
+	if a.tenant.open--; a.tenant.open == 0 {
+		delete(b.tenants, a.name)
+	}
+	a.giveBack(a.used)
+}
+
+// Grow takes more bytes, waiting for its turn. The error is ctx's, and comes without bytes.
+func (a *Account) Grow(ctx context.Context, bytes int64) error {
+	return a.wait(ctx, &waiter{account: a, bytes: bytes})
+}
+
+// Shrink gives bytes back.
+func (a *Account) Shrink(bytes int64) {
+	a.budget.mu.Lock()
+	defer a.budget.mu.Unlock()
+	a.giveBack(bytes)
+}
+
+func (a *Account) giveBack(bytes int64) {
+	a.used -= bytes
+	a.tenant.used -= bytes
+	a.budget.used -= bytes
+	a.budget.dispatch()
+}
+
+// wait has w served in its turn.
+func (a *Account) wait(ctx context.Context, w *waiter) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b := a.budget
+	b.mu.Lock()
+	granted := b.takeOrWait(w)
+	b.mu.Unlock()
+	if granted {
+		return nil
+	}
+	select {
+	case <-w.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.withdraw(w) { // granted at the same moment: others can use it
+		w.giveBack()
+	}
+	return ctx.Err()
+}
