@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"secrets-provider-aws/internal/fault"
@@ -11,8 +12,11 @@ import (
 	"secrets-provider-aws/provider/jmespath"
 )
 
-// documentCost is about how many times its text a parsed JSON value takes in memory.
-const documentCost = 8
+// How many times its text a parsed JSON value takes in memory: about, and at most for an awkward one that a format reads.
+const (
+	documentCost = 8
+	formatCost   = 32
+)
 
 // files makes the files of a volume. valueOf is object → its value in responses, which all succeeded.
 func files(ctx context.Context, req Request, valueOf []int, responses []response) ([]File, error) {
@@ -56,6 +60,9 @@ func (w *writer) write(ctx context.Context, o class.Object, v value) error {
 	}
 	if !o.Whole() || len(o.Files) > 1 { // a value is parsed
 		cost := int64(documentCost * len(v.content))
+		if slices.ContainsFunc(o.Files, func(f class.FileSpec) bool { return f.Format != document.Raw }) {
+			cost = int64(formatCost * len(v.content))
+		}
 		if err := w.grow(ctx, cost); err != nil {
 			return err
 		}
