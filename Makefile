@@ -20,7 +20,9 @@ HELM_PATH = $(or $(HELM),$$(go run ./test/node/cmd/node helm))
 DIST     := dist
 # The complete chart, before it is packed.
 CHART    := bin/chart
-ARCH     ?= $(shell go env GOARCH)
+ARCH     ?= amd64 arm64
+# The image that the chart names. A tag cannot contain a plus sign.
+IMAGE    ?= $(shell sed -n 's/^  repository: //p' deployment/chart/values.yaml)
 
 # Everything is pure Go, as in the image. Only the race detector needs C.
 export CGO_ENABLED := 0
@@ -38,9 +40,13 @@ demo: build ## Run one mount on this machine, from pod to files, without AWS (DE
 	@go run ./cmd/demo --provider $(BINARY) $(DEMOFLAGS)
 
 .PHONY: image
-image: ## Build the image archive bin/image-ARCH.tar (ARCH=arm64) with docker buildx or buildah
-	GOOS=linux GOARCH=$(ARCH) $(MAKE) build BINARY=bin/linux-$(ARCH)/secrets-provider-aws VERSION='$(VERSION)'
-	.ci/image $(ARCH) '$(VERSION)'
+image: ## Build the image archives bin/image-ARCH.tar, and bin/image.tar with all of them (ARCH=arm64)
+	rm -f bin/image*.tar
+	for arch in $(ARCH); do \
+		GOOS=linux GOARCH=$$arch $(MAKE) build BINARY=bin/linux-$$arch/secrets-provider-aws VERSION='$(VERSION)'; \
+	done
+	go run ./deployment/cmd/image -name '$(IMAGE):$(subst +,_,$(VERSION))' -version '$(VERSION)' \
+		-revision "$$(git rev-parse --verify --quiet HEAD)" -out bin $(ARCH:%=bin/linux-%/secrets-provider-aws)
 
 .PHONY: chart
 chart: ## Package the Helm chart into dist, with the CSI driver's chart as its sub-chart

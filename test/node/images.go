@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"secrets-provider-aws/test/node/image"
+	"secrets-provider-aws/deployment/image"
 )
 
 // TestAppImage is the image of the workload in test/node/testapp. Every node has it. Pods use it with imagePullPolicy Never.
@@ -59,13 +59,13 @@ func (b *builder) images(driver, workload string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := hashFiles(filepath.Join(b.root, "test", "node"), []string{"images.go", "image"}, driver, workload, busyboxKey)
+	key, err := hashFiles(b.root, []string{"test/node/images.go", "deployment/image"}, driver, workload, busyboxKey)
 	if err != nil {
 		return "", err
 	}
 	return b.once("images", key, func(tmp string) error {
 		for name, img := range nodeImages(driver, workload) {
-			if err := img.Write(filepath.Join(tmp, name+".tar")); err != nil {
+			if _, err := image.Write(filepath.Join(tmp, name+".tar"), img); err != nil {
 				return err
 			}
 		}
@@ -73,8 +73,8 @@ func (b *builder) images(driver, workload string) (string, error) {
 	})
 }
 
-// LoadImage loads the images of an archive into the node, under the names in the archive. The archive comes from "docker save", or is
-// buildah's docker-archive or oci-archive. Pods use the images with imagePullPolicy Never or IfNotPresent.
+// LoadImage loads the images of an archive into the node, under the names in the archive. The archive is an OCI
+// image layout or comes from "docker save". Pods use the images with imagePullPolicy Never or IfNotPresent.
 func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	f, err := os.Open(archive)
 	if err != nil {
