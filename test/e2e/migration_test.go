@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/deployment"
-	"secrets-provider-aws/test/node/image"
+	"secrets-provider-aws/deployment/image"
 )
 
 const (
@@ -77,13 +77,13 @@ func (w *world) loadAWSImage(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	err := image.Image{
+	_, err := image.Write(archive, image.Image{
 		Ref: awsImage, Entrypoint: []string{"/awsprovider"}, User: "0:0",
 		Files: []image.File{
 			{Path: "/awsprovider", Source: program},
 			{Path: "/secrets-provider-aws", Source: "../../bin/linux-" + runtime.GOARCH + "/secrets-provider-aws"},
 		},
-	}.Write(archive)
+	})
 	if err != nil {
 		return err
 	}

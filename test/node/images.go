@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"secrets-provider-aws/test/node/image"
+	"secrets-provider-aws/deployment/image"
 )
 
 // TestAppImage is the image of the workload in test/node/testapp. Every node has it. Pods use it with imagePullPolicy Never.
@@ -83,7 +83,7 @@ func (b *builder) images(kubernetes, driver, workload string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := hashFiles(filepath.Join(b.root, "test", "node"), []string{"images.go", "image"}, kubernetes, driver, workload, busyboxKey)
+	key, err := hashFiles(b.root, []string{"test/node/images.go", "deployment/image"}, kubernetes, driver, workload, busyboxKey)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +91,7 @@ func (b *builder) images(kubernetes, driver, workload string) (string, error) {
 		all := nodeImages(driver, workload)
 		maps.Copy(all, chartImages(kubernetes, driver))
 		for name, img := range all {
-			if err := img.Write(filepath.Join(tmp, name+".tar")); err != nil {
+			if _, err := image.Write(filepath.Join(tmp, name+".tar"), img); err != nil {
 				return err
 			}
 		}
@@ -99,8 +99,8 @@ func (b *builder) images(kubernetes, driver, workload string) (string, error) {
 	})
 }
 
-// LoadImage loads the images of an archive into the node, under the names in the archive. The archive comes from "docker save", or is
-// buildah's docker-archive or oci-archive. Pods use the images with imagePullPolicy Never or IfNotPresent.
+// LoadImage loads the images of an archive into the node, under the names in the archive. The archive is an OCI
+// image layout or comes from "docker save". Pods use the images with imagePullPolicy Never or IfNotPresent.
 func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	f, err := os.Open(archive)
 	if err != nil {
