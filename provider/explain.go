@@ -145,11 +145,6 @@ func tooManyFiles(o class.Object) error {
 	}
 }
 
-// noFiles refuses a volume without any file: the driver does not accept one.
-func noFiles() error {
-	return &fault.Error{Kind: fault.NotFound, What: "the volume has no file", Why: "all objects are empty or absent", Hint: "add one object that is not optional"}
-}
-
 // inFailover marks a failure as the failover region's, unless the primary region's is the same: the
 // credentials for both come from one place.
 func inFailover(err error, region string, primary []error) error {

@@ -26,14 +26,18 @@ func files(ctx context.Context, req Request, valueOf []int, responses []response
 			return nil, err
 		}
 	}
-	switch err := fault.Join(w.errs); {
-	case err != nil:
+	if err := fault.Join(w.errs); err != nil {
 		return nil, err
-	case len(w.files) == 0:
-		return nil, noFiles()
+	}
+	if len(w.files) == 0 {
+		return []File{emptyFile()}, nil
 	}
 	return w.files, nil
 }
+
+// emptyFile is the only file of a volume that has none: all its keys or optional parts are absent. The driver writes nothing for a
+// response without files, and would leave those of before (pkg/secrets-store/provider_client.go of the CSI driver).
+func emptyFile() File { return File{Path: ".empty", Version: "none"} }
 
 // writer makes the files of one volume.
 type writer struct {
