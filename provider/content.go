@@ -47,8 +47,8 @@ type member struct {
 	value
 }
 
-// size is what the value holds, in bytes.
-func (v value) size() int {
+// length is what the value holds, in bytes.
+func (v value) length() int {
 	bytes := len(v.content)
 	for _, m := range v.members {
 		bytes += len(m.content)

@@ -131,20 +131,38 @@ func documentFault(o class.Object, spec class.FileSpec, err error) error {
 	return e
 }
 
-// noResult reports whether a jmesPath selected nothing.
-func noResult(err error) bool { return errors.Is(err, jmespath.ErrNoResult) }
-
-// collisionFault refuses two files at one path. Their names were not known before the values.
-func collisionFault(err error) error {
-	return &fault.Error{Kind: fault.Content, What: "cannot make the files of the volume", Why: err.Error(), Hint: "give one of them an objectAlias such as db-*", Cause: err}
+// fileFaults says of each value why it does not fit its file.
+func fileFaults(bad []badValue) error {
+	errs := make([]error, len(bad))
+	for i, b := range bad {
+		var selector *selectorError
+		var collision *collisionError
+		switch {
+		case errors.As(b.err, &selector):
+			errs[i] = extractionFault(b.object, b.spec, selector.error)
+		case errors.As(b.err, &collision):
+			errs[i] = &fault.Error{Kind: fault.Content, What: makingFiles, Why: b.err.Error(), Hint: "give one of them an objectAlias such as db-*", Cause: b.err}
+		default:
+			errs[i] = documentFault(b.object, b.spec, b.err)
+		}
+	}
+	return fault.Join(errs)
 }
 
-// tooManyFiles refuses a volume with more files than one may have.
-func tooManyFiles(o class.Object) error {
-	return &fault.Error{
-		Kind: fault.Content, What: "the volume has too many files",
-		Why:  fmt.Sprintf("with the keys of %s %s it has more than %d", o.Type.Noun(), fault.Quote(o.Name), class.MaxFiles),
-		Hint: "write the keys as one file with format: env, properties, yaml or json, or use two volumes",
+const makingFiles = "cannot make the files of the volume"
+
+// endFault says why the files of a volume end: a limit, or no memory.
+func endFault(err error) error {
+	var limit *limitError
+	switch {
+	case !errors.As(err, &limit):
+		return noMemory(makingFiles, err)
+	case limit.kind == tooManyFiles:
+		return &fault.Error{
+			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write the keys as one file with format: env, properties, yaml or json, or use two volumes",
+		}
+	default:
+		return tooLarge(limit.why)
 	}
 }
 

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -23,11 +24,11 @@ func files(ctx context.Context, req Request, valueOf []int, responses []response
 	w := &writer{req: req, budget: jmespath.NewBudget()}
 	for i, o := range req.Class.Objects {
 		if err := w.write(ctx, o, responses[valueOf[i]].value); err != nil {
-			return nil, err
+			return nil, endFault(err)
 		}
 	}
-	if err := fault.Join(w.errs); err != nil {
-		return nil, err
+	if len(w.bad) > 0 {
+		return nil, fileFaults(w.bad)
 	}
 	if len(w.files) == 0 {
 		return []File{{Path: emptyVolume, Version: "none"}}, nil
@@ -47,8 +48,30 @@ type writer struct {
 	paths  class.Paths // of files
 	bytes  int         // of files
 	parsed int         // bytes of values that formats have read, which bounds their work
-	errs   []error     // of values that do not fit the class
+	bad    []badValue
 }
+
+// badValue is a value that does not fit a file of the class.
+type badValue struct {
+	object class.Object
+	spec   class.FileSpec
+	err    error // of what follows in the file's spec: the selector, or its encoding, format and name
+}
+
+func (w *writer) refuse(o class.Object, spec class.FileSpec, err error) {
+	w.bad = append(w.bad, badValue{o, spec, err})
+}
+
+// limitError is a limit of a volume that its values exceed.
+type limitError struct{ kind, why string }
+
+func (e *limitError) Error() string { return e.kind + ": " + e.why }
+
+// The kinds of limitError.
+const (
+	tooManyBytes = "the volume is too large"
+	tooManyFiles = "the volume has too many files"
+)
 
 // write makes the files of one object. Its error ends the volume.
 func (w *writer) write(ctx context.Context, o class.Object, v value) error {
@@ -59,14 +82,15 @@ func (w *writer) write(ctx context.Context, o class.Object, v value) error {
 		return w.writeSelection(ctx, o, v)
 	}
 	if !o.Whole() || len(o.Files) > 1 { // a value is parsed
-		cost := int64(documentCost * len(v.content))
+		cost := documentCost
 		if slices.ContainsFunc(o.Files, func(f class.FileSpec) bool { return f.Format != document.Raw }) {
-			cost = int64(formatCost * len(v.content))
+			cost = formatCost
 		}
-		if err := w.grow(ctx, cost); err != nil {
+		back, err := w.growToParse(ctx, cost, len(v.content))
+		if err != nil {
 			return err
 		}
-		defer w.req.Memory.Shrink(cost)
+		defer back()
 	}
 	parse := sync.OnceValues(func() (*jmespath.Document, error) { return jmespath.Parse(v.content) })
 	for _, spec := range o.Files {
@@ -77,10 +101,10 @@ func (w *writer) write(ctx context.Context, o class.Object, v value) error {
 				content, err = w.budget.Extract(spec.Selector, doc)
 			}
 			switch {
-			case spec.Optional && noResult(err):
+			case spec.Optional && errors.Is(err, jmespath.ErrNoResult):
 				continue
 			case err != nil:
-				w.errs = append(w.errs, extractionFault(o, spec, err))
+				w.refuse(o, spec, &selectorError{err})
 				continue
 			}
 			if err := w.grow(ctx, int64(len(content))); err != nil {
@@ -104,31 +128,35 @@ func (w *writer) form(ctx context.Context, o class.Object, spec class.FileSpec, 
 		}
 		decoded, err := spec.Encoding.Decode(content)
 		if err != nil {
-			w.errs = append(w.errs, documentFault(o, spec, err))
+			w.refuse(o, spec, err)
 			return nil
 		}
 		return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: decoded, Version: version})
 	}
-	if w.parsed += len(content); w.parsed > w.req.MaxBytes {
-		return w.tooMuchParsed()
+	if err := w.countParsed(len(content)); err != nil {
+		return err
 	}
 	pairs, err := document.Parse(content, maxKeys)
 	if err != nil {
-		w.errs = append(w.errs, documentFault(o, spec, err))
+		w.refuse(o, spec, err)
 		return nil
 	}
-	return w.document(ctx, o, spec, pairs, version)
+	return w.writePairs(ctx, o, spec, pairs, version)
 }
 
-func (w *writer) tooMuchParsed() error {
-	return tooLarge(fmt.Sprintf("its formats read %d bytes of values, the CSI driver accepts %d", w.parsed, w.req.MaxBytes))
+// countParsed counts bytes that formats read. Its error ends the volume.
+func (w *writer) countParsed(bytes int) error {
+	if w.parsed += bytes; w.parsed > w.req.MaxBytes {
+		return &limitError{tooManyBytes, fmt.Sprintf("its formats read %d bytes of values, the CSI driver accepts %d", w.parsed, w.req.MaxBytes)}
+	}
+	return nil
 }
 
-// document makes the files of pairs, in their encoding and format. Its error ends the volume.
-func (w *writer) document(ctx context.Context, o class.Object, spec class.FileSpec, pairs document.Pairs, version string) error {
+// writePairs makes the files of pairs, in their encoding and format. Its error ends the volume.
+func (w *writer) writePairs(ctx context.Context, o class.Object, spec class.FileSpec, pairs document.Pairs, version string) error {
 	pairs, err := pairs.Decode(spec.Encoding)
 	if err != nil {
-		w.errs = append(w.errs, documentFault(o, spec, err))
+		w.refuse(o, spec, err)
 		return nil
 	}
 	if spec.Format == document.Files {
@@ -136,7 +164,7 @@ func (w *writer) document(ctx context.Context, o class.Object, spec class.FileSp
 	}
 	size, err := pairs.Size(spec.Format)
 	if err != nil {
-		w.errs = append(w.errs, documentFault(o, spec, err))
+		w.refuse(o, spec, err)
 		return nil
 	}
 	if err := w.grow(ctx, int64(size)); err != nil {
@@ -144,7 +172,7 @@ func (w *writer) document(ctx context.Context, o class.Object, spec class.FileSp
 	}
 	written, err := pairs.Document(spec.Format)
 	if err != nil {
-		w.errs = append(w.errs, documentFault(o, spec, err))
+		w.refuse(o, spec, err)
 		return nil
 	}
 	return w.add(o, File{Path: spec.Path, Mode: spec.Mode, Content: written, Version: version})
@@ -153,6 +181,13 @@ func (w *writer) document(ctx context.Context, o class.Object, spec class.FileSp
 // writeSelection makes the files of a selection: one for each member, or one of all.
 func (w *writer) writeSelection(ctx context.Context, o class.Object, v value) error {
 	spec := o.Files[0]
+	if spec.Format != document.Raw {
+		back, err := w.growToParse(ctx, formatCost, v.length())
+		if err != nil {
+			return err
+		}
+		defer back()
+	}
 	if o.Combined() {
 		return w.combine(ctx, o, v)
 	}
@@ -161,7 +196,7 @@ func (w *writer) writeSelection(ctx context.Context, o class.Object, v value) er
 		of.Name = m.name
 		path, err := spec.PathOf(o.Selection.NameOf(m.name))
 		if err != nil {
-			w.errs = append(w.errs, documentFault(of, spec, &document.Error{Keys: []string{o.Selection.NameOf(m.name)}, Reason: err.Error()}))
+			w.refuse(of, spec, &document.Error{Keys: []string{o.Selection.NameOf(m.name)}, Reason: err.Error()})
 			continue
 		}
 		its := spec
@@ -179,10 +214,10 @@ func (w *writer) combine(ctx context.Context, o class.Object, v value) error {
 	for _, m := range v.members {
 		values[o.Selection.NameOf(m.name)] = m.content
 	}
-	if w.parsed += v.size(); w.parsed > w.req.MaxBytes {
-		return w.tooMuchParsed()
+	if err := w.countParsed(v.length()); err != nil {
+		return err
 	}
-	return w.document(ctx, o, spec, document.Of(values), v.version)
+	return w.writePairs(ctx, o, spec, document.Of(values), v.version)
 }
 
 // forEach makes a file of each pair but null. Its error ends the volume.
@@ -193,7 +228,7 @@ func (w *writer) forEach(ctx context.Context, o class.Object, spec class.FileSpe
 		}
 		path, err := spec.PathOf(pair.Key)
 		if err != nil {
-			w.errs = append(w.errs, documentFault(o, spec, &document.Error{Keys: []string{pair.Key}, Reason: err.Error()}))
+			w.refuse(o, spec, &document.Error{Keys: []string{pair.Key}, Reason: err.Error()})
 			continue
 		}
 		if err := w.grow(ctx, int64(len(path)+len(pair.Value))); err != nil {
@@ -209,23 +244,36 @@ func (w *writer) forEach(ctx context.Context, o class.Object, spec class.FileSpe
 // add adds a file to the volume. Its error ends the volume.
 func (w *writer) add(o class.Object, file File) error {
 	if err := w.paths.Add(file.Path, o.Type.Noun()+" "+fault.Quote(o.Name)); err != nil {
-		w.errs = append(w.errs, collisionFault(err))
+		w.refuse(o, class.FileSpec{}, &collisionError{err})
 		return nil
 	}
 	w.files = append(w.files, file)
 	if len(w.files) > class.MaxFiles {
-		return tooManyFiles(o)
+		return &limitError{tooManyFiles, fmt.Sprintf("with the keys of %s %s it has more than %d", o.Type.Noun(), fault.Quote(o.Name), class.MaxFiles)}
 	}
 	if w.bytes += len(file.Content); w.bytes > w.req.MaxBytes {
-		return tooLarge(fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d", len(w.files), w.bytes, w.req.MaxBytes))
+		return &limitError{tooManyBytes, fmt.Sprintf("its first %d files take %d bytes, the CSI driver accepts %d", len(w.files), w.bytes, w.req.MaxBytes)}
 	}
 	return nil
 }
 
 // grow takes memory for what the files need beside the values.
 func (w *writer) grow(ctx context.Context, bytes int64) error {
-	if err := w.req.Memory.Grow(ctx, bytes); err != nil {
-		return noMemory("cannot make the files of the volume", err)
-	}
-	return nil
+	return w.req.Memory.Grow(ctx, bytes)
 }
+
+// growToParse takes memory for the time in which a value of that size is parsed. The caller calls back.
+func (w *writer) growToParse(ctx context.Context, cost, bytes int) (back func(), err error) {
+	if err := w.grow(ctx, int64(cost*bytes)); err != nil {
+		return nil, err
+	}
+	return func() { w.req.Memory.Shrink(int64(cost * bytes)) }, nil
+}
+
+// selectorError is of a jmesPath.
+type selectorError struct{ error }
+
+func (e *selectorError) Unwrap() error { return e.error }
+
+// collisionError is of two files at one path, the names of which were not known before the values.
+type collisionError struct{ error }

@@ -106,13 +106,13 @@ func newPlan(req Request) plan {
 
 // regionsOf are the regions that the objects of a class are read from, without the failover region.
 func regionsOf(c class.Class) []string {
-	var regions []string
+	var names []string
 	for _, o := range c.Objects {
-		if region := c.RegionOf(o); !slices.Contains(regions, region) {
-			regions = append(regions, region)
+		if name := c.RegionOf(o); !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	return regions
+	return names
 }
 
 // addRegion adds the values that a volume reads from one region, each of them once.

@@ -23,7 +23,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	defer func() {
 		var bytes int64
 		for _, r := range reads {
-			bytes += int64(r.value.size())
+			bytes += int64(r.value.length())
 		}
 		memory.Close(bytes)
 	}()
@@ -88,7 +88,7 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 	room := semaphore.NewWeighted(int64(callsPerVolume(m)))
 	for _, indexes := range s.backend.calls(targets) {
 		weight := min(s.backend.weight(targets, indexes), int64(callsPerVolume(m)))
-		_ = room.Acquire(context.Background(), weight) // the calls under way end with ctx
+		_ = room.Acquire(context.WithoutCancel(ctx), weight) // the calls under way end with ctx, and these complete their reads
 		group.Go(func() (panicked error) {
 			defer room.Release(weight)
 			growStack()

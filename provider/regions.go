@@ -47,7 +47,7 @@ func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount
 	switch {
 	case !m.failover || refusal(failures) || ctx.Err() != nil:
 		return nil
-	case len(failures) == 0 && (started == nil || started[0].need > 0): // a republish that the primary region serves, or no free memory
+	case len(failures) == 0 && (len(started) == 0 || started[0].need > 0): // a republish that the primary region serves, or no free memory
 		return nil
 	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)

@@ -63,10 +63,10 @@ type selecting struct {
 	failed  []error // of secrets that were selected and cannot be read
 }
 
-// add adds a member, or says why the selection ends.
-func (s *selecting) add(name string, v value) error {
+// take adds a member, or says why the selection ends.
+func (s *selecting) take(name string, v value) error {
 	s.members = append(s.members, member{name, v})
-	if err := s.count(len(s.members)); err != nil {
+	if err := s.countTo(len(s.members)); err != nil {
 		return err
 	}
 	if s.bytes += len(v.content); s.bytes > s.target.size.limit {
@@ -76,8 +76,8 @@ func (s *selecting) add(name string, v value) error {
 	return nil
 }
 
-// count refuses more members than the selection may have.
-func (s *selecting) count(n int) error {
+// countTo refuses more members than the selection may have.
+func (s *selecting) countTo(n int) error {
 	most := s.target.selected.Max
 	if n <= most {
 		return nil
@@ -114,7 +114,7 @@ func (b *backend) selectParameters(ctx context.Context, credentials aws.Credenti
 			if p.Value == nil {
 				return noValue(s.target.what(), s.target.region)
 			}
-			if err := s.add(strings.Clone(aws.ToString(p.Name)), value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}); err != nil {
+			if err := s.take(strings.Clone(aws.ToString(p.Name)), value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}); err != nil {
 				return err
 			}
 		}
@@ -128,7 +128,7 @@ func (b *backend) selectParameters(ctx context.Context, credentials aws.Credenti
 func (b *backend) selectSecrets(ctx context.Context, credentials aws.CredentialsProvider, s *selecting) error {
 	in := &secretsmanager.BatchGetSecretValueInput{Filters: filters(s.target.selected), MaxResults: aws.Int32(secretsPerCall)}
 	for {
-		page, err := b.batch(ctx, credentials, s, in)
+		page, err := b.readPage(ctx, credentials, s, in)
 		if err != nil {
 			return err
 		}
@@ -149,11 +149,11 @@ func (b *backend) selectTagged(ctx context.Context, credentials aws.CredentialsP
 			return readFault(err, s.target.what(), s.target.region, "secretsmanager:ListSecrets")
 		}
 		for _, listed := range page.SecretList {
-			if s.selects(aws.ToString(listed.Name)) && hasTags(listed.Tags, s.target.selected.Tags) {
+			if s.has(aws.ToString(listed.Name)) && hasTags(listed.Tags, s.target.selected.Tags) {
 				ids = append(ids, aws.ToString(listed.ARN))
 			}
 		}
-		if err := s.count(len(ids)); err != nil {
+		if err := s.countTo(len(ids)); err != nil {
 			return err
 		}
 		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
@@ -161,15 +161,15 @@ func (b *backend) selectTagged(ctx context.Context, credentials aws.CredentialsP
 		}
 	}
 	for some := range slices.Chunk(ids, secretsPerCall) {
-		if _, err := b.batch(ctx, credentials, s, &secretsmanager.BatchGetSecretValueInput{SecretIdList: some}); err != nil {
+		if _, err := b.readPage(ctx, credentials, s, &secretsmanager.BatchGetSecretValueInput{SecretIdList: some}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// batch reads one page of secrets.
-func (b *backend) batch(ctx context.Context, credentials aws.CredentialsProvider, s *selecting, in *secretsmanager.BatchGetSecretValueInput) (
+// readPage reads one page of secrets.
+func (b *backend) readPage(ctx context.Context, credentials aws.CredentialsProvider, s *selecting, in *secretsmanager.BatchGetSecretValueInput) (
 	*secretsmanager.BatchGetSecretValueOutput, error,
 ) {
 	page, err := b.secrets.In(s.target.region).BatchGetSecretValue(ctx, in, func(o *secretsmanager.Options) { o.Credentials = credentials })
@@ -178,14 +178,14 @@ func (b *backend) batch(ctx context.Context, credentials aws.CredentialsProvider
 	}
 	for _, secret := range page.SecretValues {
 		name := strings.Clone(aws.ToString(secret.Name))
-		if !s.selects(name) {
+		if !s.has(name) {
 			continue
 		}
 		got := secretResult(object{kind: s.target.kind, name: name}, s.target.region, secret.SecretString, secret.SecretBinary, secret.VersionId)
 		if got.err != nil {
 			return nil, got.err
 		}
-		if err := s.add(name, got.value); err != nil {
+		if err := s.take(name, got.value); err != nil {
 			return nil, err
 		}
 	}
@@ -199,8 +199,8 @@ func (b *backend) batch(ctx context.Context, credentials aws.CredentialsProvider
 	return page, nil
 }
 
-// selects reports whether the selection has a secret of that name: a filter may match more.
-func (s *selecting) selects(name string) bool {
+// has reports whether the selection has a secret of that name: a filter may match more.
+func (s *selecting) has(name string) bool {
 	return strings.HasPrefix(name, s.target.selected.Prefix)
 }
 

@@ -197,11 +197,11 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 	p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}
 	other := s.inFlight[t.key]
 	switch {
-	case t.optional && known.absent(m):
+	case t.optional && known.absentFor(m):
 		p.fresh, p.known = true, record{value: value{absent: true}, read: known.refused}
 	case known.fresh(m, t.pinned()):
 		p.fresh = true
-	case known.backedOff(m) && !(t.optional && known.missing): // an optional object may come at any time
+	case known.backedOff(m) && (!t.optional || !known.notFound): // an optional object may come at any time
 		p.err = known.err
 	case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
 		p.inFlight = other

@@ -32,7 +32,7 @@ func (s *size) add(t target, v value) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values++
-	bytes := v.size()
+	bytes := v.length()
 	s.bytes += t.files * bytes
 	if bytes > s.most {
 		s.largest, s.most = t.object, bytes
