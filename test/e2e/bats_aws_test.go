@@ -12,7 +12,7 @@ import (
 )
 
 // This is the driver's own end-to-end test of AWS's provider, with the same cases and names: test/bats/aws.bats and
-// test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.0. Where upstream sleeps, this test waits for a condition.
+// test/bats/tests/aws of sigs.k8s.io/secrets-store-csi-driver v1.6.1. Where upstream sleeps, this test waits for a condition.
 func TestBats_AWS(t *testing.T) {
 	c := newTenant(t)
 	// Upstream's names have no slashes either.

@@ -1,5 +1,5 @@
-// Package e2e tests the provider on a real Kubernetes node with the real CSI driver (test/node). It uses the image of our
-// Dockerfile, installed by our chart, against the strict AWS simulator (test/awssim).
+// Package e2e tests the provider on a real Kubernetes node with the real CSI driver (test/node). It uses our image, installed by
+// our chart, against the strict AWS simulator (test/awssim).
 //
 // The provider reaches AWS as on any node. It calls the regular host names, and the node's HTTPS proxy leads to the simulator. The
 // Pod Identity agent listens at its link-local address, as on every EKS node. STS trusts the API server's issuer and verifies the

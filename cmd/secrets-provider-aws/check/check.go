@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"time"
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider/class"
@@ -19,6 +20,9 @@ type Options struct {
 	Account    string // AWS account, for policies; empty if unknown
 	OIDCIssuer string // the cluster's OIDC issuer, with or without https://; empty if unknown
 	Strict     bool   // a class that is not among the manifests is an error
+	Nodes      int    // number of nodes, for the cost of rotation; 0 for no estimate
+	// RefreshInterval is that of the provider, for classes without one. At least 1 s if Nodes is set.
+	RefreshInterval time.Duration
 }
 
 var (
@@ -36,6 +40,12 @@ func (o Options) check() error {
 	}
 	if o.OIDCIssuer != "" && !issuerRE.MatchString(o.issuer()) {
 		errs = append(errs, fmt.Errorf("--oidc-issuer %q is not the URL of an issuer, such as https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF", o.OIDCIssuer))
+	}
+	if o.Nodes < 0 {
+		errs = append(errs, fmt.Errorf("--nodes %d is less than 0", o.Nodes))
+	}
+	if o.Nodes > 0 && o.RefreshInterval < time.Second {
+		errs = append(errs, fmt.Errorf("--refresh-interval %s is less than 1s", o.RefreshInterval))
 	}
 	return errors.Join(errs...)
 }
@@ -77,6 +87,7 @@ type Report struct {
 	Classes   []Class    `json:"classes"`
 	Workloads []Workload `json:"workloads"`
 	Roles     []Role     `json:"roles"`
+	Rotation  *Rotation  `json:"rotation,omitempty"` // nil without Options.Nodes
 	Summary   Summary    `json:"summary"`
 }
 
@@ -153,7 +164,7 @@ const defaultMode = "0644"
 const maxPreview = 200_000
 
 func (ck *checker) report(files []string) *Report {
-	r := &Report{Findings: append([]Finding{}, ck.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: ck.roles()}
+	r := &Report{Findings: append([]Finding{}, ck.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: ck.roles(), Rotation: ck.rotation()}
 	for _, f := range r.Findings {
 		switch f.Severity {
 		case Error:

@@ -39,6 +39,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if len(r.Roles) > 0 {
 		b.WriteString("For a secret or parameter with your own KMS key, also allow kms:Decrypt on that key.\n\n")
 	}
+	if r.Rotation != nil {
+		r.Rotation.print(&b)
+	}
 	fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Summary.Errors, "error"), count(r.Summary.Warnings, "warning"), count(r.Summary.Notes, "note"))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -110,6 +110,41 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- toYaml $given }}
 {{- end }}
 
+{{- /* Name of the driver's DaemonSet, as the driver's chart makes it. */}}
+{{- define "secrets-provider-aws.driverName" -}}
+{{- $values := index .Values "secrets-store-csi-driver" }}
+{{- $name := default "secrets-store-csi-driver" $values.nameOverride }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $full $values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /*
+Faults of an upgrade that the cluster's DaemonSets show, one per line: the driver would be deleted and created under another
+name, or the provider would need another selector.
+*/}}
+{{- define "secrets-provider-aws.renames" -}}
+{{- $driver := include "secrets-provider-aws.driverName" . }}
+{{- $provider := include "secrets-provider-aws.fullname" . }}
+{{- $selector := include "secrets-provider-aws.selectorLabels" . | fromYaml }}
+{{- if and .Values.checkDriver .Release.IsUpgrade }}
+{{- range (dig "items" list (lookup "apps/v1" "DaemonSet" .Release.Namespace "")) }}
+{{- $name := .metadata.name }}
+{{- if eq (dig "annotations" "meta.helm.sh/release-name" "" .metadata) $.Release.Name }}
+{{- if and (index $.Values "secrets-store-csi-driver" "install") (ne $name $driver) (ne $name (print $driver "-windows")) }}
+{{- range .spec.template.spec.containers }}
+{{- if eq .name "secrets-store" }}
+release {{ $.Release.Name }} has the CSI driver as DaemonSet {{ $name }}, and this upgrade would delete it and create {{ $driver }}, so that for a while no pod could mount: set secrets-store-csi-driver.fullnameOverride={{ $name }}, or checkDriver=false to rename it on purpose
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq $name $provider) (ne (toJson .spec.selector.matchLabels) (toJson $selector)) }}
+DaemonSet {{ $name }} has the selector {{ toJson .spec.selector.matchLabels }}, which cannot change: remove fullnameOverride and nameOverride, or set other names
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* Checks that the schema cannot do, or not with a helpful message. Reports all faults at once. */}}
 {{- define "secrets-provider-aws.check" -}}
 {{- $faults := list }}
@@ -140,6 +175,9 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- $faults = append $faults (printf "release %s installed the Secrets Store CSI driver, and this upgrade would remove it, so that no pod could mount: set secrets-store-csi-driver.install=true, or checkDriver=false to remove it on purpose" $.Release.Name) }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- range splitList "\n" (include "secrets-provider-aws.renames" .) }}
+{{- with trim . }}{{ $faults = append $faults . }}{{ end }}
 {{- end }}
 {{- $rolling := include "secrets-provider-aws.rollingUpdate" . | fromYaml }}
 {{- $none := list "0" "0%" }}
