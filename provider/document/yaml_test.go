@@ -53,6 +53,15 @@ func TestL3_YAMLKeys(t *testing.T) {
 	}
 }
 
+// Characters that YAML does not take as they are stand as escapes, also deep in a value.
+func TestL3_YAMLEscapes(t *testing.T) {
+	const awkward = `\u007f\u0085\ufeff\uffff`
+	got := write(t, pairs(t, `{"k":"`+awkward+`é😀","l":["`+awkward+`"],"`+awkward+`":1}`), document.YAML)
+	if want := `k: "` + awkward + "é😀\"\nl: [\"" + awkward + "\"]\n\"" + awkward + "\": 1\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // A key may be longer than 1024 characters, which is the limit of a simple key of YAML.
 func TestL3_YAMLLongKeys(t *testing.T) {
 	for _, n := range []int{99, 100, 990, 1000, 1023, 1030, 5000} {

@@ -26,7 +26,7 @@ type Rotation struct {
 type RotationCost struct {
 	ServiceAccount  string  `json:"serviceAccount"` // NAMESPACE/SERVICE_ACCOUNT, with these words for what is unknown
 	Mode            Mode    `json:"mode"`           // with podIdentity the cost is that of one pod on each node
-	Secrets         int     `json:"secrets"`        // in Secrets Manager, without pinned versions
+	Secrets         int     `json:"secrets"`        // in Secrets Manager, without pinned versions; a selection counts as one for each 20 of its maxObjects
 	RefreshInterval string  `json:"refreshInterval"`
 	ReadsPerDay     int64   `json:"readsPerDay"`
 	USDPerMonth     float64 `json:"usdPerMonth"`
@@ -38,7 +38,12 @@ type read struct {
 	mode                  Mode
 	role, assumed, region string
 	name, version, label  string
+	tags                  string // of a selection
+	calls                 int    // 1, or the pages of the most secrets that a selection may find
 }
+
+// secretsPerPage is the limit of BatchGetSecretValue (Secrets Manager API reference).
+const secretsPerPage = 20
 
 // rotation counts the secrets of each ServiceAccount. Parameters of SSM are free at the default throughput.
 func (ck *checker) rotation() *Rotation {
@@ -57,7 +62,13 @@ func (ck *checker) rotation() *Rotation {
 			if pinned := o.Version != "" && o.Label == ""; pinned || o.Type != class.SecretsManager {
 				continue
 			}
-			r := read{u.by, mode, u.class.RoleARN, u.class.AssumeRoleARN, u.class.Region, o.Name, o.Version, o.Label}
+			r := read{
+				by: u.by, mode: mode, role: u.class.RoleARN, assumed: u.class.AssumeRoleARN, region: u.class.RegionOf(o),
+				name: o.Name, version: o.Version, label: o.Label, calls: 1,
+			}
+			if s := o.Selection; s != nil {
+				r.tags, r.calls = fmt.Sprintf("%q", s.Tags), (s.Max+secretsPerPage-1)/secretsPerPage
+			}
 			reads.add(r)
 			intervals[r] = min(cmp.Or(intervals[r], interval), interval)
 		}
@@ -78,7 +89,7 @@ func (ck *checker) rotation() *Rotation {
 			out.Costs = append(out.Costs, row)
 		}
 		c := &out.Costs[i]
-		c.Secrets++
+		c.Secrets += r.calls
 		c.ReadsPerDay = int64(math.Round(float64(out.Nodes*c.Secrets) * (24 * time.Hour).Seconds() / interval.Seconds()))
 		c.USDPerMonth = perMonth(c.ReadsPerDay)
 	}

@@ -40,6 +40,20 @@ func TestRotation_CostsWhatTheReferenceSays(t *testing.T) {
 	}
 }
 
+// A selection costs its pages, and an object of another region is another read.
+func TestRotation_SelectionsCostPages(t *testing.T) {
+	manifest := classHead + "  parameters:\n    region: eu-west-1\n    roleArn: arn:aws:iam::123456789012:role/shop\n    objects: |\n" +
+		"      - {objectName: prod/*, objectType: secretsmanager, maxObjects: 41}\n" +
+		"      - {objectName: prod/*, objectType: secretsmanager, objectAlias: \"team-*\", maxObjects: 20, tags: {team: a}}\n" +
+		"      - {objectName: db, objectType: secretsmanager}\n" +
+		"      - {objectName: db, objectType: secretsmanager, objectAlias: copy}\n" +
+		"      - {objectName: db, objectType: secretsmanager, objectAlias: us, region: us-east-1}\n"
+	cost := reportOn(t, check.Options{Nodes: 1, RefreshInterval: time.Hour}, manifest).Rotation
+	if cost == nil || len(cost.Costs) != 1 || cost.Costs[0].Secrets != 3+1+1+1 || cost.ReadsPerDay != 6*24 {
+		t.Errorf("the estimate is %+v, want 6 reads per hour", cost)
+	}
+}
+
 // shops is a class with a number of secrets, and pods of several ServiceAccounts that mount it.
 func shops(accounts, objects int) string {
 	var b strings.Builder
