@@ -159,7 +159,7 @@ func endFault(err error) error {
 		return noMemory(makingFiles, err)
 	case limit.kind == tooManyFiles:
 		return &fault.Error{
-			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write the keys as one file with format: env, properties, yaml or json, or use two volumes",
+			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write them as one file with format: env, properties, yaml or json, select fewer, or use two volumes",
 		}
 	default:
 		return tooLarge(limit.why)

@@ -42,13 +42,14 @@ const emptyVolume = ".empty"
 
 // writer makes the files of one volume.
 type writer struct {
-	req    Request
-	budget *jmespath.Budget
-	files  []File
-	paths  class.Paths // of files
-	bytes  int         // of files
-	parsed int         // bytes of values that formats have read, which bounds their work
-	bad    []badValue
+	req      Request
+	budget   *jmespath.Budget
+	files    []File
+	paths    class.Paths // of files
+	bytes    int         // of files
+	parsed   int         // bytes of values that formats have read, which bounds their work
+	selected int         // objects
+	bad      []badValue
 }
 
 // badValue is a value that does not fit a file of the class.
@@ -70,7 +71,7 @@ func (e *limitError) Error() string { return e.kind + ": " + e.why }
 // The kinds of limitError.
 const (
 	tooManyBytes = "the volume is too large"
-	tooManyFiles = "the volume has too many files"
+	tooManyFiles = "the volume has too many files or objects"
 )
 
 // write makes the files of one object. Its error ends the volume.
@@ -181,6 +182,9 @@ func (w *writer) writePairs(ctx context.Context, o class.Object, spec class.File
 // writeSelection makes the files of a selection: one for each member, or one of all.
 func (w *writer) writeSelection(ctx context.Context, o class.Object, v value) error {
 	spec := o.Files[0]
+	if w.selected += len(v.members); w.selected > class.MaxObjects {
+		return &limitError{tooManyFiles, fmt.Sprintf("with %ss %s it selects %d objects, one volume takes at most %d", o.Type.Noun(), fault.Quote(o.Name), w.selected, class.MaxObjects)}
+	}
 	if spec.Format != document.Raw {
 		back, err := w.growToParse(ctx, formatCost, v.length())
 		if err != nil {
@@ -245,7 +249,7 @@ func (w *writer) forEach(ctx context.Context, o class.Object, spec class.FileSpe
 func (w *writer) add(o class.Object, file File) error {
 	if err := w.paths.Add(file.Path, o.Type.Noun()+" "+fault.Quote(o.Name)); err != nil {
 		w.refuse(o, class.FileSpec{}, &collisionError{err})
-		return nil
+		return nil //nolint:nilerr // the volume goes on, and names the other collisions too
 	}
 	w.files = append(w.files, file)
 	if len(w.files) > class.MaxFiles {

@@ -35,7 +35,7 @@ func TestL8_FilesOfKeysCount(t *testing.T) {
 		t.Errorf("%d files, want 1000", got)
 	}
 	e := b.fetchError(secret("over") + "  format: files\n" + whole)
-	const want = `the volume has too many files: with the keys of secret "full" it has more than 1000 (write the keys as one file with format: env, properties, yaml or json, or use two volumes)`
+	const want = `the volume has too many files or objects: with the keys of secret "full" it has more than 1000 (write them as one file with format: env, properties, yaml or json, select fewer, or use two volumes)`
 	if e.Kind != fault.Content || e.Error() != want {
 		t.Errorf("%v: %v, want %s", e.Kind, e, want)
 	}

@@ -179,6 +179,21 @@ func TestL6_ReadingStopsAtTheLimits(t *testing.T) {
 	}
 }
 
+// The limit of objects holds for what all selections of a volume find.
+func TestL8_SelectedObjectsCount(t *testing.T) {
+	r, _ := selectingRig(t, rig.Options{})
+	for i := range 260 {
+		r.AWS.PutParameter(rig.Region, fmt.Sprintf("/many/%03d", i), "value")
+	}
+	_, err := r.Mount(rig.Mount{Objects: `
+- {objectName: /many/*, objectType: ssmparameter, maxObjects: 500, objectAlias: "a-*"}
+- {objectName: /many/**, objectType: ssmparameter, maxObjects: 500, objectAlias: "b-*"}
+`})
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "it selects 520 objects, one volume takes at most 500") {
+		t.Errorf("%v, want %v for the number of objects", err, codes.FailedPrecondition)
+	}
+}
+
 // A service that does not respond fails a selection like one object: a pod of this node starts with what is known.
 func TestL6_LastKnownMembers(t *testing.T) {
 	r, clock := selectingRig(t, rig.Options{RefreshInterval: time.Minute})

@@ -20,9 +20,10 @@ const (
 	MaxText = 256 << 10
 	// MaxFiles is the most files of one volume, with those of patterns.
 	MaxFiles = 1000
+	// MaxObjects is the most objects of one volume, with those that selections find.
+	MaxObjects = 500
 
-	maxScalar      = 8 << 10 // bytes of one field, more than any that is valid
-	maxObjects     = 500
+	maxScalar      = 8 << 10   // bytes of one field, more than any that is valid
 	maxJMESPath    = 500       // for each object
 	maxFields      = 50        // of one mapping, unknown ones included
 	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
@@ -62,8 +63,8 @@ func parseObjects(text string, translate translation, r *report) []Object {
 	if list == nil {
 		return nil
 	}
-	if len(list) > maxObjects {
-		r.fault(paramObjects, position{}, "lists %d objects; one volume takes at most %d", len(list), maxObjects)
+	if len(list) > MaxObjects {
+		r.fault(paramObjects, position{}, "lists %d objects; one volume takes at most %d", len(list), MaxObjects)
 		return nil
 	}
 	objects := make([]Object, 0, len(list))

@@ -113,7 +113,7 @@ var objectFields = []fieldOf[entry]{
 		scalar: func(e *entry) *scalar { return &e.optional }},
 	{fieldSpec: fieldSpec{name: "region", meaning: "AWS region of this object. Not together with failoverRegion.", pattern: regionPattern},
 		scalar: func(e *entry) *scalar { return &e.region }},
-	{fieldSpec: fieldSpec{name: "maxObjects", meaning: "Most objects that a selection may find.", max: maxObjects},
+	{fieldSpec: fieldSpec{name: "maxObjects", meaning: "Most objects that a selection may find.", max: MaxObjects},
 		scalar: func(e *entry) *scalar { return &e.maxObjects }},
 	{fieldSpec: fieldSpec{name: "tags", meaning: "Tags that each selected secret has, all of them."},
 		decode: func(e *entry, field string, node *yaml.Node, r *report) { e.tags = decodeTags(field, node, r) }},

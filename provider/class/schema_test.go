@@ -87,7 +87,7 @@ func classSchema() schema {
 		},
 		"$defs": schema{
 			"parameters":     schema{"type": "object", "required": []string{paramObjects}, "properties": parameters, "patternProperties": schema{"/": true}, "additionalProperties": false},
-			"objects":        schema{"description": paramFields[0].meaning, "type": "array", "minItems": 1, "maxItems": maxObjects, "items": ref("object")},
+			"objects":        schema{"description": paramFields[0].meaning, "type": "array", "minItems": 1, "maxItems": MaxObjects, "items": ref("object")},
 			"object":         objectSchema(),
 			"jmesPath":       jmesPathSchema(),
 			"failoverObject": mapping(failoverFields),

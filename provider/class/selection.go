@@ -156,8 +156,8 @@ func parseMax(field string, s scalar, r *report) int {
 		return defaultMax
 	}
 	n, err := strconv.Atoi(s.text)
-	if err != nil || n < 1 || n > maxObjects || strconv.Itoa(n) != s.text {
-		r.fault(field+".maxObjects", s.at, "%s is not a number from 1 to %d", fault.Quote(s.text), maxObjects)
+	if err != nil || n < 1 || n > MaxObjects || strconv.Itoa(n) != s.text {
+		r.fault(field+".maxObjects", s.at, "%s is not a number from 1 to %d", fault.Quote(s.text), MaxObjects)
 		return defaultMax
 	}
 	return n
