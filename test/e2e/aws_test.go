@@ -26,8 +26,8 @@ var administrator = awssim.User{
 	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*")},
 }
 
-// startAWS starts a simulator that the node can reach. Its Pod Identity agent listens where EKS has it.
-func (w *world) startAWS() error {
+// startAWS starts a simulator that the node can reach. podIdentity is the address of its Pod Identity agent, or "-" for none.
+func (w *world) startAWS(podIdentity string) error {
 	ca, err := w.CACertificate()
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (w *world) startAWS() error {
 	}
 	w.aws, err = awssim.Start(awssim.Config{
 		State:  awssim.State{OIDCProviders: []awssim.OIDCProvider{w.issuer()}, Users: []awssim.User{administrator}},
-		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: net.JoinHostPort(w.PodIdentityAddress(), "80"),
+		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: podIdentity,
 	})
 	return err
 }
