@@ -11,8 +11,8 @@ import (
 // the first one.
 func Executed() []string {
 	return []string{
-		"README.md", "deployment/chart/README.md", "docs/check.md", "docs/migrate-from-aws-provider.md", "docs/migrate-from-init-containers.md",
-		"docs/rotation.md",
+		"README.md", "deployment/chart/README.md", "deployment/examples/README.md", "docs/check.md", "docs/migrate-from-aws-provider.md",
+		"docs/migrate-from-init-containers.md", "docs/rotation.md",
 	}
 }
 

@@ -29,7 +29,7 @@ type directory struct {
 	associations map[subject]PodIdentityAssociation
 }
 
-type providerKey struct{ account, issuer string }
+type providerKey struct{ partition, account, issuer string }
 
 // subject is a ServiceAccount.
 type subject struct{ namespace, serviceAccount string }
@@ -157,21 +157,24 @@ func (d *directory) putProvider(p OIDCProvider) error {
 	if p.Account == "" {
 		p.Account = d.account
 	}
+	if p.Partition == "" {
+		p.Partition = "aws"
+	}
 	checked, err := newOIDCProvider(p)
 	if err != nil {
 		return fmt.Errorf("OIDC provider %q: %w", p.Issuer, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.providers[providerKey{p.Account, p.Issuer}] = checked
+	d.providers[providerKey{p.Partition, p.Account, p.Issuer}] = checked
 	return nil
 }
 
 // provider returns an account's provider for an issuer, or nil.
-func (d *directory) provider(account, issuer string) *oidcProvider {
+func (d *directory) provider(partition, account, issuer string) *oidcProvider {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.providers[providerKey{account, issuer}]
+	return d.providers[providerKey{partition, account, issuer}]
 }
 
 func (d *directory) putAssociation(a PodIdentityAssociation) error {

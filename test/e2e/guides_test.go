@@ -35,7 +35,19 @@ var guides = map[string]guide{
 			}
 		},
 	},
-	"deployment/chart/README.md":        {prepare: func(r *reader) { r.uninstall() }},
+	"deployment/chart/README.md": {prepare: func(r *reader) { r.uninstall() }},
+	"deployment/examples/README.md": {
+		prepare: func(r *reader) {
+			const role = "arn:aws:iam::123456789012:role/payment-production"
+			r.grant(deployment.Example{ServiceAccount: "stage-sa", Roles: []deployment.Role{{ARN: role}}})
+			r.aws.PutSecret(region, "production/payments/db", "correct-horse")
+		},
+		check: func(r *reader) {
+			if !strings.HasSuffix(r.printed, "correct-horse") {
+				r.t.Errorf("the kustomization does not end with the secret in the pod, but with:\n%s", r.printed)
+			}
+		},
+	},
 	"docs/check.md":                     {prepare: (*reader).writeManifests},
 	"docs/migrate-from-aws-provider.md": {},
 	"docs/migrate-from-init-containers.md": {
