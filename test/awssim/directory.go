@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +42,7 @@ type role struct {
 	id                            string // AROA…
 	trust                         *policy
 	policies                      []*policy
+	inline                        map[string]*policy // of PutRolePolicy, by name
 	maxSession                    time.Duration
 	tags                          map[string]string
 }
@@ -207,7 +210,7 @@ func (d *directory) policiesOf(who principal) ([]*policy, bool) {
 	if r == nil {
 		return nil, false
 	}
-	return r.policies, true
+	return slices.AppendSeq(slices.Clone(r.policies), maps.Values(r.inline)), true
 }
 
 // authorize returns nil if the principal's policies allow the action.
