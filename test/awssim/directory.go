@@ -173,6 +173,12 @@ func (d *directory) putProvider(p OIDCProvider) error {
 	return nil
 }
 
+func (d *directory) removeProvider(partition, account, issuer string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.providers, providerKey{partition, account, issuer})
+}
+
 // provider returns an account's provider for an issuer, or nil.
 func (d *directory) provider(partition, account, issuer string) *oidcProvider {
 	d.mu.RLock()

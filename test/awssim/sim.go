@@ -287,6 +287,9 @@ func (s *Sim) SetRole(r Role) error { return s.iam.putRole(r, true) }
 // become invalid.
 func (s *Sim) RemoveRole(nameOrARN string) error { return s.iam.removeRole(nameOrARN) }
 
+// RemoveOIDCProvider deletes the account's OIDC provider for an issuer, if there is one.
+func (s *Sim) RemoveOIDCProvider(issuer string) { s.iam.removeProvider("aws", s.account, issuer) }
+
 // AddOIDCProvider adds an identity provider, or replaces the one of the same
 // issuer and account.
 func (s *Sim) AddOIDCProvider(p OIDCProvider) error { return s.iam.putProvider(p) }

@@ -14,21 +14,21 @@ import (
 
 	"secrets-provider-aws/deployment"
 	"secrets-provider-aws/docs"
+	"secrets-provider-aws/test/awssim"
 	"secrets-provider-aws/test/examples"
 	"secrets-provider-aws/test/node"
 )
 
 // guide says how the test follows a page.
 type guide struct {
-	prepare func(*reader)     // what a reader of the page has before its first command; may be nil
-	words   map[string]string // what the reader writes in place of a word of the page; may be nil
-	check   func(*reader)     // what the reader has after the last command; may be nil
+	prepare func(*reader)          // what a reader of the page has before its first command; may be nil
+	words   func(*reader) []string // what the reader writes in place of a word of the page: pairs; may be nil
+	check   func(*reader)          // what the reader has after the last command; may be nil
 }
 
 // guides are the pages of docs.Executed.
 var guides = map[string]guide{
 	"README.md": {
-		prepare: func(r *reader) { r.grant(deployment.Examples()[0]) },
 		check: func(r *reader) {
 			if !strings.HasSuffix(r.printed, "correct-horse") {
 				r.t.Errorf("the README does not end with the secret in the pod, but with:\n%s", r.printed)
@@ -55,9 +55,14 @@ var guides = map[string]guide{
 			e := deployment.Guides()[0]
 			r.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=3m")
 			r.apply(string(deployment.Replaced()))
-			r.grant(e)
 			r.seed(e)
 			r.write("payment.yaml", string(e.YAML()))
+			// Every page begins with a cluster and an account of its own.
+			r.aws.RemoveOIDCProvider(r.Issuer())
+			r.must(r.aws.RemoveRole("payment-role"))
+		},
+		words: func(r *reader) []string {
+			return []string{"oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE", strings.TrimPrefix(r.Issuer(), "https://")}
 		},
 		check: func(r *reader) {
 			if !strings.Contains(r.printed, "deployment.apps/payment rolled back") {
@@ -95,14 +100,20 @@ func TestGuides_EveryCommandWorks(t *testing.T) {
 			if g.prepare != nil {
 				g.prepare(r)
 			}
+			var words []string
+			if g.words != nil {
+				words = g.words(r)
+			}
+			asReader := strings.NewReplacer(words...)
 			for _, b := range blocks {
+				b.Text = asReader.Replace(b.Text)
 				switch {
 				case b.NotRun != "":
 					marked++
 					t.Logf("line %d is not run: %s", b.Line, b.NotRun)
 				case b.File != "":
 					r.write(b.File, b.Text)
-				case r.run(b, g.words):
+				case r.run(b):
 					executed++
 				default:
 					failed++
@@ -134,7 +145,7 @@ func newReader(t *testing.T) *reader {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	w := &world{Node: shared.Node, image: shared.image, folder: t.TempDir()}
-	if err := w.startAWS("-"); err != nil {
+	if err := w.startAWS(func(c *awssim.Config) { c.State.OIDCProviders, c.IssuerCAFile = nil, w.clusterCA() }); err != nil { // the reader registers the cluster
 		t.Fatal(err)
 	}
 	t.Cleanup(w.aws.Close)
@@ -207,13 +218,8 @@ func (r *reader) programs() string {
 }
 
 // run pastes a block into a shell. It reports whether every command worked.
-func (r *reader) run(b docs.Block, words map[string]string) bool {
-	var pairs []string
-	for word, value := range words {
-		pairs = append(pairs, word, value)
-	}
-	text := strings.NewReplacer(pairs...).Replace(b.Text)
-	cmd := exec.CommandContext(r.ctx, "bash", "-euo", "pipefail", "-c", text)
+func (r *reader) run(b docs.Block) bool {
+	cmd := exec.CommandContext(r.ctx, "bash", "-euo", "pipefail", "-c", b.Text)
 	cmd.Dir = r.clone
 	cmd.Env = append(os.Environ(), "PATH="+strings.Join(append(r.path, os.Getenv("PATH")), ":"), "KUBECONFIG="+r.Kubeconfig(),
 		"MAKEFLAGS=", "MAKELEVEL=", "HELM_CACHE_HOME="+r.folder, "HELM_CONFIG_HOME="+r.folder, "HELM_DATA_HOME="+r.folder)
@@ -221,7 +227,7 @@ func (r *reader) run(b docs.Block, words map[string]string) bool {
 	out, err := cmd.CombinedOutput()
 	r.printed = strings.TrimRight(string(out), "\n")
 	if err != nil {
-		r.t.Errorf("line %d: %v\n%s\nIt printed:\n%s", b.Line, err, text, r.printed)
+		r.t.Errorf("line %d: %v\n%s\nIt printed:\n%s", b.Line, err, b.Text, r.printed)
 		return false
 	}
 	r.t.Logf("line %d works, %.1f s", b.Line, time.Since(start).Seconds())

@@ -55,7 +55,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if w.Node, err = node.Up(ctx, node.Config{Region: region, Logf: logf}); err != nil {
 		return w, err
 	}
-	if err := w.startAWS(net.JoinHostPort(w.PodIdentityAddress(), "80")); err != nil { // where EKS has it
+	if err := w.startAWS(func(c *awssim.Config) { c.PodIdentityListen = net.JoinHostPort(w.PodIdentityAddress(), "80") }); err != nil { // where EKS has it
 		return w, err
 	}
 	if err := w.LoadImage(ctx, imageArchive()); err != nil {
