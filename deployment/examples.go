@@ -44,6 +44,7 @@ type Role struct {
 type Secret struct {
 	Region   string // empty: ap-south-1
 	Name     string
+	KMSKey   string          // id of your own key; empty: AWS's
 	Versions []SecretVersion // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
 }
 
@@ -217,7 +218,7 @@ func Examples() []Example {
 					{"Effect": "Allow", "Action": "kms:Decrypt",
 						"Resource": "arn:aws:kms:ap-south-1:123456789012:key/11111111-2222-4333-8444-555555555555"}]}`,
 			}},
-			Secrets: []Secret{text("payments/encrypted", "correct-horse")},
+			Secrets: []Secret{{Name: "payments/encrypted", KMSKey: "11111111-2222-4333-8444-555555555555", Versions: []SecretVersion{{Text: "correct-horse"}}}},
 			Files:   map[string]File{"/mnt/secrets/encrypted": {Content: "correct-horse"}},
 		},
 		payment(Example{

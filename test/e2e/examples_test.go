@@ -80,7 +80,10 @@ func (c *tenant) seed(e deployment.Example) {
 	for _, s := range e.Secrets {
 		inRegion := func(o *secretsmanager.Options) { o.Region = cmp.Or(s.Region, region) }
 		for i, v := range s.Versions {
-			var text, id *string
+			var text, id, key *string
+			if s.KMSKey != "" {
+				key = aws.String(s.KMSKey)
+			}
 			if v.Binary == nil {
 				text = aws.String(v.Text)
 			}
@@ -89,7 +92,9 @@ func (c *tenant) seed(e deployment.Example) {
 			}
 			var err error
 			if i == 0 {
-				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
+				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{
+					Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id, KmsKeyId: key,
+				}, inRegion)
 			} else {
 				_, err = c.secretsManager().PutSecretValue(c.ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
 			}
