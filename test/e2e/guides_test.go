@@ -139,9 +139,6 @@ type reader struct {
 // newReader gives the reader an AWS of their own, and a cluster with the driver and without the provider.
 func newReader(t *testing.T) *reader {
 	t.Helper()
-	if _, err := exec.LookPath("aws"); err != nil {
-		t.Fatal("the guides need the AWS CLI (Debian: apt-get install awscli): ", err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	w := &world{Node: shared.Node, image: shared.image, folder: t.TempDir()}
@@ -203,17 +200,16 @@ func freshClone(t *testing.T) string {
 func (r *reader) programs() string {
 	helm, err := node.HelmPath(r.ctx, node.Config{})
 	r.must(err)
-	cli, err := exec.LookPath("aws")
+	awsCLI, err := r.awsProgram()
 	r.must(err)
 	dir := r.t.TempDir()
 	for name, script := range map[string]string{
 		"kubectl": fmt.Sprintf("exec %q \"$@\"", r.KubectlPath()),
 		"helm":    fmt.Sprintf("case $1 in install|upgrade) exec %[1]q \"$@\" --values %[2]q ;; esac\nexec %[1]q \"$@\"", helm, r.world.values()),
-		"aws": fmt.Sprintf("HTTPS_PROXY=%s AWS_CA_BUNDLE=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_PAGER= exec %q \"$@\"",
-			r.aws.ProxyURL(), filepath.Join(r.folder, "ca.crt"), administrator.AccessKeyID, administrator.SecretAccessKey, cli),
 	} {
 		r.must(os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 	}
+	r.must(os.WriteFile(filepath.Join(dir, "aws"), []byte(awsCLI), 0o755))
 	return dir
 }
 
