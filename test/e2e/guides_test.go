@@ -55,6 +55,8 @@ var guides = map[string]guide{
 			e := deployment.Guides()[0]
 			r.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=3m")
 			r.apply(string(deployment.Replaced()))
+			r.uninstall()
+			r.must(r.RemoveDriver(r.ctx)) // the guide installs it
 			r.seed(e)
 			r.write("payment.yaml", string(e.YAML()))
 			// Every page begins with a cluster and an account of its own.
@@ -152,10 +154,16 @@ func newReader(t *testing.T) *reader {
 	if err := w.writeValues(ctx, "guides-aws-ca"); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.addDriverImages(ctx); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { // after the end of the tenant
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		if _, err := w.Helm(ctx, "uninstall", release, "--namespace", releaseNamespace, "--ignore-not-found", "--wait"); err != nil {
+			t.Error(err)
+		}
+		if err := w.InstallDriver(ctx); err != nil { // a guide replaced it
 			t.Error(err)
 		}
 		if _, err := shared.upgrade(ctx); err != nil {
@@ -187,7 +195,8 @@ func freshClone(t *testing.T) string {
 		return string(out)
 	}
 	git("clone", "--quiet", tree, clone)
-	for file := range strings.SplitSeq(git("ls-files", "-z", "--modified", "--others", "--exclude-standard"), "\x00") {
+	changed := git("diff", "-z", "--name-only", "--relative", "HEAD") + git("ls-files", "-z", "--others", "--exclude-standard")
+	for file := range strings.SplitSeq(changed, "\x00") {
 		if file != "" {
 			copyFile(t, filepath.Join(tree, file), filepath.Join(clone, file))
 		}
@@ -258,6 +267,19 @@ func (r *reader) writeManifests() {
 	r.write("chart/Chart.yaml", "{apiVersion: v2, name: payment, version: 1.0.0}\n")
 	r.write("chart/templates/payment.yaml", manifests)
 	r.write("kustomization.yaml", "resources: [deploy/payment.yaml]\n")
+}
+
+// addDriverImages adds the images of the driver's chart to the values, for a guide that installs the driver.
+func (w *world) addDriverImages(ctx context.Context) error {
+	images, err := w.DriverChart(ctx)
+	if err != nil {
+		return err
+	}
+	values, err := os.ReadFile(w.values())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(w.values(), []byte(string(values)+"secrets-store-csi-driver:\n"+indented(images)), 0o600)
 }
 
 // untilNamespacesEnded waits until no namespace is being deleted.
