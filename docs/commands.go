@@ -31,7 +31,7 @@ var (
 	// commands are programs that a reader of these pages calls, if a line begins with their name.
 	commands = []string{
 		"aws", "curl", "docker", "eksctl", "export", "git", "go", "gh", "cosign", "helm", "jq", "kubectl", "kustomize", "make", "secrets-provider-aws",
-		"bin/secrets-provider-aws", "syft",
+		"bin/secrets-provider-aws", "skopeo", "syft",
 	}
 	otherShells = []string{"", "bash", "console", "shell", "shell-session", "zsh"}
 )
