@@ -84,7 +84,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, info.Mode())
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, info.Mode())
 	if err != nil {
 		t.Fatal(err)
 	}

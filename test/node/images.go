@@ -114,3 +114,8 @@ func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	}
 	return nil
 }
+
+// TagImage gives an image of the node one more name, such as that of an image which the machine cannot pull.
+func (n *Node) TagImage(ctx context.Context, image, name string) error {
+	return runCommand(n.inBox(ctx, "ctr", "--namespace=k8s.io", "images", "tag", "--force", image, name))
+}

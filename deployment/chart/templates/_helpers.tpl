@@ -100,7 +100,9 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- $none := list "0" "0%" }}
 {{- $surge := get $given "maxSurge" | toString }}
 {{- $unavailable := get $given "maxUnavailable" | toString }}
-{{- if and (not $surge) (or (not $unavailable) (has $unavailable $none)) }}
+{{- if and .Values.hostNetwork (not $surge) (not $unavailable) }}
+{{- $given = dict "maxSurge" 0 "maxUnavailable" 1 }}{{- /* two pods cannot have one port of the node */}}
+{{- else if and (not $surge) (or (not $unavailable) (has $unavailable $none)) }}
 {{- $given = dict "maxSurge" 1 "maxUnavailable" 0 }}
 {{- else if not $surge }}
 {{- $given = dict "maxSurge" 0 "maxUnavailable" $given.maxUnavailable }}
@@ -184,6 +186,9 @@ DaemonSet {{ $name }} has the selector {{ toJson .spec.selector.matchLabels }}, 
 {{- $surge := get $rolling "maxSurge" | toString }}
 {{- $unavailable := get $rolling "maxUnavailable" | toString }}
 {{- if eq .Values.updateStrategy.type "RollingUpdate" }}
+{{- if and .Values.hostNetwork (not (has $surge $none)) }}
+{{- $faults = append $faults (printf "updateStrategy.rollingUpdate.maxSurge (%s) is not possible with hostNetwork, because two pods cannot have one port of the node: set maxUnavailable instead" $surge) }}
+{{- end }}
 {{- if and (has $surge $none) (has $unavailable $none) }}
 {{- $faults = append $faults "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced: set one of them" }}
 {{- else if not (or (has $surge $none) (has $unavailable $none)) }}
