@@ -44,8 +44,9 @@ type Role struct {
 type Secret struct {
 	Region   string // empty: ap-south-1
 	Name     string
-	KMSKey   string          // id of your own key; empty: AWS's
-	Versions []SecretVersion // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
+	KMSKey   string            // id of your own key; empty: AWS's
+	Tags     map[string]string // key → value
+	Versions []SecretVersion   // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
 }
 
 // SecretVersion is a version of a secret.
@@ -72,6 +73,10 @@ type File struct {
 // Examples lists all examples, the first one to read first.
 func Examples() []Example {
 	text := func(name, value string) Secret { return Secret{Name: name, Versions: []SecretVersion{{Text: value}}} }
+	tagged := func(team string, s Secret) Secret {
+		s.Tags = map[string]string{"team": team}
+		return s
+	}
 	payment := func(e Example) Example {
 		e.ServiceAccount, e.Roles = "payment-sa", []Role{{ARN: "arn:aws:iam::123456789012:role/payment-role"}}
 		return e
@@ -104,13 +109,40 @@ func Examples() []Example {
 		}),
 		payment(Example{
 			Name: "formats", Deployment: "payment-formats",
-			Secrets: []Secret{text("payments/api", api), text("payments/keystore", "MIIA\n/wo=\n")},
+			Secrets: []Secret{text("payments/cache", api), text("payments/keystore", "MIIA\n/wo=\n")},
 			Files: map[string]File{
-				"/mnt/secrets/api-username": {Content: "app"}, "/mnt/secrets/api-password": {Content: "correct-horse"}, "/mnt/secrets/api-pool": {Content: `{"max":20}`},
-				"/mnt/secrets/api.env":      {Content: "password=correct-horse\npool='{\"max\":20}'\nusername=app\n", Mode: 0o444},
+				"/mnt/secrets/cache-username": {Content: "app"}, "/mnt/secrets/cache-password": {Content: "correct-horse"}, "/mnt/secrets/cache-pool": {Content: `{"max":20}`},
+				"/mnt/secrets/cache.env":    {Content: "password=correct-horse\npool='{\"max\":20}'\nusername=app\n", Mode: 0o444},
 				"/mnt/secrets/keystore.p12": {Content: string(key)},
 			},
 		}),
+		{
+			Name: "selections", Deployment: "payment-selections", ServiceAccount: "selection-sa",
+			Roles: []Role{{
+				ARN: "arn:aws:iam::123456789012:role/selection-role",
+				Permissions: `{"Version": "2012-10-17", "Statement": [
+					{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue",
+						"Resource": "arn:aws:secretsmanager:ap-south-1:123456789012:secret:gateways/*"},
+					{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue",
+						"Resource": "arn:aws:secretsmanager:ap-south-1:123456789012:secret:common/*",
+						"Condition": {"StringEquals": {"secretsmanager:ResourceTag/team": "payments"}}},
+					{"Effect": "Allow", "Action": ["secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets"], "Resource": "*"},
+					{"Effect": "Allow", "Action": "ssm:GetParametersByPath",
+						"Resource": "arn:aws:ssm:ap-south-1:123456789012:parameter/checkout"},
+					{"Effect": "Allow", "Action": "ssm:GetParameters",
+						"Resource": "arn:aws:ssm:ap-south-1:123456789012:parameter/features/new-checkout"}]}`,
+			}},
+			Secrets: []Secret{
+				text("gateways/cards", "correct-horse"), text("gateways/transfers", "correct-horse-too"),
+				tagged("payments", text("common/mail", "correct-horse-mail")), tagged("orders", text("common/orders", "correct-horse-orders")),
+			},
+			Parameters: []Parameter{{Name: "/checkout/currency", Values: []string{"INR"}}, {Name: "/checkout/limits/daily", Values: []string{"200"}}},
+			Files: map[string]File{
+				"/mnt/secrets/gateway-cards": {Content: "correct-horse"}, "/mnt/secrets/gateway-transfers": {Content: "correct-horse-too"},
+				"/mnt/secrets/common-mail":       {Content: "correct-horse-mail"},
+				"/mnt/secrets/checkout-currency": {Content: "INR"}, "/mnt/secrets/checkout-limits_daily": {Content: "200"},
+			},
+		},
 		payment(Example{
 			Name: "certificate", Deployment: "payment-certificate",
 			Secrets: []Secret{

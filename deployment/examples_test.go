@@ -69,6 +69,25 @@ func TestExamples_AreComplete(t *testing.T) {
 	}
 }
 
+// All examples can be applied to one cluster and account, so no two of them create the same secret or parameter.
+func TestExamples_CreateDifferentObjects(t *testing.T) {
+	creator := map[string]string{}
+	create := func(example, object string) {
+		if other, taken := creator[object]; taken {
+			t.Errorf("%s and %s create the %s", other, example, object)
+		}
+		creator[object] = example
+	}
+	for _, e := range deployment.Examples() {
+		for _, s := range e.Secrets {
+			create(e.Name, "secret "+s.Name+" in "+s.Region)
+		}
+		for _, p := range e.Parameters {
+			create(e.Name, "parameter "+p.Name)
+		}
+	}
+}
+
 // wantPolicies compares the IAM policies in the first comment of an example with those of its roles in the tests.
 func wantPolicies(t *testing.T, e deployment.Example) {
 	t.Helper()
