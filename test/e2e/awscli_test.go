@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ func (w *world) awsProgram() (string, error) {
 }
 
 var (
-	namedFile = regexp.MustCompile(`--name (\S+) .*fileb?://(\S+)`)
+	namedFile = regexp.MustCompile(`--name (\S+) .*(fileb?://|\$\(base64 )([^\s)]+)`)
 	replica   = regexp.MustCompile(` *\\\n *--add-replica-regions Region=(\S+)`)
 )
 
@@ -52,7 +53,13 @@ func (c *tenant) runCommands(e deployment.Example) {
 	for _, named := range namedFile.FindAllStringSubmatch(script, -1) {
 		for _, s := range e.Secrets {
 			if v := s.Versions[0]; s.Name == named[1] {
-				c.must(os.WriteFile(filepath.Join(dir, named[2]), append([]byte(v.Text), v.Binary...), 0o600))
+				content := append([]byte(v.Text), v.Binary...)
+				if named[2] == "$(base64 " { // the command encodes the file
+					var err error
+					content, err = base64.StdEncoding.DecodeString(v.Text)
+					c.must(err)
+				}
+				c.must(os.WriteFile(filepath.Join(dir, named[3]), content, 0o600))
 			}
 		}
 	}
