@@ -39,6 +39,8 @@ func nodeImages(driver, workload string) map[string]image.Image {
 				{Path: "/testapp", Source: filepath.Join(workload, "testapp")}, users,
 				// These make "kubectl exec POD -- cat FILE" work as with other images.
 				applet("cat", "/testapp"), applet("ls", "/testapp"), applet("sleep", "/testapp"), applet("env", "/testapp"), applet("id", "/testapp"),
+				// A shell sources .env files.
+				{Path: "/bin/busybox", Source: busybox}, applet("sh", "busybox"),
 			},
 		},
 		"driver": {

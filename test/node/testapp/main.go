@@ -1,5 +1,5 @@
-// Command testapp is the workload of the end-to-end tests. Its image contains nothing else. So it includes the few commands that a
-// test runs with kubectl exec. Each command is also a link in /bin.
+// Command testapp is the workload of the end-to-end tests. Its image contains only this program and a shell. So it includes the few
+// commands that a test runs with kubectl exec. Each command is also a link in /bin.
 //
 //	testapp [watch] [DIR...]   print each file of the folders, now and after each change, until stopped (the default)
 //	testapp once FILE...       print files, then wait until stopped, like a process that reads only at its start
