@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,12 +192,12 @@ func TestLanguage_RefreshOfSelectionsCostsPages(t *testing.T) {
 	}
 }
 
-// allowSelections gives the role exactly what docs/language.md names for the tenant's objects, and for selections of the path.
+// allowSelections gives the role what docs/language.md names for the tenant's objects, and for selections of the path.
 func (c *tenant) allowSelections(path string) {
 	c.t.Helper()
 	c.must(c.aws.SetRole(awssim.Role{Name: c.namespace, TrustPolicy: c.trust(c.namespace, serviceAccount), Policies: []awssim.Document{
 		awssim.AllowPolicy("arn:aws:ssm:"+region+":"+account+":parameter/"+c.namespace+path, "ssm:GetParametersByPath"),
-		awssim.AllowPolicy("arn:aws:ssm:"+region+":"+account+":parameter/"+c.namespace+"/legacy", "ssm:GetParameters"),
+		awssim.AllowPolicy("arn:aws:ssm:"+region+":"+account+":parameter/"+c.namespace+"/*", "ssm:GetParameters"),
 		awssim.AllowPolicy("arn:aws:secretsmanager:"+region+":"+account+":secret:"+c.namespace+"/*", "secretsmanager:GetSecretValue"),
 		awssim.AllowPolicy("*", "secretsmanager:BatchGetSecretValue", "secretsmanager:ListSecrets"),
 	}}))
@@ -232,8 +233,9 @@ func (c *tenant) untilMounted(pod string, want map[string]sight) {
 			got[name] = sight{version: version}
 		}
 		for path, file := range files {
-			name := path[len("/mnt/secrets/"):]
-			got[name] = sight{file[:10], file[11:], versions[name]}
+			name := strings.TrimPrefix(path, "/mnt/secrets/")
+			mode, content, _ := strings.Cut(file, " ")
+			got[name] = sight{mode, content, versions[name]}
 		}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(sight{})); diff != "" {
 			return errors.New("(-want +got):\n" + diff)
