@@ -70,7 +70,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(s, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(s, authenticator, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return listen(ctx, o, s, registry, log)
 }
 
