@@ -203,7 +203,7 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 			}
 			for _, o := range objects(t, ours(rendered)) {
 				if o.Kind == "ClusterRole" {
-					checkRules(t, o)
+					checkRules(t, o, r.Name == "events")
 				}
 				if o.Kind == "DaemonSet" {
 					checkPod(t, o)
@@ -242,8 +242,11 @@ type object struct {
 		Name        string
 		Annotations map[string]string
 	}
-	Rules []struct{ Resources, Verbs []string }
-	Spec  struct {
+	Rules []struct {
+		APIGroups        []string `yaml:"apiGroups"`
+		Resources, Verbs []string
+	}
+	Spec struct {
 		TokenRequests     []struct{ Audience string }     `yaml:"tokenRequests"`
 		RequiresRepublish bool                            `yaml:"requiresRepublish"`
 		Template          struct{ Spec podSpec }          `yaml:"template"`
@@ -305,15 +308,18 @@ func objects(t *testing.T, text string) []object {
 	}
 }
 
-func checkRules(t *testing.T, o object) {
+// checkRules compares the permissions with all that the provider ever needs, and checks that only events.enabled lets it write.
+func checkRules(t *testing.T, o object, events bool) {
 	t.Helper()
+	needed := map[string]bool{"/serviceaccounts get": true, "/nodes get": true, "events.k8s.io/events create": events, "events.k8s.io/events patch": events}
 	for _, rule := range o.Rules {
-		if !slices.Equal(rule.Verbs, []string{"get"}) {
-			t.Errorf("verbs %v of %v: only get is needed", rule.Verbs, rule.Resources)
-		}
-		for _, resource := range rule.Resources {
-			if resource != "serviceaccounts" && resource != "nodes" {
-				t.Errorf("resource %s is not needed", resource)
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					if permission := group + "/" + resource + " " + verb; !needed[permission] {
+						t.Errorf("permission %s is not needed", permission)
+					}
+				}
 			}
 		}
 	}

@@ -37,9 +37,11 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 			}
 			err = explainContextError(err)
 			gone := stopping.Err() != nil || errors.Is(caller.Err(), context.Canceled)
-			phase, _ := s.volumes.record(request{key: line.key, arrived: arrived, result: line.fetched, err: err, gone: err != nil && gone})
+			phase, changes := s.volumes.record(request{key: line.key, arrived: arrived, result: line.fetched, err: err, gone: err != nil && gone})
 			s.metrics.observe(phase, err, took)
+			reason := fault.KindOf(err)
 			err = toStatus(err, line.volume.classRef())
+			s.report(line, changes, reason, err)
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
 			for _, warning := range line.class.Warnings {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning.String()))

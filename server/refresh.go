@@ -61,10 +61,15 @@ type request struct {
 }
 
 // change is something that the owner of a pod should know, and that its files do not show.
-type change int
+type change struct {
+	what   changeKind
+	failed time.Duration // of refreshRecovered: how long the refresh had been failing
+}
+
+type changeKind int
 
 const (
-	refreshFailed change = iota
+	refreshFailed changeKind = iota
 	refreshRecovered
 	servedStale
 	servedFromFailover
@@ -86,7 +91,7 @@ func (r *refreshes) record(q request) (phase, []change) {
 		r.makeRoom()
 		v = &tracked{seen: q.arrived}
 		r.volumes[q.key] = v
-		return firstMount, v.succeeded(q.result)
+		return firstMount, v.succeeded(q.arrived, q.result)
 	case q.gone || q.arrived.Before(v.seen): // a slower request that has been overtaken says nothing new
 		return republish, nil
 	}
@@ -95,7 +100,7 @@ func (r *refreshes) record(q request) (phase, []change) {
 		return republish, v.failed(q.arrived, fault.KindOf(q.err))
 	}
 	r.lastSuccess = r.now()
-	return republish, v.succeeded(q.result)
+	return republish, v.succeeded(q.arrived, q.result)
 }
 
 func (v *tracked) failed(at time.Time, reason fault.Kind) []change {
@@ -107,20 +112,20 @@ func (v *tracked) failed(at time.Time, reason fault.Kind) []change {
 		return nil
 	}
 	v.reason = reason
-	return []change{refreshFailed}
+	return []change{{what: refreshFailed}}
 }
 
-func (v *tracked) succeeded(got provider.Result) []change {
+func (v *tracked) succeeded(at time.Time, got provider.Result) []change {
 	var changes []change
 	if !v.failing.IsZero() {
-		changes = append(changes, refreshRecovered)
+		changes = append(changes, change{what: refreshRecovered, failed: at.Sub(v.failing)})
 	}
 	stale, failover := got.Stale > 0, got.Failover > 0
 	if stale && !v.stale {
-		changes = append(changes, servedStale)
+		changes = append(changes, change{what: servedStale})
 	}
 	if failover && !v.failover {
-		changes = append(changes, servedFromFailover)
+		changes = append(changes, change{what: servedFromFailover})
 	}
 	v.failing, v.stale, v.failover, v.oldest = time.Time{}, stale, failover, got.Oldest
 	return changes

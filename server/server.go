@@ -17,6 +17,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -40,7 +41,8 @@ type Config struct {
 	MaxResponse  int           // bytes that the driver accepts in one response; 0: 4 MiB, the driver's default
 	InFlight     int64         // bytes for values and responses of requests in progress; 0: 64 MiB
 
-	Now func() time.Time // time.Now where nil
+	Events *podevents.Recorder // of pods whose values are old; nil for none
+	Now    func() time.Time    // time.Now where nil
 }
 
 // Server implements v1alpha1.CSIDriverProviderServer.
@@ -51,6 +53,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	volumes *refreshes
+	events  *podevents.Recorder
 	metrics *metrics
 	memory  memory
 
@@ -83,7 +86,7 @@ func New(cfg Config) (*Server, error) {
 	budget, volumes := bytebudget.New(cmp.Or(cfg.InFlight, 64<<20)), newRefreshes(cfg.Now)
 	s := &Server{
 		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, memory: memory{budget},
-		now: cfg.Now, volumes: volumes, metrics: newMetrics(cfg.Version, budget, volumes),
+		now: cfg.Now, volumes: volumes, events: cfg.Events, metrics: newMetrics(cfg.Version, budget, volumes),
 		version: cfg.Version, region: cfg.Region,
 		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
 		drainTimeout: cmp.Or(cfg.DrainTimeout, 20*time.Second),

@@ -16,6 +16,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/docs"
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -98,8 +99,12 @@ func TestReference_Metrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	events, err := podevents.New(podevents.Config{REST: &rest.Config{Host: "https://127.0.0.1"}, Instance: "node", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{s, authenticator, fetcher, awsclient.NewMetrics()} { // the collectors that serve registers
+	for _, c := range []prometheus.Collector{s, authenticator, fetcher, awsclient.NewMetrics(), events} { // the collectors that serve registers
 		c.Describe(descriptions)
 	}
 	close(descriptions)

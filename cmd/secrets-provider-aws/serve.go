@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -41,7 +43,11 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	o.withMemory(limitMemory("/sys/fs/cgroup"))
 	log := newLogger(o, logs)
 	klog.SetSlogLogger(log) // client-go logs to the same handler
-	kubernetes, err := kubernetesClient(o)
+	api, err := restConfig(o)
+	if err != nil {
+		return err
+	}
+	kubernetes, err := metadata.NewForConfig(api) // annotations of ServiceAccounts and labels of nodes
 	if err != nil {
 		return err
 	}
@@ -61,8 +67,12 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	events, err := podEvents(o, api, log)
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log,
+		Auth: authenticator, Fetcher: fetcher, Log: log, Events: events,
 		Version: version, Region: cfg.Region, MountTimeout: o.mountTimeout, MaxResponse: o.maxResponseBytes,
 		InFlight: int64(o.inFlightMaxBytes),
 	})
@@ -71,6 +81,14 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s, authenticator, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if events != nil {
+		registry.MustRegister(events)
+		running, stop := context.WithCancel(ctx)
+		var writing sync.WaitGroup
+		writing.Go(func() { events.Run(running) })
+		defer writing.Wait()
+		defer stop()
+	}
 	return listen(ctx, o, s, registry, log)
 }
 
@@ -111,29 +129,34 @@ func newLogger(o options, w io.Writer) *slog.Logger {
 	return slog.New(mountlog.Handler{Handler: slog.NewTextHandler(w, h)})
 }
 
-// kubernetesClient returns a client for the metadata of objects: annotations of ServiceAccounts and labels of nodes.
-func kubernetesClient(o options) (metadata.Interface, error) {
-	cfg, err := restConfig(o.kubeconfig)
-	if err != nil {
-		return nil, err
+// podEvents returns the writer of Events, nil without --events.
+func podEvents(o options, api *rest.Config, log *slog.Logger) (*podevents.Recorder, error) {
+	if !o.events {
+		return nil, nil
+	}
+	node := o.nodeName
+	if node == "" {
+		var err error
+		if node, err = os.Hostname(); err != nil {
+			return nil, err
+		}
+	}
+	return podevents.New(podevents.Config{REST: api, Instance: node, Log: log})
+}
+
+// restConfig says how to call the Kubernetes API server.
+func restConfig(o options) (*rest.Config, error) {
+	var cfg *rest.Config
+	var err error
+	if o.kubeconfig != "" {
+		if cfg, err = clientcmd.BuildConfigFromFlags("", o.kubeconfig); err != nil {
+			return nil, fmt.Errorf("read --kubeconfig: %w", err)
+		}
+	} else if cfg, err = rest.InClusterConfig(); err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API: %w (outside a cluster, set --kubeconfig)", err)
 	}
 	cfg.QPS, cfg.Burst = float32(o.qps), o.burst
 	cfg.Timeout = 10 * time.Second
 	cfg.UserAgent = server.RuntimeName + "/" + version
-	return metadata.NewForConfig(cfg)
-}
-
-func restConfig(kubeconfig string) (*rest.Config, error) {
-	if kubeconfig != "" {
-		cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("read --kubeconfig: %w", err)
-		}
-		return cfg, nil
-	}
-	cfg, err := rest.InClusterConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the Kubernetes API: %w (outside a cluster, set --kubeconfig)", err)
-	}
 	return cfg, nil
 }

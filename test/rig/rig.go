@@ -28,6 +28,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
@@ -76,6 +77,7 @@ type Options struct {
 	MaxStale        time.Duration // of the provider; 0: 1 h; NoStale: never
 	RegionTimeout   time.Duration // of the provider; 0: AWS.AttemptTimeout
 	BatchSecrets    bool          // of the provider
+	Events          bool          // the provider writes Events of pods
 	CacheMaxBytes   int           // of the provider
 }
 
@@ -177,15 +179,31 @@ func New(t testing.TB, o Options) *Rig {
 	r.must(err)
 	r.metrics = prometheus.NewRegistry()
 	r.metrics.MustRegister(fetcher, authenticator, o.AWS.Metrics)
+	var events *podevents.Recorder
+	if o.Events {
+		events = r.events(log, o.Now)
+	}
 	r.server, err = server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
-		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight, Now: o.Now,
+		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight, Events: events, Now: o.Now,
 	})
 	r.must(err)
 	r.metrics.MustRegister(r.server)
 	r.running = r.Serve()
 	r.Client = r.Dial()
 	return r
+}
+
+// events starts a recorder of Events that ends with the test.
+func (r *Rig) events(log *slog.Logger, now func() time.Time) *podevents.Recorder {
+	recorder, err := podevents.New(podevents.Config{REST: &rest.Config{Host: r.Kube.URL()}, Instance: Node, Now: now, Log: log})
+	r.must(err)
+	r.metrics.MustRegister(recorder)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { recorder.Run(ctx) })
+	r.t.Cleanup(func() { stop(); running.Wait() })
+	return recorder
 }
 
 // isolateFromEnvironment points the SDK to the simulator and overrides the AWS settings of the machine.
