@@ -21,6 +21,11 @@ const driverModule = "sigs.k8s.io/secrets-store-csi-driver"
 //go:embed all:chart
 var chart embed.FS
 
+// observability holds the files that the chart installs for Prometheus and Grafana.
+//
+//go:embed observability/alerts.yaml observability/dashboard.json
+var observability embed.FS
+
 //go:embed testdata/values testdata/crds
 var testdata embed.FS
 
@@ -36,6 +41,13 @@ func WriteChart(ctx context.Context, dir string) error {
 		return err
 	}
 	if err := os.CopyFS(dir, withoutSubCharts{tree}); err != nil {
+		return err
+	}
+	own, err := fs.Sub(observability, "observability")
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "files"), own); err != nil {
 		return err
 	}
 	name := path.Base(driverModule)
@@ -78,8 +90,11 @@ func Renderings() []Rendering {
 	var all []Rendering
 	for _, file := range mustReadDir(testdata, "testdata/values") {
 		r := Rendering{Name: strings.TrimSuffix(file.Name(), ".yaml"), Values: mustRead(testdata, "testdata/values/"+file.Name())}
-		if r.Name == "pod-monitor" {
+		switch r.Name {
+		case "pod-monitor":
 			r.CRDs = append(r.CRDs, mustRead(testdata, "testdata/crds/podmonitor.yaml"))
+		case "prometheus-rule":
+			r.CRDs = append(r.CRDs, mustRead(testdata, "testdata/crds/prometheusrule.yaml"))
 		}
 		all = append(all, r)
 	}

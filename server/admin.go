@@ -38,22 +38,24 @@ func ServeAdmin(ctx context.Context, l net.Listener, socketPath string, gatherer
 
 // probe connects anew for each request: an open connection would still work after the socket is lost.
 func probe(target string) http.HandlerFunc {
-	version := func(ctx context.Context) (*v1alpha1.VersionResponse, error) {
-		conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = conn.Close() }() // nothing was written that could be lost
-		return v1alpha1.NewCSIDriverProviderClient(conn).Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
-	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
 		defer cancel()
-		v, err := version(ctx)
+		v, err := versionOf(ctx, target)
 		if err != nil {
 			http.Error(w, "the socket does not respond: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ok", v.GetRuntimeName(), v.GetRuntimeVersion()) // the kubelet may be gone
 	}
+}
+
+// versionOf calls Version on a socket, over a new connection.
+func versionOf(ctx context.Context, target string) (*v1alpha1.VersionResponse, error) {
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }() // nothing was written that could be lost
+	return v1alpha1.NewCSIDriverProviderClient(conn).Version(ctx, &v1alpha1.VersionRequest{Version: apiVersion})
 }

@@ -104,7 +104,7 @@ func TestReference_Metrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{s, authenticator, fetcher, awsclient.NewMetrics(), events} { // the collectors that serve registers
+	for _, c := range []prometheus.Collector{s, server.SocketUp("aws.sock"), authenticator, fetcher, awsclient.NewMetrics(), events} { // the collectors that serve registers
 		c.Describe(descriptions)
 	}
 	close(descriptions)

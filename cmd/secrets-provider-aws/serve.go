@@ -80,7 +80,8 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(s, authenticator, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(s, authenticator, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		server.SocketUp(filepath.Join(o.providerVolume, server.SocketName))) //nolint:contextcheck // a scrape has no context
 	if events != nil {
 		registry.MustRegister(events)
 		running, stop := context.WithCancel(ctx)
