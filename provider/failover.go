@@ -22,11 +22,19 @@ type regionValues struct {
 func (v regionValues) oldest(p plan) time.Time {
 	var oldest time.Time
 	for i, r := range v.responses {
-		if !p.primary[i].pinned() && (oldest.IsZero() || r.read.Before(oldest)) {
+		if !p.primary[i].pinned() && !r.read.IsZero() && (oldest.IsZero() || r.read.Before(oldest)) {
 			oldest = r.read
 		}
 	}
 	return oldest
+}
+
+// regionOf is where the value of a target in the primary region came from. An object may have a region of its own.
+func (v regionValues) regionOf(primary target) string {
+	if v.failover {
+		return v.region
+	}
+	return primary.region
 }
 
 // sources counts the values by where they came from.

@@ -35,7 +35,11 @@ func (s *Server) report(line *mountLine, changes []change, reason fault.Kind, er
 		case refreshRecovered:
 			e.Note = fmt.Sprintf("the files are refreshed again, after %s of failures", c.failed.Round(time.Second))
 		case servedStale:
-			e.Note = fmt.Sprintf("AWS failed, so the files have the last known values, the oldest read %s ago: %v", s.now().Sub(line.fetched.Oldest).Round(time.Second), line.fetched.Instead)
+			age := ""
+			if oldest := line.fetched.Oldest; !oldest.IsZero() { // else all are pinned versions, which have no age
+				age = fmt.Sprintf(", the oldest read %s ago", s.now().Sub(oldest).Round(time.Second))
+			}
+			e.Note = fmt.Sprintf("AWS failed, so the files have the last known values%s: %v", age, line.fetched.Instead)
 		case servedFromFailover:
 			e.Note = fmt.Sprintf("the region %s failed, so the files have the values of the failover region %s: %v", line.class.Region, line.class.FailoverRegion, line.fetched.Instead)
 		}
