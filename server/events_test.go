@@ -32,6 +32,9 @@ func wantEvents(t *testing.T, r *rig.Rig, want []eventLine) {
 		if e.Regarding.Kind != "Pod" || e.Regarding.UID != "uid-of-"+e.Regarding.Name || e.ReportingInstance != rig.Node {
 			t.Errorf("an Event of %+v by %s", e.Regarding, e.ReportingInstance)
 		}
+		if e.Series != nil {
+			t.Errorf("%s of %s was reported %d times, want once", e.Reason, e.Regarding.Name, e.Series.Count)
+		}
 		line := eventLine{e.Regarding.Name, e.Type, e.Reason, e.Note}
 		if i < len(want) && strings.HasPrefix(line.Note, want[i].Note) {
 			line.Note = want[i].Note
