@@ -35,6 +35,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
 	healthy := health.NewServer()
 	healthpb.RegisterHealthServer(g, healthy)
+	healthy.SetServingStatus(v1alpha1.CSIDriverProvider_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 
 	keeping, release := context.WithCancel(ctx)
 	defer release()
