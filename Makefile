@@ -123,6 +123,11 @@ hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --r
 	go build -o bin/hostile ./test/hostile
 	bin/hostile --provider $(BINARY) $(HOSTILEFLAGS)
 
+# Without --yes it only prints what it would do, and what that costs.
+.PHONY: aws-smoke
+aws-smoke: build ## Test against the real AWS, with your account (SMOKEFLAGS='--region eu-west-1 --role ARN --yes')
+	@go run ./test/awssmoke --provider $(BINARY) $(SMOKEFLAGS)
+
 .PHONY: cover
 cover: ## Measure the test coverage of the shipped code: bin/cover.html
 	@mkdir -p bin

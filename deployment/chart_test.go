@@ -246,7 +246,7 @@ type object struct {
 		Resources, Verbs []string
 		ResourceNames    []string `yaml:"resourceNames"`
 	}
-	Spec  struct {
+	Spec struct {
 		TokenRequests     []struct{ Audience string }     `yaml:"tokenRequests"`
 		RequiresRepublish bool                            `yaml:"requiresRepublish"`
 		Template          struct{ Spec podSpec }          `yaml:"template"`

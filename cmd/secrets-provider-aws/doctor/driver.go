@@ -15,7 +15,7 @@ import (
 // driverName is the name of the Secrets Store CSI driver.
 const driverName = "secrets-store.csi.k8s.io"
 
-const driverPods = "kubectl get pods -A -o wide -l app=secrets-store-csi-driver"
+const driverPods = "kubectl get pods -A -o wide | grep secrets-store"
 
 // driver checks the registration of the CSI driver on the node and its CSIDriver object.
 func (d *doctor) driver(ctx context.Context) []Check {
