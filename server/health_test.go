@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,30 @@ func TestHealth_ServiceOnTheSocket(t *testing.T) {
 		if err != nil || got.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("service %q is %s, %v", service, got.GetStatus(), err)
 		}
+	}
+}
+
+// A client that watches the health of the provider does not keep it from stopping.
+func TestHealth_WatchEndsWithTheServer(t *testing.T) {
+	r := rig.New(t, rig.Options{DrainTimeout: time.Hour})
+	conn, err := csidriver.Dial(r.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := watch.Recv(); err != nil || got.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Fatalf("%s, %v", got.GetStatus(), err)
+	}
+	r.Running().Terminate()
+	if err := r.Running().Wait(); err != nil { // without the end of the stream it waits for an hour
+		t.Error(err)
+	}
+	for err == nil { // it may get the status NOT_SERVING first
+		_, err = watch.Recv()
 	}
 }
 

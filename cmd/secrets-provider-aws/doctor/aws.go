@@ -86,7 +86,7 @@ func (d *doctor) callServices(ctx context.Context, region string) []response {
 	var calls sync.WaitGroup
 	for i, s := range services {
 		calls.Go(func() {
-			ctx, cancel := limited(ctx)
+			ctx, cancel := d.limited(ctx)
 			defer cancel()
 			sent := d.Now()
 			err := s.call(ctx, cfg)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validate/content"
@@ -20,9 +21,12 @@ import (
 
 // cluster reads objects of the Kubernetes API as JSON. It needs few fields of few types, and the types of client-go
 // would double the binary.
-type cluster struct{ client rest.Interface }
+type cluster struct {
+	client  rest.Interface
+	timeout time.Duration // of one request
+}
 
-func newCluster(cfg *rest.Config) (*cluster, error) {
+func newCluster(cfg *rest.Config, timeout time.Duration) (*cluster, error) {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"}) // for errors of the API
 	cfg = rest.CopyConfig(cfg)
@@ -32,12 +36,12 @@ func newCluster(cfg *rest.Config) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration of the Kubernetes API is not usable: %w", err)
 	}
-	return &cluster{client}, nil
+	return &cluster{client, timeout}, nil
 }
 
 // get reads an object into a pointer to a struct with the fields of interest.
 func (c *cluster) get(ctx context.Context, path string, into any) error {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	body, err := c.client.Get().AbsPath(path).DoRaw(ctx)
 	if err != nil {
@@ -48,7 +52,7 @@ func (c *cluster) get(ctx context.Context, path string, into any) error {
 
 // may asks whether this client may do something in all namespaces.
 func (c *cluster) may(ctx context.Context, verb, resource, subresource string) (bool, error) {
-	ctx, cancel := limited(ctx)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	review, err := json.Marshal(map[string]any{
 		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -27,8 +28,9 @@ type Options struct {
 	Kubernetes     *rest.Config // of the API server; nil: no check of the cluster
 	OwnPermissions bool         // Kubernetes has the provider's own identity, so that its permissions can be checked
 
-	AWS aws.Config // from awsclient.Load, without credentials
-	Now func() time.Time
+	AWS     aws.Config       // from awsclient.Load, without credentials
+	Now     func() time.Time // the local clock; nil: time.Now
+	Timeout time.Duration    // of one check; 0: 6 s
 }
 
 // Status is the result of a check.
@@ -51,8 +53,8 @@ type Check struct {
 	Cure    string `json:"cure,omitempty"` // what to do, often a command
 }
 
-// checkTimeout bounds one check, so that a support bundle is there within seconds.
-const checkTimeout = 6 * time.Second
+// defaultTimeout bounds one check, so that the report is there within seconds.
+const defaultTimeout = 6 * time.Second
 
 // doctor has what the checks share.
 type doctor struct {
@@ -60,17 +62,18 @@ type doctor struct {
 	cluster *cluster // nil without a Kubernetes API
 }
 
-// Run runs all checks and reports them in a fixed order. They run at the same time, each for at most six seconds.
+// Run runs all checks at the same time and reports them in a fixed order.
 func Run(ctx context.Context, o Options) Report {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
 	d := &doctor{Options: o}
 	report := Report{Provider: o.Version, Node: o.NodeName}
 	unusable := ""
 	if o.Kubernetes != nil {
 		var err error
-		if d.cluster, err = newCluster(o.Kubernetes); err != nil {
+		if d.cluster, err = newCluster(o.Kubernetes, o.Timeout); err != nil {
 			unusable = err.Error()
 		}
 	}
@@ -92,8 +95,8 @@ func Run(ctx context.Context, o Options) Report {
 }
 
 // limited is ctx for one check.
-func limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, checkTimeout)
+func (d *doctor) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, d.Timeout)
 }
 
 // agent checks that the EKS Pod Identity agent responds. A request without a token must be refused.
@@ -102,7 +105,7 @@ func (d *doctor) agent(ctx context.Context) []Check {
 	if !d.PodIdentity {
 		return nil
 	}
-	ctx, cancel := limited(ctx)
+	ctx, cancel := d.limited(ctx)
 	defer cancel()
 	var last string
 	client := &http.Client{Transport: &http.Transport{}} // link-local addresses are never behind a proxy

@@ -169,6 +169,9 @@ func TestFaults(t *testing.T) {
 			p.daemonSets(driverSet("/etc/kubernetes/secrets-store-csi-providers"), providerSet("secrets-provider-aws", "secrets-provider-aws:1.2.3"))
 		}, failing: "socket socket-folder"},
 		{title: "the provider is dead and left its socket", given: func(p *patient) { p.options.ProviderVolume = deadSocket(p.t) }, failing: "socket"},
+		{title: "the provider hangs", given: func(p *patient) {
+			p.options.ProviderVolume, p.options.Timeout = silentSocket(p.t), 2*time.Second
+		}, failing: "socket"},
 		{title: "the clock is ahead", given: func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(7 * time.Minute) } }, failing: "clock"},
 		{title: "the clock is a little behind", given: func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, warning: "clock"},
 		{title: "the region cannot be reached", rig: rig.Options{Endpoint: "http://127.0.0.1:1"}, failing: "sts secretsmanager ssm"},
@@ -213,6 +216,9 @@ func TestFaults(t *testing.T) {
 				p.t.Fatal(err)
 			}
 		}},
+		{title: "on a node without the driver", given: func(p *patient) {
+			p.options.Kubernetes, p.options.Regions, p.options.KubeletDir, p.options.NodeName = nil, []string{"ap-south-1"}, p.t.TempDir(), ""
+		}, failing: "driver"},
 		{title: "as an administrator, away from the node", given: func(p *patient) { p.options.ProviderVolume, p.options.OwnPermissions = "", false }},
 		{title: "the Pod Identity agent is missing", given: func(p *patient) {
 			p.options.PodIdentity, p.options.Agents = true, []string{"http://127.0.0.1:1"}
@@ -305,6 +311,24 @@ func deadSocket(t *testing.T) string {
 	}
 	listener.SetUnlinkOnClose(false)
 	_ = listener.Close()
+	return dir
+}
+
+// silentSocket is a folder with a socket whose listener accepts nothing.
+func silentSocket(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "silent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", filepath.Join(dir, "aws.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = listener.Close()
+		_ = os.RemoveAll(dir)
+	})
 	return dir
 }
 

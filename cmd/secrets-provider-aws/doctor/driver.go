@@ -25,8 +25,12 @@ func (d *doctor) driver(ctx context.Context) []Check {
 // registration checks that the kubelet of this node knows the driver: by its CSINode or by the registration socket.
 func (d *doctor) registration(ctx context.Context) Check {
 	const name = "driver"
+	node := "this node"
+	if d.NodeName != "" {
+		node = "node " + d.NodeName
+	}
 	missing := Check{
-		name, Failure, "the Secrets Store CSI driver is not registered on node " + d.NodeName + ", so pods there wait in ContainerCreating",
+		name, Failure, "the Secrets Store CSI driver is not registered on " + node + ", so pods there wait in ContainerCreating",
 		"install it, or see why its pod does not run on this node: " + driverPods,
 	}
 	if d.KubeletDir != "" {
@@ -44,19 +48,19 @@ func (d *doctor) registration(ctx context.Context) Check {
 	case d.NodeName == "" || !validName(d.NodeName):
 		return Check{name, NotChecked, "the name of the node is not known", "set --node-name"}
 	}
-	var node struct {
+	var registered struct {
 		Spec struct{ Drivers []struct{ Name string } }
 	}
-	err := d.cluster.get(ctx, "/apis/storage.k8s.io/v1/csinodes/"+d.NodeName, &node)
+	err := d.cluster.get(ctx, "/apis/storage.k8s.io/v1/csinodes/"+d.NodeName, &registered)
 	switch {
 	case apierrors.IsForbidden(err):
 		return Check{name, NotChecked, "needs get on csinodes", d.adminCure("rbac.readDriver=true")}
 	case err != nil && !apierrors.IsNotFound(err):
 		return Check{name, NotChecked, "the CSINode cannot be read: " + apiReason(err), ""}
 	}
-	for _, driver := range node.Spec.Drivers {
+	for _, driver := range registered.Spec.Drivers {
 		if driver.Name == driverName {
-			return Check{name, OK, "registered on node " + d.NodeName, ""}
+			return Check{name, OK, "registered on " + node, ""}
 		}
 	}
 	return missing

@@ -11,7 +11,9 @@ import (
 	"syscall"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/internal/fault"
@@ -41,7 +43,7 @@ func (d *doctor) sockets(ctx context.Context) []Check {
 	case info.Mode().Type() != fs.ModeSocket:
 		return []Check{{name, Failure, path + " is not a socket", "remove it; the provider then makes its socket"}}
 	}
-	version, owner, err := call(ctx, path)
+	version, owner, err := d.call(ctx, path)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return []Check{{name, NotChecked, "only root may connect to " + path, "run it as root"}}
@@ -74,8 +76,8 @@ func (d *doctor) owner(version *v1alpha1.VersionResponse, pid int) Check {
 }
 
 // call calls Version as the driver does, and returns who serves: its pid, as far as this process can see it.
-func call(ctx context.Context, path string) (*v1alpha1.VersionResponse, int, error) {
-	ctx, cancel := limited(ctx)
+func (d *doctor) call(ctx context.Context, path string) (*v1alpha1.VersionResponse, int, error) {
+	ctx, cancel := d.limited(ctx)
 	defer cancel()
 	pid := -1
 	raw, err := new(net.Dialer).DialContext(ctx, "unix", path) // grpc's own errors do not say why
@@ -95,8 +97,11 @@ func call(ctx context.Context, path string) (*v1alpha1.VersionResponse, int, err
 
 // noAnswer says in a few words why a call failed.
 func noAnswer(err error) string {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return "the connection is refused"
+	case status.Code(err) == codes.DeadlineExceeded:
+		return fault.Late
 	}
 	return fault.NoAnswer(err)
 }
