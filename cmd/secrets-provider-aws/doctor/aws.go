@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/net/http/httpproxy"
 
 	"secrets-provider-aws/internal/fault"
 )
@@ -134,7 +136,24 @@ func (s service) judge(region string, err error) Check {
 	case e.Code != "":
 		return Check{name, Warning, where + " responds in an unusual way: " + fault.Foreign(e.Error()), "if it is a VPC endpoint, check its policy"}
 	}
-	return Check{name, Failure, where + " cannot be reached: " + e.Error(), network}
+	return Check{name, Failure, where + " cannot be reached" + target(err) + ": " + e.Error(), network}
+}
+
+// target names the host that a failed request went to, and the proxy in between, without the proxy's credentials.
+func target(err error) string {
+	var failed *url.Error
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	to, err := url.Parse(failed.URL)
+	if err != nil {
+		return ""
+	}
+	text := " at " + to.Host
+	if proxy, err := httpproxy.FromEnvironment().ProxyFunc()(to); err == nil && proxy != nil {
+		text += " through the proxy " + proxy.Host
+	}
+	return text
 }
 
 // The limits of the clock's error. AWS refuses signatures that are 5 minutes off ("Signature Version 4", time stamps).

@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/http/httpproxy"
 	"google.golang.org/grpc"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -176,6 +179,15 @@ func TestFaults(t *testing.T) {
 		{title: "the clock is a little behind", given: func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, warning: "clock"},
 		{title: "the region cannot be reached", rig: rig.Options{Endpoint: "http://127.0.0.1:1"}, failing: "sts secretsmanager ssm"},
 		{title: "the region does not exist", rig: rig.Options{Endpoint: "https://sts.moon-north-1.invalid"}, failing: "sts secretsmanager ssm"},
+		{title: "the proxy cannot be reached", rig: rig.Options{Endpoint: "https://sts.ap-south-1.invalid"}, given: func(p *patient) {
+			p.t.Setenv("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")
+			cfg, err := awsclient.Load(p.t.Context(), awsclient.Options{MaxAttempts: 1})
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			cfg.HTTPClient = throughProxy()
+			p.options.AWS = cfg
+		}, failing: "sts secretsmanager ssm"},
 		{title: "the certificates are not known", rig: rig.Options{TLS: true, NoCABundle: true}, failing: "sts secretsmanager ssm"},
 		{title: "Secrets Manager responds with errors", given: func(p *patient) {
 			p.AWS.Inject(awssim.Fault{Service: "secretsmanager", Status: 503, Code: "ServiceUnavailable"})
@@ -312,6 +324,11 @@ func deadSocket(t *testing.T) string {
 	listener.SetUnlinkOnClose(false)
 	_ = listener.Close()
 	return dir
+}
+
+// throughProxy is a client that reads the proxy of the environment now: net/http does so once for the process.
+func throughProxy() *http.Client {
+	return &http.Client{Transport: &http.Transport{Proxy: func(r *http.Request) (*url.URL, error) { return httpproxy.FromEnvironment().ProxyFunc()(r.URL) }}}
 }
 
 // silentSocket is a folder with a socket whose listener accepts nothing.
