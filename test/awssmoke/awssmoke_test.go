@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -180,6 +182,34 @@ func TestSmoke_CleansUpAfterHalfASetup(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	wantNothingLeft(t, sim, 2, 2)
+}
+
+// After Ctrl-C in the middle of a mount, everything is deleted.
+func TestSmoke_CleansUpAfterAnInterrupt(t *testing.T) {
+	sim := newSim(t, trustUser)
+	sim.Inject(awssim.Fault{Service: "secretsmanager", Operation: "GetSecretValue", Hang: true})
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"--region", region, "--role", role, "--provider", binary, "--yes"}, new(bytes.Buffer))
+	}()
+	for sim.Calls()["secretsmanager:GetSecretValue"] == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended before the mount: %v", err)
+		default:
+			runtime.Gosched()
+		}
+	}
+	interrupt()
+	if err := <-ended; err == nil {
+		t.Error("it reports success")
+	}
+	wantNothingLeft(t, sim, 4, 4)
 }
 
 // Without --yes nothing is called, and the plan says what would be.
