@@ -1,7 +1,7 @@
 # The image contains one static binary: no shell, no libc, no package that needs a patch.
 #
-# `make image` builds the binary first, with the release of Go that go.mod names. So every image builder (docker buildx,
-# buildah, podman, kaniko) adds the same bytes, and none needs a registry.
+# `make image` builds the binaries, and writes the archives that are released without any image builder. This file is for
+# builders of your own (docker buildx, buildah, podman, kaniko): it adds the same binary, and needs no registry.
 FROM scratch
 ARG TARGETARCH
 ARG VERSION=0.0.0-dev

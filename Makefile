@@ -15,19 +15,24 @@ LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
+# The programs of a release are many modules, so only its targets build them.
+PUBLISHING := bin/publishing-$(shell { go version; cat .ci/publishing/go.mod .ci/publishing/go.sum; } | sha256sum | cut -c1-12)
+
 # Go builds helm once, into the user's cache. The first build takes minutes. HELM=helm uses the one in PATH.
 HELM_PATH = $(or $(HELM),$$(go run ./test/node/cmd/node helm))
 DIST     := dist
 # The complete chart, before it is packed.
 CHART    := bin/chart
-ARCH     ?= $(shell go env GOARCH)
+ARCH     ?= amd64 arm64
+# The image that the chart names. A tag cannot contain a plus sign.
+IMAGE    ?= $(shell sed -n 's/^  repository: //p' deployment/chart/values.yaml)
 
 # Everything is pure Go, as in the image. Only the race detector needs C.
 export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/secrets-provider-aws, static, for GOOS and GOARCH
@@ -38,19 +43,25 @@ demo: build ## Run one mount on this machine, from pod to files, without AWS (DE
 	@go run ./cmd/demo --provider $(BINARY) $(DEMOFLAGS)
 
 .PHONY: image
-image: ## Build the image archive bin/image-ARCH.tar (ARCH=arm64) with docker buildx or buildah
-	GOOS=linux GOARCH=$(ARCH) $(MAKE) build BINARY=bin/linux-$(ARCH)/secrets-provider-aws VERSION='$(VERSION)'
-	.ci/image $(ARCH) '$(VERSION)'
+image: ## Build the image archives bin/image-ARCH.tar, and bin/image.tar with all of them (ARCH=arm64)
+	rm -f bin/image*.tar
+	for arch in $(ARCH); do \
+		GOOS=linux GOARCH=$$arch $(MAKE) build BINARY=bin/linux-$$arch/secrets-provider-aws VERSION='$(VERSION)'; \
+	done
+	go run ./deployment/cmd/image -name '$(IMAGE):$(subst +,_,$(VERSION))' -version '$(VERSION)' \
+		-revision "$$(git rev-parse --verify --quiet HEAD)" -out bin $(ARCH:%=bin/linux-%/secrets-provider-aws)
 
 .PHONY: chart
-chart: ## Package the Helm chart into dist, with the CSI driver's chart as its sub-chart
+chart: ## Package the Helm chart into dist, with the CSI driver's chart as its sub-chart, for IMAGE
 	rm -rf '$(CHART)' '$(DIST)'/secrets-provider-aws-*.tgz
 	go run ./deployment/cmd/chart '$(CHART)/secrets-provider-aws'
+	sed 's|^  repository: .*|  repository: $(IMAGE)|' deployment/chart/values.yaml >'$(CHART)/secrets-provider-aws/values.yaml'
+	find '$(CHART)' -exec env TZ=UTC touch -t 198001010000 {} + # the package contains the times
 	$(HELM_PATH) package '$(CHART)/secrets-provider-aws' --version '$(VERSION)' --app-version '$(VERSION)' --destination '$(DIST)'
 
 .PHONY: manifests
-manifests: ## Regenerate deployment/manifests and the chart's golden files
-	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests' -update
+manifests: ## Regenerate deployment/manifests, the chart's golden files and the diff in the guide
+	HELM=$(HELM_PATH) go test ./deployment -run 'Golden|Manifests|Diff' -update
 
 .PHONY: charttest
 charttest: ## Check the chart, the manifests and the examples
@@ -64,7 +75,7 @@ test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s per target), run
 
 .PHONY: race
 race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
-	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on $(TESTFLAGS) $(or $(PACKAGES),./...)
+	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on -timeout 30m $(TESTFLAGS) $(or $(PACKAGES),./...)
 
 .PHONY: moto
 moto: ## Test the clients against moto, an AWS that others wrote (pip install 'moto[server]')
@@ -85,10 +96,11 @@ vet:
 	go vet -tags e2e ./...
 
 .PHONY: lint
-lint: $(LINT) ## Check the code with golangci-lint, and that go.mod is tidy
+lint: $(LINT) ## Check the code with golangci-lint, the workflows with actionlint, and that go.mod is tidy
 	$(LINT) config verify
 	$(LINT) run ./...
 	go mod tidy -diff
+	go tool -modfile=.ci/actionlint/go.mod actionlint -shellcheck= -pyflakes=
 
 .PHONY: fmt
 fmt: $(LINT) ## Format the code
@@ -128,6 +140,33 @@ hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --r
 aws-smoke: build ## Test against the real AWS, with your account (SMOKEFLAGS='--region eu-west-1 --role ARN --yes')
 	@go run ./test/awssmoke --provider $(BINARY) $(SMOKEFLAGS)
 
+.PHONY: push
+push: image $(PUBLISHING)/crane ## Push the image to your registry (IMAGE=registry.example.com/secrets-provider-aws)
+	rm -rf bin/layout && mkdir bin/layout && tar -xf bin/image.tar -C bin/layout
+	$(PUBLISHING)/crane push bin/layout '$(IMAGE):$(subst +,_,$(VERSION))'
+
+RELEASE = HELM_DIR="$$(dirname $(HELM_PATH))"; PATH="$(CURDIR)/$(PUBLISHING):$$HELM_DIR:$$PATH" VERSION='$(VERSION)' .ci/release
+
+.PHONY: release-check
+release-check: $(PUBLISHING)/goreleaser ## Check .goreleaser.yaml
+	$(PUBLISHING)/goreleaser check
+
+.PHONY: release-snapshot
+release-snapshot: $(PUBLISHING)/goreleaser $(PUBLISHING)/syft ## Make all files of a release in dist, and publish nothing
+	$(RELEASE) snapshot
+
+.PHONY: release-reproducible
+release-reproducible: $(PUBLISHING)/goreleaser $(PUBLISHING)/syft ## Make the snapshot of HEAD twice, in two folders and from an empty build cache, and compare
+	.ci/reproducible
+
+.PHONY: release-draft
+release-draft: $(PUBLISHING)/goreleaser $(PUBLISHING)/syft $(PUBLISHING)/cosign # for release.yml
+	$(RELEASE) draft
+
+.PHONY: release-publish
+release-publish: $(PUBLISHING)/crane $(PUBLISHING)/cosign # for release.yml
+	$(RELEASE) publish
+
 .PHONY: cover
 cover: ## Measure the test coverage of the shipped code: bin/cover.html
 	@mkdir -p bin
@@ -147,3 +186,12 @@ $(VULN): TOOL := golang.org/x/vuln/cmd/govulncheck
 $(LINT) $(TESTS) $(VULN):
 	@rm -rf $(filter-out $(TOOLS),$(wildcard bin/tools-*))
 	GOOS= GOARCH= go build -C .ci/tools -o $(CURDIR)/$@ $(TOOL)
+
+$(PUBLISHING)/goreleaser: TOOL := github.com/goreleaser/goreleaser/v2
+$(PUBLISHING)/syft: TOOL := github.com/anchore/syft/cmd/syft
+$(PUBLISHING)/crane: TOOL := github.com/google/go-containerregistry/cmd/crane
+$(PUBLISHING)/cosign: TOOL := github.com/sigstore/cosign/v3/cmd/cosign
+$(PUBLISHING)/%:
+	@rm -rf $(filter-out $(PUBLISHING),$(wildcard bin/publishing-*))
+	GOOS= GOARCH= go build -C .ci/publishing -trimpath \
+		-ldflags "-s -w -X main.version=$$(go list -C .ci/publishing -f '{{.Module.Version}}' $(TOOL))" -o $(CURDIR)/$@ $(TOOL)

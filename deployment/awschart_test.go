@@ -85,6 +85,22 @@ var awsValues = []struct {
 	{value: "secrets-store-csi-driver.install", yaml: "secrets-store-csi-driver: {install: false}", absent: []string{"kind: CSIDriver"}},
 	{value: "secrets-store-csi-driver.install", yaml: "secrets-store-csi-driver: {install: true}", renders: []string{"kind: CSIDriver"}},
 	{
+		value: "secrets-store-csi-driver.fullnameOverride", yaml: "secrets-store-csi-driver: {install: true}",
+		renders: []string{"metadata: name: secrets-store-csi-driver namespace: kube-system"},
+	},
+	{
+		value: "secrets-store-csi-driver.fullnameOverride", yaml: "secrets-store-csi-driver: {install: true, fullnameOverride: csi}",
+		renders: []string{"metadata: name: csi namespace: kube-system"},
+	},
+	{
+		value: "secrets-store-csi-driver.tokenRequests", yaml: "secrets-store-csi-driver: {install: true}",
+		renders: []string{"tokenRequests: - audience: sts.amazonaws.com - audience: pods.eks.amazonaws.com"},
+	},
+	{
+		value: "secrets-store-csi-driver.linux.affinity", yaml: "secrets-store-csi-driver: {install: true}",
+		renders: []string{"values: - virtual-kubelet - key: eks.amazonaws.com/compute-type operator: NotIn values: - fargate"},
+	},
+	{
 		value: "secrets-store-csi-driver.enableSecretRotation", renders: []string{"requiresRepublish: false"}, absent: []string{"--enable-secret-rotation"},
 		yaml: "secrets-store-csi-driver: {install: true}",
 	},

@@ -160,6 +160,7 @@ func TestChart_Refuses(t *testing.T) {
 		{"value of the driver", "syncSecret: {enabled: true}", "syncSecret is a value of the CSI driver: set it in the driver's own release, or as secrets-store-csi-driver.syncSecret"},
 		{"surge and unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 1}}", "Kubernetes accepts maxSurge (1) or maxUnavailable (1), not both: set one of them to 0"},
 		{"neither surge nor unavailable", "updateStrategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}", "maxSurge and maxUnavailable are both 0"},
+		{"surge in the node's network", "{hostNetwork: true, updateStrategy: {rollingUpdate: {maxSurge: 1}}}", "maxSurge (1) is not possible with hostNetwork, because two pods cannot have one port of the node: set maxUnavailable instead"},
 		{"all faults at once", "{driverWritesSecrets: false, rbac: {readNodes: false}}", "set awsRegion\n  - driverWritesSecrets=false"},
 
 		{"unknown value", "imagePullSecret: [{name: x}]", "additional properties 'imagePullSecret' not allowed"},
@@ -192,7 +193,7 @@ func TestChart_Refuses(t *testing.T) {
 	}
 }
 
-// Every set of values keeps the security of the container. No value may weaken it.
+// Every set of values keeps the security of the container. No value may weaken it, except hostNetwork, which says so.
 func TestChart_SecurityOfEveryRendering(t *testing.T) {
 	dir := chart(t)
 	for _, r := range deployment.Renderings() {
@@ -206,7 +207,7 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 					checkRules(t, o, r.Name == "doctor")
 				}
 				if o.Kind == "DaemonSet" {
-					checkPod(t, o)
+					checkPod(t, o, r.Name == "host-network")
 				}
 			}
 		})
@@ -326,10 +327,10 @@ func checkRules(t *testing.T, o object, doctor bool) {
 	}
 }
 
-func checkPod(t *testing.T, o object) {
+func checkPod(t *testing.T, o object, hostNetwork bool) {
 	t.Helper()
 	pod := o.Spec.Template.Spec
-	if pod.HostNetwork || pod.HostPID {
+	if pod.HostNetwork != hostNetwork || pod.HostPID {
 		t.Error("the pod shares the host's network or processes")
 	}
 	var hostPaths []string

@@ -22,25 +22,32 @@ case $1 in install|upgrade|template) shift ;; *) echo "no such stand-in: helm $1
 exec "$HELM" template --kube-version=1.34.4 "$@"
 `
 
-// Every helm command of the README and the guides works as it is written, in a checkout after "make chart": its chart
-// exists and has its sub-chart. Only names that the reader must replace are replaced here.
+// kubectlInstead is a program that prints what "kubectl apply" would apply.
+const kubectlInstead = `#!/bin/sh
+set -e
+case $1 in apply) exec cat ;; *) echo "no such stand-in: kubectl $1" >&2; exit 2 ;; esac
+`
+
+// Every helm command of the README and the guides works as it is written, in a checkout after "make push chart": its
+// chart exists, has its sub-chart, and names the image that was pushed. Only names that the reader must replace are replaced here.
 func TestCommands_HelmFindsTheChart(t *testing.T) {
 	if os.Getenv("HELM") == "" {
 		t.Skip("HELM is not set: run make charttest")
 	}
 	checkout := t.TempDir()
-	run(t, "..", "make", "chart", "VERSION=1.2.3", "DIST="+filepath.Join(checkout, "dist"), "CHART="+filepath.Join(checkout, "chart"), "HELM="+os.Getenv("HELM"))
+	run(t, "..", "make", "chart", "IMAGE=registry.example.com/secrets-provider-aws", "VERSION=1.2.3", "DIST="+filepath.Join(checkout, "dist"), "CHART="+filepath.Join(checkout, "chart"), "HELM="+os.Getenv("HELM"))
 	bin := filepath.Join(checkout, "bin")
 	values, err := os.ReadFile("testdata/values/aws-chart.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(bin, "helm"), []byte(helmInstead), 0o755)
+	write(t, filepath.Join(bin, "kubectl"), []byte(kubectlInstead), 0o755)
 	write(t, filepath.Join(checkout, "values.yaml"), values, 0o600)
 	write(t, filepath.Join(checkout, "here.yaml"), deployment.NodeByNode().Values, 0o600)
 
 	for file, want := range map[string]int{
-		"../README.md": 1, "chart/README.md": 2, "../docs/migrate-from-aws-provider.md": 4, "../docs/migrate-from-init-containers.md": 1,
+		"../README.md": 1, "chart/README.md": 2, "../docs/migrate-from-aws-provider.md": 7, "../docs/migrate-from-init-containers.md": 1,
 	} {
 		t.Run(filepath.Base(filepath.Dir(file))+"/"+filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
@@ -53,13 +60,13 @@ func TestCommands_HelmFindsTheChart(t *testing.T) {
 			}
 			for _, at := range found {
 				command := string(text[at[2]:at[3]])
-				if !regexp.MustCompile(`(?m)^ *make chart$`).Match(text[:at[0]]) {
-					t.Errorf("no make chart before %q", command)
+				if !regexp.MustCompile(`(?m)^ *make push chart IMAGE=registry\.example\.com/secrets-provider-aws$`).Match(text[:at[0]]) {
+					t.Errorf("no make push chart before %q", command)
 				}
 				command = strings.NewReplacer("FOLDER", "/var/run/secrets-store-csi-providers", "RELEASE", "secrets").Replace(command)
 				cmd := bash(t.Context(), checkout, bin, command)
 				out, err := cmd.CombinedOutput()
-				if err != nil || !strings.Contains(string(out), "kind: DaemonSet") {
+				if err != nil || !strings.Contains(string(out), "image: \"registry.example.com/secrets-provider-aws:1.2.3\"") {
 					t.Errorf("%s\n%v\n%s", command, err, out)
 				}
 			}

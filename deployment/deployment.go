@@ -21,13 +21,22 @@ const driverModule = "sigs.k8s.io/secrets-store-csi-driver"
 //go:embed all:chart
 var chart embed.FS
 
-//go:embed testdata/values testdata/crds
+//go:embed testdata/values testdata/crds testdata/aws-chart
 var testdata embed.FS
 
 // WriteChart writes the complete chart to the new folder dir, with the driver's chart from the driver's Go module as the
 // sub-chart. "helm dependency build" does the same from the driver's Helm repository.
-func WriteChart(ctx context.Context, dir string) error {
-	tree, err := fs.Sub(chart, "chart")
+func WriteChart(ctx context.Context, dir string) error { return writeChart(ctx, chart, "chart", dir) }
+
+// WriteAWSChart writes a stand-in for AWS's chart to the new folder dir, for tests of a migration: it makes objects with the
+// names, labels and selectors of AWS's chart. Its sub-chart is the same as that of WriteChart.
+func WriteAWSChart(ctx context.Context, dir string) error {
+	return writeChart(ctx, testdata, "testdata/aws-chart", dir)
+}
+
+// writeChart writes the chart in folder of files, and its sub-chart.
+func writeChart(ctx context.Context, files fs.FS, folder, dir string) error {
+	tree, err := fs.Sub(files, folder)
 	if err != nil {
 		return err
 	}

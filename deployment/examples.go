@@ -44,6 +44,7 @@ type Role struct {
 type Secret struct {
 	Region   string // empty: ap-south-1
 	Name     string
+	KMSKey   string          // id of your own key; empty: AWS's
 	Versions []SecretVersion // oldest first: the last is AWSCURRENT, the one before it AWSPREVIOUS
 }
 
@@ -75,6 +76,15 @@ func Examples() []Example {
 		e.ServiceAccount, e.Roles = "payment-sa", []Role{{ARN: "arn:aws:iam::123456789012:role/payment-role"}}
 		return e
 	}
+	// inPartition is an example in another partition, with one secret.
+	inPartition := func(name, partition, region string) Example {
+		return Example{
+			Name: name, Deployment: "payment-" + name, ServiceAccount: name + "-sa",
+			Roles:   []Role{{ARN: "arn:" + partition + ":iam::123456789012:role/" + name + "-role"}},
+			Secrets: []Secret{{Region: region, Name: "payments/" + name, Versions: []SecretVersion{{Text: "correct-horse"}}}},
+			Files:   map[string]File{"/mnt/secrets/" + name: {Content: "correct-horse"}},
+		}
+	}
 	const api = `{"username":"app","password":"correct-horse","pool":{"max":20}}`
 	const broker = `{"username":"app","password":"correct-horse"}`
 	key := []byte{0x30, 0x82, 0x00, 0xff, 0x0a} // neither UTF-8 nor text
@@ -90,6 +100,15 @@ func Examples() []Example {
 			Files: map[string]File{
 				"/mnt/secrets/payment-api": {Content: api}, "/mnt/secrets/username": {Content: "app"},
 				"/mnt/secrets/password": {Content: "correct-horse"}, "/mnt/secrets/pool-max": {Content: "20"},
+			},
+		}),
+		payment(Example{
+			Name: "formats", Deployment: "payment-formats",
+			Secrets: []Secret{text("payments/api", api), text("payments/keystore", "MIIA\n/wo=\n")},
+			Files: map[string]File{
+				"/mnt/secrets/api-username": {Content: "app"}, "/mnt/secrets/api-password": {Content: "correct-horse"}, "/mnt/secrets/api-pool": {Content: `{"max":20}`},
+				"/mnt/secrets/api.env":      {Content: "password=correct-horse\npool='{\"max\":20}'\nusername=app\n", Mode: 0o444},
+				"/mnt/secrets/keystore.p12": {Content: string(key)},
 			},
 		}),
 		payment(Example{
@@ -198,5 +217,25 @@ func Examples() []Example {
 			Secrets: []Secret{text("shared/partner-key", "correct-horse")},
 			Files:   map[string]File{"/mnt/secrets/partner-key": {Content: "correct-horse"}},
 		},
+		{
+			Name: "kms-key", Deployment: "payment-encrypted", ServiceAccount: "encrypted-sa",
+			Roles: []Role{{
+				ARN: "arn:aws:iam::123456789012:role/encrypted-role",
+				Permissions: `{"Version": "2012-10-17", "Statement": [
+					{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue",
+						"Resource": "arn:aws:secretsmanager:ap-south-1:123456789012:secret:payments/encrypted-??????"},
+					{"Effect": "Allow", "Action": "kms:Decrypt",
+						"Resource": "arn:aws:kms:ap-south-1:123456789012:key/11111111-2222-4333-8444-555555555555"}]}`,
+			}},
+			Secrets: []Secret{{Name: "payments/encrypted", KMSKey: "11111111-2222-4333-8444-555555555555", Versions: []SecretVersion{{Text: "correct-horse"}}}},
+			Files:   map[string]File{"/mnt/secrets/encrypted": {Content: "correct-horse"}},
+		},
+		payment(Example{
+			Name: "init-container", Deployment: "payment-init",
+			Secrets: []Secret{text("payments/migration", "correct-horse")},
+			Files:   map[string]File{"/mnt/secrets/db-password": {Content: "correct-horse"}},
+		}),
+		inPartition("china", "aws-cn", "cn-north-1"),
+		inPartition("govcloud", "aws-us-gov", "us-gov-west-1"),
 	}
 }

@@ -93,7 +93,7 @@ func annotations(t *testing.T, text []byte) map[string]map[string]string {
 func stateFor(e deployment.Example) awssim.State {
 	var state awssim.State
 	for _, s := range e.Secrets {
-		secret := awssim.Secret{Region: cmp.Or(s.Region, rig.Region), Name: s.Name}
+		secret := awssim.Secret{Region: cmp.Or(s.Region, rig.Region), Name: s.Name, KMSKeyID: s.KMSKey}
 		for i, v := range s.Versions {
 			version := awssim.SecretVersion{ID: v.ID, Value: v.Text, Binary: v.Binary}
 			switch i {

@@ -86,7 +86,13 @@ func TestGuides_ListValuesOfAWSChart(t *testing.T) {
 	for name, value := range values {
 		nested, ok := value.(map[string]any)
 		if ok && (name == "rbac" || name == "secrets-store-csi-driver") {
-			for inner := range nested {
+			for inner, value := range nested {
+				if deeper, ok := value.(map[string]any); ok { // values of the driver's pods
+					for last := range deeper {
+						used = append(used, name+"."+inner+"."+last)
+					}
+					continue
+				}
 				used = append(used, name+"."+inner)
 			}
 			continue

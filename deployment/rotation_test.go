@@ -71,7 +71,7 @@ func TestChart_Notes(t *testing.T) {
 				"--set", "secrets-store-csi-driver.install=true", "--set", "secrets-store-csi-driver.enableSecretRotation=true",
 				"--set", "extraArgs={--mount-timeout=90s,--refresh-interval=15m}",
 			},
-			want:   []string{"Rotation is on", "reads per month", "Refresh interval: 15m,"},
+			want:   []string{"Rotation is on", "reads per month", "Refresh interval: 15m,", "check --nodes N --refresh-interval 15m FILE..."},
 			absent: []string{"Rotation is off", "enableSecretRotation=true"},
 		},
 	} {

@@ -83,6 +83,16 @@ var messages = []message{
 		"The expression of `jmesPath` is valid, but does not fit the types in the value.", "Correct the expression.", classAuthor,
 	},
 	{
+		"is not the name of a variable, the value is not hex or base64", `is not the name of a variable|the value is not (hex|base64)`,
+		"The value does not fit `format` or `objectEncoding` of the object.",
+		"Correct the value in AWS, or choose another `format`, or remove `objectEncoding`. The message does not show the value.", secretOwner,
+	},
+	{
+		"both write the file", `both write the file`,
+		"Two objects make a file of the same name. Keys of a secret show only when it is read.",
+		"Give one of them another `objectAlias`.", classAuthor,
+	},
+	{
 		"the volume is too large", `volume is too large`,
 		"The files of the volume exceed what the CSI driver accepts in one response, 4 MiB by default.",
 		"Use several volumes, or raise `--max-call-recv-msg-size` of the driver and `--max-response-bytes` of the provider together.", classAuthor,
@@ -241,8 +251,12 @@ The entries list every mistake of [mistakes.golden](../server/testdata/mistakes.
 
 If several pods on one node wait, or there is no message of this provider, run doctor in the provider's pod on that node:
 
-    kubectl get pods -A -o wide -l app.kubernetes.io/name=secrets-provider-aws
-    kubectl exec -n kube-system POD -- /secrets-provider-aws doctor
+<!-- not run: TestDoctor_FindsFaultsOnTheNode runs them, with the names of its pods -->
+
+` + "```" + `sh
+kubectl get pods -A -o wide -l app.kubernetes.io/name=secrets-provider-aws
+kubectl exec -n kube-system POD -- /secrets-provider-aws doctor
+` + "```" + `
 
 ## Without a message of the provider
 

@@ -21,6 +21,9 @@ type cache struct {
 // the record's own fields.
 const recordOverhead = 512 // bytes
 
+// memberOverhead is about what a member of a selection takes besides its content: its name, version and fields.
+const memberOverhead = 256 // bytes
+
 // newCache makes a cache of maxBytes. What is held counts twice: the garbage collector needs as much room
 // again to stay cheap, so that a full cache makes the process larger by maxBytes and not by more.
 func newCache(maxBytes int, now func() time.Time) (*cache, error) {
@@ -49,7 +52,7 @@ func weight(k key, r record) uint32 {
 	if r.err != nil {
 		failure = recordOverhead
 	}
-	return uint32(2 * (recordOverhead + failure + len(r.value.content) + len(k.name) + len(k.owner))) //nolint:gosec // a value is at most 64 KiB
+	return uint32(2 * (recordOverhead + failure + memberOverhead*len(r.value.members) + r.value.length() + len(k.name) + len(k.owner))) //nolint:gosec // what a volume holds is a few MiB
 }
 
 // record is what is known of t, zero where nothing is. A value of the failover region is left out if the primary

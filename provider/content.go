@@ -33,10 +33,27 @@ type File struct {
 // Format prints the path alone. Without it fmt would show the bytes of a *File in a map.
 func (f File) Format(s fmt.State, _ rune) { _, _ = fmt.Fprintf(s, "file %q", f.Path) }
 
-// value is what AWS keeps under an object's name.
+// value is what AWS keeps under an object's name, or the values of a selection.
 type value struct {
 	content Content
-	version string
+	version string   // of a selection, one that changes with its members and their versions
+	members []member // of a selection, by name
+	absent  bool     // the object does not exist, and need not
+}
+
+// member is one object of a selection.
+type member struct {
+	name string
+	value
+}
+
+// length is what the value holds, in bytes.
+func (v value) length() int {
+	bytes := len(v.content)
+	for _, m := range v.members {
+		bytes += len(m.content)
+	}
+	return bytes
 }
 
 // response is one value, or why there is none.

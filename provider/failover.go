@@ -16,6 +16,14 @@ type regionValues struct {
 	responses []response
 }
 
+// regionOf is where the value of a target in the primary region came from. An object may have a region of its own.
+func (v regionValues) regionOf(primary target) string {
+	if v.failover {
+		return v.region
+	}
+	return primary.region
+}
+
 // sources counts the values by where they came from.
 func (v regionValues) sources() Sources {
 	var s Sources

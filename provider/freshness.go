@@ -32,6 +32,7 @@ type record struct {
 	failures int       // in a row
 	retry    time.Time // until then republishes get err without a call to AWS
 	refused  time.Time // when the last read that AWS refused started; zero after one that gave a value
+	notFound bool      // it was refused because the object does not exist
 }
 
 // fresh reports whether r's value may be given to m without a call to AWS.
@@ -49,6 +50,19 @@ func (r record) fresh(m mount, pinned bool) bool {
 		return true
 	default:
 		return m.arrived.Sub(r.read) <= scale(m.interval, r.spread)
+	}
+}
+
+// absentFor reports whether an optional object may be taken for one that does not exist, without a call to AWS: as recently
+// as a value would have to be read.
+func (r record) absentFor(m mount) bool {
+	switch {
+	case !r.notFound:
+		return false
+	case m.first:
+		return !r.refused.Before(m.arrived.Add(-firstMountWindow))
+	default:
+		return m.arrived.Sub(r.refused) <= m.interval
 	}
 }
 
@@ -74,6 +88,12 @@ func (r record) backedOff(m mount) bool {
 // value r can stand in for it.
 func (r record) acceptsShort(m mount, now time.Time, maxStale time.Duration) bool {
 	return m.failover || r.stale(m, &fault.Error{Kind: fault.Transient}, now, maxStale)
+}
+
+// staleAbsence reports whether a first mount may take an optional object for one that does not exist, although the read
+// just failed with err. The rule is that of stale.
+func (r record) staleAbsence(m mount, err error, now time.Time, maxStale time.Duration) bool {
+	return m.first && transient(err) && r.notFound && now.Sub(r.refused) <= maxStale
 }
 
 // stale reports whether a first mount may be given r's value although the read just failed with err:
@@ -104,7 +124,7 @@ func (r record) failed(err error, started, now time.Time) record {
 		r.retry = now.Add(scale(wait, spread()))
 	}
 	if !transient(err) {
-		r.refused = started
+		r.refused, r.notFound = started, fault.KindOf(err) == fault.NotFound
 		return r.withoutValue()
 	}
 	return r

@@ -42,7 +42,11 @@ func (g *regions) withLastKnown(values regionValues, targets []target, m mount) 
 			continue
 		}
 		known := g.cache.record(targets[i])
-		if !known.stale(m, r.err, g.now(), g.maxStale) {
+		switch {
+		case known.stale(m, r.err, g.now(), g.maxStale):
+		case targets[i].optional && known.staleAbsence(m, r.err, g.now(), g.maxStale):
+			known = record{value: value{absent: true}, read: known.refused}
+		default:
 			return regionValues{}, 0, false
 		}
 		values.responses[i] = response{value: known.value, read: known.read, source: sourceStale}

@@ -17,13 +17,13 @@ import (
 // parametersPerCall is the limit of GetParameters (Systems Manager API reference).
 const parametersPerCall = 10
 
-// batchParameters shares the parameters at indexes of objects out to calls, each at most once per parameter:
+// batchParameters shares the parameters at indexes of targets out to calls, each at most once per parameter:
 // the response names the parameter, and only newer services say which version or label of it they mean.
-func batchParameters(objects []object, indexes []int) [][]int {
+func batchParameters(targets []target, indexes []int) [][]int {
 	var batches [][]int
 	var names []map[string]bool
 	for _, i := range indexes {
-		name := class.BareName(objects[i].name)
+		name := class.BareName(targets[i].name)
 		fits := slices.IndexFunc(names, func(taken map[string]bool) bool {
 			return len(taken) < parametersPerCall && !taken[name]
 		})

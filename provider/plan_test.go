@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/document"
 )
 
 func parameter(name, version, label string) class.Object {
@@ -54,11 +55,14 @@ func TestF14_EqualReadsAreOne(t *testing.T) {
 }
 
 func TestPlan_FailoverRegion(t *testing.T) {
+	whole := []class.FileSpec{{Path: "a"}}
 	other := &class.Failover{Name: "a-copy", Version: "1", Label: "L"}
 	p := newPlan(Request{Owner: "owner", Class: class.Class{Region: "ap-south-1", FailoverRegion: "eu-west-1", Objects: []class.Object{
-		{Type: class.SecretsManager, Name: "a", Version: "1"},
-		{Type: class.SecretsManager, Name: "a", Version: "1", Failover: other}, // another value: the object in the failover region differs
-		{Type: class.SecretsManager, Name: "a", Version: "1"},                  // as 0
+		{Type: class.SecretsManager, Name: "a", Version: "1", Files: whole},
+		{Type: class.SecretsManager, Name: "a", Version: "1", Files: whole, Failover: other},                                       // another value: the object in the failover region differs
+		{Type: class.SecretsManager, Name: "a", Version: "1", Files: whole},                                                        // as 0
+		{Type: class.SecretsManager, Name: "a", Version: "1", Files: []class.FileSpec{{Path: "a.env", Format: document.Env}}},      // as 0, but not its value
+		{Type: class.SecretsManager, Name: "a", Version: "1", Files: []class.FileSpec{{Path: "a.p12", Encoding: document.Base64}}}, // the same
 	}}})
 	in := func(region string, o object) key { return key{owner: "owner", region: region, object: o} }
 	a, copied := object{kind: class.SecretsManager, name: "a", version: "1"}, object{kind: class.SecretsManager, name: "a-copy", version: "1", label: "L"}
@@ -66,7 +70,7 @@ func TestPlan_FailoverRegion(t *testing.T) {
 	want := plan{
 		primary:  []target{{key: primary, files: 2}, {key: primary, files: 1}},
 		failover: []target{{key: in("eu-west-1", a), primary: &primary, files: 2}, {key: in("eu-west-1", copied), primary: &primary, files: 1}},
-		valueOf:  []int{0, 1, 0},
+		valueOf:  []int{0, 1, 0, 0, 0},
 	}
 	if diff := cmp.Diff(want, p, cmp.AllowUnexported(plan{}, target{}, key{}, object{}), cmpopts.IgnoreTypes(&size{})); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
@@ -75,15 +79,13 @@ func TestPlan_FailoverRegion(t *testing.T) {
 
 // batches returns the calls that read the parameters of p, as indexes into p.primary.
 func batches(p plan) [][]int {
-	var objects []object
 	var indexes []int
 	for i, t := range p.primary {
-		objects = append(objects, t.object)
 		if t.kind == class.SSMParameter {
 			indexes = append(indexes, i)
 		}
 	}
-	return batchParameters(objects, indexes)
+	return batchParameters(p.primary, indexes)
 }
 
 func TestK39_BatchesHaveTenParameters(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/bytebudget"
@@ -22,7 +23,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	defer func() {
 		var bytes int64
 		for _, r := range reads {
-			bytes += int64(len(r.value.content))
+			bytes += int64(r.value.length())
 		}
 		memory.Close(bytes)
 	}()
@@ -79,14 +80,17 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 		responded := slices.ContainsFunc(reads, func(r *inFlightRead) bool { return !errors.Is(r.err, context.DeadlineExceeded) })
 		s.breaker.record(region, responded, limited.Err() != nil && ctx.Err() == nil)
 	}()
-	objects := make([]object, len(reads))
+	targets := make([]target, len(reads))
 	for i, r := range reads {
-		objects[i] = r.target.object
+		targets[i] = r.target
 	}
 	var group errgroup.Group
-	group.SetLimit(callsPerVolume(m))
-	for _, indexes := range s.backend.calls(objects) {
+	room := semaphore.NewWeighted(int64(callsPerVolume(m)))
+	for _, indexes := range s.backend.calls(targets) {
+		weight := min(s.backend.weight(targets, indexes), int64(callsPerVolume(m)))
+		_ = room.Acquire(context.WithoutCancel(ctx), weight) // the calls under way end with ctx, and these complete their reads
 		group.Go(func() (panicked error) {
+			defer room.Release(weight)
 			growStack()
 			defer fault.Recover(&panicked)
 			together := make([]*inFlightRead, len(indexes))
@@ -104,11 +108,11 @@ func (s *sharedReads) readIn(ctx context.Context, credentials aws.CredentialsPro
 
 // call completes reads that one call makes, except those that AWS refused because of the credentials.
 func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvider, reads []*inFlightRead, m mount) {
-	objects := make([]object, len(reads))
+	targets := make([]target, len(reads))
 	for i, r := range reads {
-		objects[i] = r.target.object
+		targets[i] = r.target
 	}
-	for i, got := range s.backend.call(ctx, credentials, reads[0].target.region, objects) {
+	for i, got := range s.backend.call(ctx, credentials, targets) {
 		if r := reads[i]; fault.KindOf(got.err) == fault.Credentials {
 			r.err = got.err
 		} else {

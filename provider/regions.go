@@ -20,9 +20,9 @@ type regions struct {
 // read gives all values of a plan from one region, or says of each that failed why.
 func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regionValues, error) {
 	started := g.reads.start(ctx, req, p.primary, m)
-	var second *regionReads
+	var second []regionReads
 	if m.readsBoth() {
-		second = new(g.reads.start(ctx, req, p.failover, m))
+		second = g.reads.start(ctx, req, p.failover, m)
 	}
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, req, started, m)}
 	failover := g.readFailover(ctx, req, p, m, primary.errors(), second)
@@ -43,20 +43,20 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 
 // readFailover gives what the failover region has for a volume: nil where the class names none, or where it is
 // not needed. failures are those of the primary region; started is nil where the failover region is not yet read.
-func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, started *regionReads) *regionValues {
+func (g *regions) readFailover(ctx context.Context, req Request, p plan, m mount, failures []error, started []regionReads) *regionValues {
 	switch {
 	case !m.failover || refusal(failures) || ctx.Err() != nil:
 		return nil
-	case len(failures) == 0 && (started == nil || started.need > 0): // a republish that the primary region serves, or no free memory
+	case len(failures) == 0 && (len(started) == 0 || started[0].need > 0): // a republish that the primary region serves, or no free memory
 		return nil
 	case len(failures) == 0: // a first mount: a mistake in the failover region must show
 		grace, cancel := context.WithTimeout(ctx, failoverGrace)
 		defer cancel()
 		ctx = grace
 	case started == nil:
-		started = new(g.reads.start(ctx, req, p.failover, m))
+		started = g.reads.start(ctx, req, p.failover, m)
 	}
-	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, req, *started, m)}
+	values := regionValues{region: req.Class.FailoverRegion, failover: true, responses: g.reads.wait(ctx, req, started, m)}
 	for i, r := range values.responses {
 		values.responses[i].err = inFailover(r.err, values.region, failures)
 	}

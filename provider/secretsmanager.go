@@ -16,8 +16,8 @@ import (
 func (b *backend) readSecret(ctx context.Context, credentials aws.CredentialsProvider, region string, o object) result {
 	out, err := b.secrets.In(region).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
 		SecretId:     aws.String(o.name),
-		VersionId:    optional(o.version),
-		VersionStage: optional(o.label),
+		VersionId:    orNil(o.version),
+		VersionStage: orNil(o.label),
 	}, func(options *secretsmanager.Options) { options.Credentials = credentials })
 	if err != nil {
 		return result{err: readFault(err, o.what(), region, o.kind.Action())}
@@ -79,7 +79,7 @@ func isNamed(s types.SecretValueEntry, id string) bool {
 	return id == aws.ToString(s.Name) || id == arn || len(arn) == len(id)+7 && strings.HasPrefix(arn, id+"-")
 }
 
-func optional(s string) *string {
+func orNil(s string) *string {
 	if s == "" {
 		return nil
 	}

@@ -60,12 +60,26 @@ type regionReads struct {
 	need    int64 // memory that the reads that have not started wait for, in bytes; 0: all have started
 }
 
-// start decides for each target of a region, all at one moment, whether the cache serves it, whether a read in flight
+// start starts the reads of targets, region by region: those of one region stand together.
+func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) []regionReads {
+	var reads []regionReads
+	for len(targets) > 0 {
+		end := slices.IndexFunc(targets, func(t target) bool { return t.region != targets[0].region })
+		if end < 0 {
+			end = len(targets)
+		}
+		reads = append(reads, s.startIn(ctx, req, targets[:end], m))
+		targets = targets[end:]
+	}
+	return reads
+}
+
+// startIn decides for each target of a region, all at one moment, whether the cache serves it, whether a read in flight
 // does, or whether a new read starts. A read goes on when its request ends: others may wait for it.
 //
 // The request reserves the memory for new reads before they start. So a read in flight never waits for memory, and a
-// request that joined it never waits for the memory of another one. Without free memory start leaves them to wait.
-func (s *sharedReads) start(ctx context.Context, req Request, targets []target, m mount) regionReads {
+// request that joined it never waits for the memory of another one. Without free memory the new reads are left to wait.
+func (s *sharedReads) startIn(ctx context.Context, req Request, targets []target, m mount) regionReads {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	reads := regionReads{region: targets[0].region}
@@ -78,7 +92,7 @@ func (s *sharedReads) start(ctx context.Context, req Request, targets []target, 
 	return reads
 }
 
-// startLate starts the reads that start had no memory for. Without memory in time they fail: another region or the
+// startLate starts the reads that startIn had no memory for. Without memory in time they fail: another region or the
 // last known value can then stand in for those that accept a short timeout.
 func (s *sharedReads) startLate(ctx context.Context, req Request, reads *regionReads, m mount) {
 	memory, err := reserveInTime(ctx, req, reads, s.breaker.shortTimeoutIn(reads.region, m))
@@ -183,9 +197,11 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 	p := pendingRead{target: t, known: known, acceptsShort: known.acceptsShort(m, s.now(), s.maxStale)}
 	other := s.inFlight[t.key]
 	switch {
+	case t.optional && known.absentFor(m):
+		p.fresh, p.known = true, record{value: value{absent: true}, read: known.refused}
 	case known.fresh(m, t.pinned()):
 		p.fresh = true
-	case known.backedOff(m):
+	case known.backedOff(m) && (!t.optional || !known.notFound): // an optional object may come at any time
 		p.err = known.err
 	case other != nil && mayJoin(other.started, other.short, p.acceptsShort, m):
 		p.inFlight = other
@@ -245,8 +261,17 @@ func (r *inFlightRead) completed() bool {
 	}
 }
 
-// wait waits for the reads of one region.
-func (s *sharedReads) wait(ctx context.Context, req Request, reads regionReads, m mount) []response {
+// wait waits for reads that have started, and gives the responses in the order of their targets.
+func (s *sharedReads) wait(ctx context.Context, req Request, started []regionReads, m mount) []response {
+	var responses []response
+	for _, reads := range started {
+		responses = append(responses, s.waitIn(ctx, req, reads, m)...)
+	}
+	return responses
+}
+
+// waitIn waits for the reads of one region.
+func (s *sharedReads) waitIn(ctx context.Context, req Request, reads regionReads, m mount) []response {
 	if reads.need > 0 {
 		s.startLate(ctx, req, &reads, m)
 	}
@@ -255,10 +280,14 @@ func (s *sharedReads) wait(ctx context.Context, req Request, reads regionReads, 
 	defer cancel()
 	responses := make([]response, len(reads.pending))
 	for i, p := range reads.pending {
-		responses[i] = p.wait(ctx, short)
-		if p.joined && responses[i].err == nil {
-			p.target.size.add(p.target, responses[i].value)
+		r := p.wait(ctx, short)
+		if p.target.optional && fault.KindOf(r.err) == fault.NotFound && r.err != nil {
+			r.value, r.err = value{absent: true}, nil
 		}
+		if p.joined && r.err == nil {
+			p.target.size.add(p.target, r.value)
+		}
+		responses[i] = r
 	}
 	return responses
 }

@@ -32,9 +32,10 @@ func (s *size) add(t target, v value) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values++
-	s.bytes += t.files * len(v.content)
-	if len(v.content) > s.most {
-		s.largest, s.most = t.object, len(v.content)
+	bytes := v.length()
+	s.bytes += t.files * bytes
+	if bytes > s.most {
+		s.largest, s.most = t.object, bytes
 	}
 	if s.bytes > s.limit {
 		s.once.Do(func() { close(s.exceeded) })
@@ -56,7 +57,11 @@ func (s *size) err(region string, all int) error {
 
 // exceeded is a fault once either region gave more than a volume may hold.
 func exceeded(p plan) error {
-	if err := p.primarySize.err(p.primary[0].region, len(p.primary)); err != nil || p.failover == nil {
+	region := p.primary[0].region
+	if p.primary[len(p.primary)-1].region != region { // objects have regions of their own
+		region = ""
+	}
+	if err := p.primarySize.err(region, len(p.primary)); err != nil || p.failover == nil {
 		return err
 	}
 	return p.failoverSize.err(p.failover[0].region, len(p.failover))

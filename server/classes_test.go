@@ -192,6 +192,11 @@ func populate(t *testing.T, r *rig.Rig) {
 	annotate("report-sa", "arn:aws:iam::123456789012:role/report")
 	must(r.AWS.AddRole(awssim.Role{Name: "report", TrustPolicy: trust("report-sa"), Policies: []awssim.Document{rig.ReadSecrets}}))
 	annotate("parameters-only-sa", "arn:aws:iam::123456789012:role/parameters-only")
+	must(r.AWS.AddRole(awssim.Role{Name: "selecting", TrustPolicy: trust("selecting-sa"), Policies: []awssim.Document{rig.ReadSecrets, rig.ReadParameters, `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":["secretsmanager:BatchGetSecretValue","secretsmanager:ListSecrets"],"Resource":"*"},
+		{"Effect":"Allow","Action":"ssm:GetParametersByPath","Resource":["arn:aws:ssm:*:*:parameter/payments","arn:aws:ssm:*:*:parameter/ten","arn:aws:ssm:*:*:parameter/none"]},
+		{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"arn:aws:secretsmanager:*:*:secret:locked/key-*"}]}`}}))
+	r.Kube.SetServiceAccount(rig.Namespace, "selecting-sa", map[string]string{rig.RoleAnnotation: "arn:aws:iam::123456789012:role/selecting"})
 	must(r.AWS.AddRole(awssim.Role{Name: "parameters-only", TrustPolicy: trust("parameters-only-sa"), Policies: []awssim.Document{rig.ReadParameters}}))
 	r.Associate("identity-sa", rig.ReadSecrets, assumeVault)
 
@@ -302,9 +307,15 @@ type mounted struct{ Mode, Content, Version string }
 
 var fileRE = regexp.MustCompile(`(?s)^([0-7]{4}) (?:(secret|parameter) )?(\S+@\d+)(?: of (\S+))?( = .*)?$`)
 
+// madeRE is a file that holds the value of no object.
+var madeRE = regexp.MustCompile(`(?s)^([0-7]{4}) version (\S+) =(?: (.*))?$`)
+
 // expect parses `MODE OBJECT@VERSION of REGION = CONTENT` and looks up the value in world.yaml.
 func (h *classRigs) expect(t *testing.T, text string) mounted {
 	t.Helper()
+	if m := madeRE.FindStringSubmatch(text); m != nil {
+		return mounted{Mode: m[1], Content: m[3], Version: m[2]}
+	}
 	m := fileRE.FindStringSubmatch(text)
 	if m == nil {
 		t.Fatalf("%q is not a file", text)

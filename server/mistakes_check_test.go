@@ -32,7 +32,7 @@ func TestI9_CheckFindsTheMistakesOfClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes()} {
+	for _, c := range []chapter{objectMistakes(), fileMistakes(), languageMistakes(), parameterMistakes()} {
 		for _, m := range c.mistakes {
 			if !strings.Contains(string(golden), "\n### "+m.title+"\nInvalidArgument: ") {
 				continue // only AWS refuses it

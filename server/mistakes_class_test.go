@@ -85,6 +85,33 @@ func fileMistakes() chapter {
 	}}
 }
 
+func languageMistakes() chapter {
+	selection := func(fields string) string {
+		return "- {objectName: prod/*, objectType: secretsmanager, " + fields + "}"
+	}
+	return chapter{"SecretProviderClass: formats, patterns and selections", []mistake{
+		{title: "format is not a format", objects: with("format: dotenv")},
+		{title: "objectEncoding is not an encoding", objects: with("objectEncoding: base32")},
+		{title: "objectEncoding and jmesPath", objects: with("objectEncoding: base64, jmesPath: [{path: user, objectAlias: user}]")},
+		{title: "optional is neither true nor false", objects: with("optional: maybe")},
+		{title: "format files and an alias without a star", objects: with("format: files, objectAlias: db")},
+		{title: "format env and an alias with a star", objects: with(`format: env, objectAlias: "*.env"`)},
+		{title: "A pattern that leaves the volume", objects: with(`format: files, objectAlias: "../*"`), parameters: map[string]string{"pathTranslation": "False"}},
+		{title: "One object and one pattern twice", objects: with("format: files") + "\n" + with("format: files")},
+		{title: "An object's region is not a region name", objects: with("region: Frankfurt")},
+		{title: "region of an object and failoverRegion", objects: with("region: eu-central-1"), parameters: withFailover},
+		{title: "maxObjects and tags without a selection", objects: with("maxObjects: 5, tags: {team: payments}")},
+		{title: "maxObjects is too large", objects: selection("maxObjects: 1000")},
+		{title: "A selection with a version, jmesPath and another file name", objects: selection("objectAlias: db, objectVersionLabel: AWSPREVIOUS, jmesPath: [{path: user, objectAlias: user}]")},
+		{title: "A selection as one document without a name", objects: selection("format: env")},
+		{title: "A selection of parameters that is no path", objects: "- {objectName: /prod/db*, objectType: ssmparameter}"},
+		{title: "A selection of secrets with a star in the middle", objects: "- {objectName: prod/*/db, objectType: secretsmanager}"},
+		{title: "A selection of every secret", objects: `- {objectName: "*", objectType: secretsmanager}`},
+		{title: "A selection by ARN", objects: `- {objectName: "arn:aws:secretsmanager:ap-south-1:123456789012:secret:prod/*"}`},
+		{title: "A selection of parameters with tags", objects: "- {objectName: /prod/*, objectType: ssmparameter, tags: {team: payments}}"},
+	}}
+}
+
 func parameterMistakes() chapter {
 	one := func(name, value string) map[string]string { return map[string]string{name: value} }
 	return chapter{"SecretProviderClass: other parameters", []mistake{
@@ -128,6 +155,10 @@ func valueMistakes() chapter {
 		{title: "jmesPath on a value that is not JSON", objects: "- {objectName: prod/text, objectType: secretsmanager, jmesPath: [{path: user, objectAlias: user}]}"},
 		{title: "jmesPath for a missing key", objects: with("jmesPath: [{path: username, objectAlias: user}]")},
 		{title: "jmesPath with a function that does not take this type", objects: with("jmesPath: [{path: sum(hosts), objectAlias: sum}]")},
+		{title: "format of a value that is not JSON", objects: "- {objectName: prod/text, objectType: secretsmanager, format: files}"},
+		{title: "format env and a key that is no name", objects: with(`format: env, objectAlias: db.env, jmesPath: [{path: "{\"a-b\": user}", format: env, objectAlias: user.env}]`)},
+		{title: "objectEncoding of a value that is not encoded", objects: "- {objectName: prod/text, objectType: secretsmanager, objectEncoding: hex}"},
+		{title: "A key writes the file of another object", objects: "- {objectName: prod/text, objectType: secretsmanager, objectAlias: user}\n" + with("format: files")},
 		{title: "Two mistakes at once: both secrets are missing", objects: secretNamed("prod/dbb") + "\n" + secretNamed("prod/elsewhere")},
 	}}
 }

@@ -59,7 +59,7 @@ func TestMistakes(t *testing.T) {
 	shared := rig.New(t, mistakeOptions(rig.Options{}))
 	seen := map[string]string{} // message → title of the first mistake with it
 	listed, made := 0, 0
-	for _, c := range []chapter{objectMistakes(), fileMistakes(), parameterMistakes(), valueMistakes(), permissionMistakes(), trustMistakes(), accountMistakes(), clusterMistakes(), podIdentityMistakes(), secondRoleMistakes(), networkMistakes()} {
+	for _, c := range []chapter{objectMistakes(), fileMistakes(), languageMistakes(), parameterMistakes(), valueMistakes(), permissionMistakes(), trustMistakes(), accountMistakes(), clusterMistakes(), podIdentityMistakes(), secondRoleMistakes(), networkMistakes()} {
 		fmt.Fprintf(&got, "\n## %s\n", c.title)
 		for _, m := range c.mistakes {
 			listed++

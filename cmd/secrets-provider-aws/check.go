@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,10 +40,10 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check SecretProviderClasses and the pods that mount them, offline",
 		Long: `Reads SecretProviderClasses, ServiceAccounts and workloads from files, directories (*.yaml, *.yml, *.json) and
 standard input (-). Prints each mistake with its position, the files that pods will get, and the IAM policies that
-their roles need. Uses the provider's own parser. Calls neither AWS nor Kubernetes.
+their roles need. With --nodes it prints what rotation costs. Uses the provider's own parser. Calls neither AWS nor Kubernetes.
 
 Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 a flag is wrong or a file cannot be read.`,
-		Example: "  secrets-provider-aws check deploy/\n  helm template chart | secrets-provider-aws check --region eu-west-1 -",
+		Example: "  secrets-provider-aws check deploy/\n  secrets-provider-aws check --nodes 100 deploy/\n  helm template chart | secrets-provider-aws check --region eu-west-1 -",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usage(errors.New("check: name the files or directories to check, or - for standard input"))
@@ -76,6 +77,8 @@ Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 a flag is wrong 
 	f.BoolVar(&o.Strict, "strict", false, "also fail on warnings, and on a class that is not among the manifests")
 	f.StringVar(&o.Region, "region", "", "AWS region of classes without the parameter region")
 	f.StringVar(&o.Account, "account", "", "AWS account, for the policies of roles with an unknown ARN")
+	f.IntVar(&o.Nodes, "nodes", 0, "number of nodes, to print what rotation costs; 0 for no estimate")
+	f.DurationVar(&o.RefreshInterval, "refresh-interval", 2*time.Minute, "the provider's --refresh-interval, for that estimate")
 	f.StringVar(&o.OIDCIssuer, "oidc-issuer", "", "the cluster's OIDC issuer, for trust policies")
 	return command
 }

@@ -69,6 +69,9 @@ func TestCheckExitCodes(t *testing.T) {
 		"an unknown output":      {validManifest, []string{"-o", "xml", "-"}, 2, `--output "xml" is neither`},
 		"a wrong region":         {validManifest, []string{"--region", "Mumbai", "-"}, 2, "--region"},
 		"a wrong account":        {validManifest, []string{"--account", "1", "-"}, 2, "--account"},
+		"a negative number":      {validManifest, []string{"--nodes", "-1", "-"}, 2, "--nodes -1"},
+		"an interval of zero":    {validManifest, []string{"--nodes", "1", "--refresh-interval", "0s", "-"}, 2, "--refresh-interval 0s is less than 1s"},
+		"the price of rotation":  {validManifest, []string{"--nodes", "10", "--refresh-interval", "1h", "-"}, 0, "In all 240 reads per day, 0.04 USD per month"},
 		"a wrong issuer":         {validManifest, []string{"--oidc-issuer", "a b", "-"}, 2, "--oidc-issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,13 +129,15 @@ func TestCheckIsDocumented(t *testing.T) {
 			t.Errorf("docs/check.md does not list --%s", f.Name)
 		}
 	})
-	golden, err := os.ReadFile("check/testdata/payments.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile(`(?m)^ +"([a-z][A-Za-z]*)": `).FindAllStringSubmatch(string(golden), -1) {
-		if !strings.Contains(string(docs), "`"+m[1]+"`") {
-			t.Errorf("docs/check.md does not name the field %s", m[1])
+	for _, name := range []string{"payments", "rotation"} {
+		golden, err := os.ReadFile("check/testdata/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^ +"([a-z][A-Za-z]*)": `).FindAllStringSubmatch(string(golden), -1) {
+			if !strings.Contains(string(docs), "`"+m[1]+"`") {
+				t.Errorf("docs/check.md does not name the field %s", m[1])
+			}
 		}
 	}
 	for code := range 3 {

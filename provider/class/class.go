@@ -5,6 +5,7 @@
 package class
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,13 +35,16 @@ type Class struct {
 	Warnings        []Warning // likely mistakes that do not stop a mount, for the log
 }
 
-// Regions lists the one or two regions that the class reads from, the primary first.
+// Regions lists the region, or the two regions, for objects without a region of their own, the primary first.
 func (c Class) Regions() []string {
 	if c.FailoverRegion == "" {
 		return []string{c.Region}
 	}
 	return []string{c.Region, c.FailoverRegion}
 }
+
+// RegionOf is the region to read o from, without regard to the failover region.
+func (c Class) RegionOf(o Object) string { return cmp.Or(o.Region, c.Region) }
 
 // Parameter names of a SecretProviderClass (spec.parameters).
 const (
@@ -56,10 +60,14 @@ const (
 	paramRefreshInterval = "refreshInterval"
 )
 
-var knownParams = []string{
-	paramObjects, paramRegion, paramFailoverRegion, paramPathTranslation, paramPodIdentity, paramAddressType, paramRoleARN,
-	paramAssumeRoleARN, paramExternalID, paramRefreshInterval,
-}
+// knownParams are the names of paramFields.
+var knownParams = func() []string {
+	names := make([]string, len(paramFields))
+	for i, f := range paramFields {
+		names[i] = f.name
+	}
+	return names
+}()
 
 // Parse parses the parameters: a map from a key of spec.parameters or volumeAttributes to its value.
 // defaultRegion is the provider's region (AWS_REGION). It may be empty. The parameter `region` overrides it.
@@ -81,6 +89,9 @@ func Parse(params map[string]string, defaultRegion string) (Class, error) {
 	case params[paramFailoverRegion] == "":
 		checkNoFailover(class.Objects, r)
 	}
+	if params[paramFailoverRegion] != "" {
+		checkOneRegion(class.Objects, r)
+	}
 	checkCollisions(class.Objects, r)
 	for _, key := range slices.Sorted(maps.Keys(params)) {
 		warnUnknownParam(key, r)
@@ -101,7 +112,6 @@ func (c Class) InRegion(region string) (Class, error) {
 func (c Class) checkRegion(r *report) {
 	switch c.Region {
 	case "":
-		return
 	case c.FailoverRegion:
 		r.fault(paramFailoverRegion, position{}, "%s is already the primary region: set another one, or remove it", fault.Quote(c.FailoverRegion))
 	}

@@ -17,21 +17,26 @@ import (
 const (
 	// MaxText is the limit of the text of `objects`, in bytes. Parsing needs about 130 bytes of memory and 0.2 µs for each
 	// of them. 1,000 files with every field need less.
-	MaxText        = 256 << 10
-	maxScalar      = 8 << 10 // bytes of one field, more than any that is valid
-	maxObjects     = 500
+	MaxText = 256 << 10
+	// MaxFiles is the most files of one volume, with those of patterns.
+	MaxFiles = 1000
+	// MaxObjects is the most objects of one volume, with those that selections find.
+	MaxObjects = 500
+
+	maxScalar      = 8 << 10   // bytes of one field, more than any that is valid
 	maxJMESPath    = 500       // for each object
 	maxFields      = 50        // of one mapping, unknown ones included
-	maxFiles       = 1000      // of all objects together
 	maxExpressions = 256 << 10 // bytes of all jmesPath expressions together
 )
 
 // entry is one undecoded element of `objects`.
 type entry struct {
-	name, kind, alias, version, label, permission scalar
-	jmesPath                                      []jmesEntry
-	failover                                      *failoverEntry // nil for none
-	misspelled                                    string         // the unknown field that looks like objectName, if that is missing
+	name, kind, alias, version, label, permission  scalar
+	format, encoding, optional, region, maxObjects scalar
+	tags                                           *tagsEntry // nil for none
+	jmesPath                                       []jmesEntry
+	failover                                       *failoverEntry // nil for none
+	misspelled                                     string         // the unknown field that looks like objectName, if that is missing
 
 	field string
 	at    position
@@ -39,7 +44,7 @@ type entry struct {
 
 // jmesEntry is one undecoded element of an entry's `jmesPath`.
 type jmesEntry struct {
-	path, alias, permission scalar
+	path, alias, permission, format, encoding, optional scalar
 
 	field string
 	at    position
@@ -58,8 +63,8 @@ func parseObjects(text string, translate translation, r *report) []Object {
 	if list == nil {
 		return nil
 	}
-	if len(list) > maxObjects {
-		r.fault(paramObjects, position{}, "lists %d objects; one volume takes at most %d", len(list), maxObjects)
+	if len(list) > MaxObjects {
+		r.fault(paramObjects, position{}, "lists %d objects; one volume takes at most %d", len(list), MaxObjects)
 		return nil
 	}
 	objects := make([]Object, 0, len(list))
@@ -76,8 +81,8 @@ func parseObjects(text string, translate translation, r *report) []Object {
 		for _, j := range e.jmesPath {
 			expressions += len(j.path.text)
 		}
-		if files > maxFiles || expressions > maxExpressions {
-			r.fault(e.field, e.at, "exceeds one volume, which takes at most %d files and %d KiB of jmesPath expressions", maxFiles, maxExpressions>>10)
+		if files > MaxFiles || expressions > maxExpressions {
+			r.fault(e.field, e.at, "exceeds one volume, which takes at most %d files and %d KiB of jmesPath expressions", MaxFiles, maxExpressions>>10)
 			return nil
 		}
 		objects = append(objects, e.object(translate, r))
@@ -119,14 +124,7 @@ func listOfObjects(text string, r *report) []*yaml.Node {
 
 func decodeEntry(field string, node *yaml.Node, r *report) (entry, bool) {
 	e := entry{field: field, at: at(node)}
-	scalars := map[string]*scalar{
-		"objectName": &e.name, "objectType": &e.kind, "objectAlias": &e.alias, "objectVersion": &e.version,
-		"objectVersionLabel": &e.label, "filePermission": &e.permission,
-	}
-	ok := decodeMapping(field, node, scalars, map[string]func(string, *yaml.Node){
-		"jmesPath":       func(field string, node *yaml.Node) { e.jmesPath = decodeJMESPath(field, node, r) },
-		"failoverObject": func(field string, node *yaml.Node) { e.failover = decodeFailover(field, node, r) },
-	}, r)
+	ok := decodeMapping(field, node, objectFields, &e, r)
 	if ok && e.name.text == "" {
 		e.misspelled = likeName(node)
 	}
@@ -163,17 +161,16 @@ func decodeJMESPath(field string, node *yaml.Node, r *report) []jmesEntry {
 			break
 		}
 		j := jmesEntry{field: fmt.Sprintf("%s[%d]", field, i), at: at(element)}
-		scalars := map[string]*scalar{"path": &j.path, "objectAlias": &j.alias, "filePermission": &j.permission}
-		if decodeMapping(j.field, element, scalars, nil, r) {
+		if decodeMapping(j.field, element, jmesPathFields, &j, r) {
 			entries = append(entries, j)
 		}
 	}
 	return entries
 }
 
-// decodeMapping sets scalars by field name and passes other known fields to others. It accepts a field name in any
-// case, like the JSON decoder of AWS's provider, but adds a warning.
-func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, others map[string]func(string, *yaml.Node), r *report) bool {
+// decodeMapping sets the fields of table in into. It accepts a field name in any case, like the JSON decoder of AWS's
+// provider, but adds a warning.
+func decodeMapping[T any](field string, node *yaml.Node, table []fieldOf[T], into *T, r *report) bool {
 	node = follow(node)
 	if node.Kind != yaml.MappingNode {
 		r.fault(field, at(node), "%s", notAMapping(node))
@@ -183,13 +180,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 		r.fault(field, at(node), "has %d fields; at most %d are read", fields, maxFields)
 		return false
 	}
-	known := make([]string, 0, len(scalars)+len(others))
-	for name := range scalars {
-		known = append(known, name)
-	}
-	for name := range others {
-		known = append(known, name)
-	}
+	known := namesOf(table)
 	slices.Sort(known)
 	seen, fits := map[string]bool{}, true
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -199,8 +190,7 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 			r.warn(Warning{Harmless: true, Fault: Fault{Field: field, Line: key.Line, Column: key.Column, Message: fmt.Sprintf("%s was read as %s", fault.Quote(name), known[i])}})
 			name = known[i]
 		}
-		target, isScalar := scalars[name]
-		decode, isOther := others[name]
+		target, decode := targetOf(table, name, into)
 		switch {
 		case len(name) > maxScalar:
 			fits = tooLong(field, key, r)
@@ -209,12 +199,12 @@ func decodeMapping(field string, node *yaml.Node, scalars map[string]*scalar, ot
 			r.fault(field, at(key), "has the field %s twice", fault.Quote(name))
 		case key.Tag == "!!merge":
 			r.fault(field, at(key), "uses a YAML merge key (<<): write its fields out")
-		case isScalar && len(value.Value) > maxScalar && name != "path": // an expression has a bound of its own
+		case target != nil && len(value.Value) > maxScalar && name != "path": // an expression has a bound of its own
 			fits = tooLong(field+"."+name, value, r)
-		case isScalar:
+		case target != nil:
 			*target = decodeScalar(field+"."+name, value, r)
-		case isOther:
-			decode(field+"."+name, value)
+		case decode != nil:
+			decode(into, field+"."+name, value, r)
 		case r.warnedEnough(): // guessing what was meant takes time
 		default:
 			r.odd(field, at(key), "%s %s", fault.Quote(name), unknownName("field", name, foreignFields, known))

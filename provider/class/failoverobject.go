@@ -35,8 +35,7 @@ func decodeFailover(field string, node *yaml.Node, r *report) *failoverEntry {
 		return nil
 	}
 	e := &failoverEntry{field: field, at: at(node)}
-	scalars := map[string]*scalar{"objectName": &e.name, "objectVersion": &e.version, "objectVersionLabel": &e.label}
-	if !decodeMapping(field, node, scalars, nil, r) || e.name.text+e.version.text+e.label.text == "" {
+	if !decodeMapping(field, node, failoverFields, e, r) || e.name.text+e.version.text+e.label.text == "" {
 		return nil
 	}
 	return e

@@ -23,7 +23,7 @@ var foreignParams = map[string]string{
 
 // foreignFields are the fields of the other providers' objects.
 var foreignFields = map[string]string{
-	"objectFormat": azure, "objectEncoding": azure, "objectVersionHistory": azure,
+	"objectFormat": azure, "objectVersionHistory": azure,
 	"resourceName": google, "fileName": google,
 	"secretPath": vault, "secretKey": vault, "secretArgs": vault,
 }

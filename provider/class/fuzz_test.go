@@ -37,6 +37,9 @@ var classTexts = []string{
 	"|\n  - objectName: a\n",
 	"- objectName: \"a\\0b\"\n  objectType: secretsmanager\n  objectAlias: \"../\\u00e9\"\n",
 	"---\n- null\n- []\n- {}\n...\n",
+	"- {objectName: prod/db, objectType: secretsmanager, format: files, objectAlias: \"db-*\", optional: true, region: eu-west-1}\n",
+	"- objectName: /prod/**\n  objectType: ssmparameter\n  objectAlias: params/*\n  maxObjects: 50\n- objectName: prod/*\n  objectType: secretsmanager\n  format: env\n  objectAlias: all.env\n  tags: {team: payments}\n",
+	"- objectName: prod/db\n  objectType: secretsmanager\n  jmesPath:\n  - {path: certs, format: files, objectEncoding: hex, optional: true}\n",
 }
 
 // FuzzParse checks that Parse either refuses a text in one line, or returns files with different paths that the
@@ -84,6 +87,14 @@ func checkClassError(t *testing.T, err error) {
 	}
 }
 
+// checkPattern checks that a pattern gives a file name for a usual key.
+func checkPattern(t *testing.T, f class.FileSpec) {
+	t.Helper()
+	if path, err := f.PathOf("x"); err != nil || !strings.Contains(path, "x") {
+		t.Errorf("the accepted pattern %q gives %q, %v", f.Path, path, err)
+	}
+}
+
 // checkPaths validates the paths with the driver's own code, and checks what that code misses.
 func checkPaths(t *testing.T, c class.Class) {
 	t.Helper()
@@ -91,6 +102,10 @@ func checkPaths(t *testing.T, c class.Class) {
 	taken := map[string]bool{}
 	for _, o := range c.Objects {
 		for _, f := range o.Files {
+			if f.Pattern {
+				checkPattern(t, f)
+				continue
+			}
 			payload = append(payload, &v1alpha1.File{Path: f.Path})
 			if taken[f.Path] {
 				t.Errorf("two files at %q", f.Path)

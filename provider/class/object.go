@@ -2,16 +2,13 @@ package class
 
 import (
 	"cmp"
-	"fmt"
-	"io/fs"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/fault"
-	"secrets-provider-aws/provider/jmespath"
+	"secrets-provider-aws/provider/document"
 )
 
 // Type is the AWS service that stores an object, as written in `objectType`.
@@ -39,13 +36,18 @@ func (t Type) Action() string {
 	return "secretsmanager:GetSecretValue"
 }
 
-// Object is one entry of `objects`: a secret or parameter to read, and the files to write.
+// Object is one entry of `objects`: a secret or parameter to read, or a selection of them, and the files to write.
 type Object struct {
-	Name    string     // name or ARN
-	Type    Type       // never empty
-	Version string     // VersionId of a secret or version number of a parameter; empty for the current one
-	Label   string     // staging label of a secret or label of a parameter; empty for the current one
-	Files   []FileSpec // the whole value first, then one for each jmesPath entry
+	Name    string // name or ARN; as written for a selection, with its star
+	Type    Type   // never empty
+	Version string // VersionId of a secret or version number of a parameter; empty for the current one
+	Label   string // staging label of a secret or label of a parameter; empty for the current one
+	Region  string // region to read from; empty for that of the class
+	// Optional forgives that the object does not exist: its files are then absent.
+	Optional bool
+	// Selection says which objects to read; nil for the one of Name.
+	Selection *Selection
+	Files     []FileSpec // those of the whole value first, then those of each jmesPath entry
 	// Failover is the object to read in the failover region; nil for the same object.
 	Failover *Failover
 
@@ -53,15 +55,9 @@ type Object struct {
 	at    position // of the name
 }
 
-// FileSpec is a file to write from an object's value.
-type FileSpec struct {
-	Path       string               // relative, clean, with slashes; safe to write below the volume
-	Mode       *fs.FileMode         // permission bits, at most 0777; nil for the volume's default
-	Expression string               // JMESPath expression that selects the content; empty for the whole value
-	Selector   *jmespath.Expression // Expression, compiled; nil for the whole value
-
-	field string
-	at    position
+// Whole reports whether one file has the value as AWS stores it.
+func (o Object) Whole() bool {
+	return o.Selection == nil && len(o.Files) > 0 && o.Files[0].Format == document.Raw && o.Files[0].Encoding == ""
 }
 
 // object converts an entry to an Object and reports all its faults.
@@ -71,17 +67,12 @@ func (e *entry) object(translate translation, r *report) Object {
 	if o.Type == SSMParameter {
 		checkParameter(e.field, e.at, e.name, e.version.text != "" && e.label.text != "", r)
 	}
+	o.Selection = e.selection(o.Type, r)
+	o.Optional = parseOptional(e.field, e.optional, r)
+	o.Region = parseObjectRegion(e.field, e.region, r)
 	o.Failover = e.failover.failover(o, e.alias.text, r)
 	e.warnOfRefusal(o.Type, r)
-	whole := FileSpec{field: e.field, at: e.at, Mode: parseMode(e.field, e.permission, nil, r)}
-	if e.alias.text != "" {
-		whole.field, whole.at = e.field+".objectAlias", e.alias.at
-		warnOfSpace(whole.field, e.alias, r)
-	}
-	if e.name.text != "" {
-		whole.Path = translate.path(cmp.Or(e.alias.text, e.name.text))
-		checkPath(&whole, r)
-	}
+	whole := e.whole(o.Selection != nil, translate, r)
 	o.Files = append(o.Files, whole)
 	for _, j := range e.jmesPath {
 		o.Files = append(o.Files, j.file(translate, whole.Mode, r))
@@ -158,81 +149,34 @@ func BareName(name string) string {
 	return strings.TrimPrefix(name, "/")
 }
 
-func (j *jmesEntry) file(translate translation, inherited *fs.FileMode, r *report) FileSpec {
-	f := FileSpec{Expression: j.path.text, field: j.field + ".objectAlias", at: j.alias.at}
-	f.Mode = parseMode(j.field, j.permission, inherited, r)
-	if j.path.text == "" {
-		r.fault(j.field, j.at, "has no path: set it to the part of the JSON value to write")
-	} else if compiled, err := jmespath.Compile(j.path.text); err != nil {
-		r.fault(j.field+".path", j.path.at, "%s cannot be used: %v", fault.Quote(j.path.text), err)
-	} else {
-		f.Selector = compiled
-		warnOfConstant(j.field+".path", j.path, compiled, r)
-	}
-	if j.alias.text == "" {
-		r.fault(j.field, j.at, "has no objectAlias: set it to the name of the file to write")
-		return f
-	}
-	warnOfSpace(f.field, j.alias, r)
-	f.Path = translate.path(j.alias.text)
-	checkPath(&f, r)
-	return f
-}
-
-// warnOfSpace warns about a file name that looks like another one.
-func warnOfSpace(field string, alias scalar, r *report) {
-	if trimmed := strings.TrimSpace(alias.text); trimmed != alias.text && trimmed != "" {
-		r.warn(Warning{Harmless: true, Fault: Fault{Field: field, Line: alias.at.line, Column: alias.at.column, Message: fmt.Sprintf("%s begins or ends with white space, which becomes part of the file name: write %s", fault.Quote(alias.text), fault.Quote(trimmed))}})
-	}
-}
-
-// keyRE matches keys of a secret that JMESPath needs in double quotes only for a dash or a digit at the beginning.
-var keyRE = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
-
-// warnOfConstant warns about an expression that writes its own text. 'db-key' and `db-key` are constants of JMESPath,
-// and only "db-key" is a key.
-func warnOfConstant(field string, path scalar, compiled *jmespath.Expression, r *report) {
-	text, constant := compiled.Constant()
-	if !constant {
-		return
-	}
-	advice := "name a key of the secret"
-	if keyRE.MatchString(text) {
-		advice = fmt.Sprintf(`to read the key %s, write path: '"%s"'`, text, text)
-	}
-	r.odd(field, path.at, "%s is a constant: the file gets its text instead of a value of the secret: %s", fault.Quote(path.text), advice)
-}
-
-var modeRE = regexp.MustCompile(`^[0-7]{4}$`)
-
-// parseMode accepts exactly four octal digits. Modes above 0777 are not valid in a CSI volume.
-func parseMode(field string, s scalar, inherited *fs.FileMode, r *report) *fs.FileMode {
-	if s.text == "" {
-		return inherited
-	}
-	n, err := strconv.ParseUint(s.text, 8, 32)
-	if !modeRE.MatchString(s.text) || err != nil || n > 0o777 {
-		r.fault(field+".filePermission", s.at, "%s is not a permission of four octal digits from 0000 to 0777%s", fault.Quote(s.text), missingZero(s.text))
-		return inherited
-	}
-	mode := fs.FileMode(n)
-	return &mode
-}
-
-// missingZero suggests 0644 for 644.
-func missingZero(text string) string {
-	if modeRE.MatchString("0" + text) {
-		return ": write 0" + text
-	}
-	return ""
-}
-
-// checkARNRegions refuses ARNs of another region than the one to read from, where AWS would not find them.
+// checkARNRegions refuses ARNs of another region than the one to read from, where AWS would not find them. region is that
+// of the class, if it is known.
 func checkARNRegions(objects []Object, region string, r *report) {
 	for _, o := range objects {
 		a, err := arn.Parse(o.Name)
-		if err == nil && a.Region != "" && a.Region != region {
+		switch want := cmp.Or(o.Region, region); {
+		case err != nil || a.Region == "" || want == "" || a.Region == want:
+		case o.Region != "":
+			r.fault(o.field+".objectName", o.at, "%s is in region %s, but the object has region: %s", fault.Quote(o.Name), a.Region, o.Region)
+		default:
 			r.fault(o.field+".objectName", o.at, "%s is in region %s, but the volume reads from %s", fault.Quote(o.Name), a.Region, region)
+		}
+	}
+}
+
+func parseObjectRegion(field string, s scalar, r *report) string {
+	if s.text != "" && !awsclient.ValidRegion(s.text) {
+		r.fault(field+".region", s.at, "%s is not the name of an AWS region, such as eu-west-1", fault.Quote(s.text))
+		return ""
+	}
+	return s.text
+}
+
+// checkOneRegion refuses objects with a region of their own in a volume with two regions, all values of which come from one.
+func checkOneRegion(objects []Object, r *report) {
+	for _, o := range objects {
+		if o.Region != "" {
+			r.fault(o.field+".region", o.at, "cannot be combined with failoverRegion, because all values of the volume then come from one region: remove one of the two, or use two volumes")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package class
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -31,34 +32,37 @@ const (
 // deletes the volume's content, and a NUL byte fails only after the driver has made the directory.
 // checkPath clears such a path, so that no later check reports it again.
 func checkPath(f *FileSpec, r *report) {
-	p := f.Path
-	report := func(why string) {
-		r.fault(f.field, f.at, "gives the file name %s, which %s", fault.Quote(p), why)
+	if problem := pathProblem(f.Path); problem != "" {
+		r.fault(f.field, f.at, "gives the file name %s, which %s", fault.Quote(f.Path), problem)
 		f.Path = ""
 	}
+}
+
+// pathProblem says what is wrong with a path, or nothing.
+func pathProblem(p string) string {
 	if len(p) > maxPath {
-		report("is longer than 4096 bytes: set objectAlias")
-		return
+		return "is longer than 4096 bytes: set objectAlias"
 	}
 	parts := strings.Split(p, "/")
 	switch {
 	case p == "":
-		report("is empty: set objectAlias")
+		return "is empty: set objectAlias"
 	case strings.ContainsRune(p, 0):
-		report("contains a NUL byte")
+		return "contains a NUL byte"
 	case strings.HasPrefix(p, "/"):
-		report("is absolute: set objectAlias or pathTranslation")
+		return "is absolute: set objectAlias or pathTranslation"
 	case slices.Contains(parts, ".."):
-		report("leaves the volume with ../")
+		return "leaves the volume with ../"
 	case strings.HasPrefix(p, ".."):
-		report("begins with two dots: the CSI driver reserves such names")
+		return "begins with two dots: the CSI driver reserves such names"
 	case p == ".":
-		report("is the volume itself: set objectAlias")
+		return "is the volume itself: set objectAlias"
 	case path.Clean(p) != p:
-		report("is not a clean path: remove empty elements, . elements and a slash at the end")
+		return "is not a clean path: remove empty elements, . elements and a slash at the end"
 	case slices.ContainsFunc(parts, func(part string) bool { return len(part) > maxPathPart }):
-		report("has an element longer than 255 bytes: set objectAlias")
+		return "has an element longer than 255 bytes: set objectAlias"
 	}
+	return ""
 }
 
 // checkCollisions refuses two files with the same path, where the driver would keep only the last. It
@@ -67,13 +71,22 @@ func checkPath(f *FileSpec, r *report) {
 func checkCollisions(objects []Object, r *report) {
 	owner := map[string]FileSpec{}
 	names := map[string]string{} // field → object, for messages
+	patterns := map[writes]FileSpec{}
 	var files []FileSpec
 	for _, o := range objects {
 		for _, f := range o.Files {
 			if f.Path == "" {
 				continue
 			}
-			names[f.field] = o.Type.Noun() + " " + fault.Quote(o.Name)
+			names[f.field] = o.what()
+			if f.Pattern {
+				if first, taken := patterns[o.writes(f)]; taken {
+					r.fault(f.field, f.at, "%s and %s both write the files %s: give each its own objectAlias", names[f.field], first.field, fault.Quote(f.Path))
+				}
+				patterns[o.writes(f)] = f
+				files = append(files, f)
+				continue
+			}
 			if first, taken := owner[f.Path]; taken {
 				r.fault(f.field, f.at, "%s and %s (%s) both write the file %s: give each its own objectAlias",
 					names[f.field], first.field, names[first.field], fault.Quote(f.Path))
@@ -84,11 +97,57 @@ func checkCollisions(objects []Object, r *report) {
 		}
 	}
 	for _, f := range files {
-		for i := strings.LastIndexByte(f.Path, '/'); i > 0; i = strings.LastIndexByte(f.Path[:i], '/') {
-			if file, taken := owner[f.Path[:i]]; taken {
+		known := f.Path
+		if f.Pattern { // the directories before the star are the same for each file
+			known = f.translate.path(f.alias[:strings.IndexByte(f.alias, '*')])
+		}
+		for i := strings.LastIndexByte(known, '/'); i > 0; i = strings.LastIndexByte(known[:i], '/') {
+			if file, taken := owner[known[:i]]; taken {
 				r.fault(f.field, f.at, "the file %s needs a directory where %s writes the file %s", fault.Quote(f.Path), file.field, fault.Quote(file.Path))
 				break
 			}
 		}
 	}
+}
+
+// writes says which files a pattern writes: two with the same fields write the same files, if any. Patterns of different
+// values may be alike, because their keys may differ: see Paths.
+type writes struct {
+	kind                         Type
+	name, version, label, region string
+	expression, alias            string
+}
+
+func (o Object) writes(f FileSpec) writes {
+	return writes{o.Type, o.Name, o.Version, o.Label, o.Region, f.Expression, f.alias}
+}
+
+// what names the object in a message.
+func (o Object) what() string { return o.Type.Noun() + " " + fault.Quote(o.Name) }
+
+// Paths finds collisions between the files of a volume once the names of all are known. The zero Paths is empty.
+type Paths struct {
+	files       map[string]string // path → owner
+	directories map[string]string // path → owner of a file below it
+}
+
+// Add adds the file of an owner, such as `secret "prod/db"`. The error names both owners of a path.
+func (p *Paths) Add(file, owner string) error {
+	if p.files == nil {
+		p.files, p.directories = map[string]string{}, map[string]string{}
+	}
+	if other, taken := p.files[file]; taken {
+		return fmt.Errorf("%s and %s both write the file %s", other, owner, fault.Quote(file))
+	}
+	if other, taken := p.directories[file]; taken {
+		return fmt.Errorf("%s writes the file %s where a file of %s needs a directory", owner, fault.Quote(file), other)
+	}
+	for i := strings.LastIndexByte(file, '/'); i > 0; i = strings.LastIndexByte(file[:i], '/') {
+		if other, taken := p.files[file[:i]]; taken {
+			return fmt.Errorf("the file %s of %s needs a directory where %s writes a file", fault.Quote(file), owner, other)
+		}
+		p.directories[file[:i]] = owner
+	}
+	p.files[file] = owner
+	return nil
 }

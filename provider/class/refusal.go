@@ -27,6 +27,12 @@ const (
 // change its rules.
 func (e *entry) warnOfRefusal(kind Type, r *report) {
 	name := e.name.text
+	if e.selects() {
+		name = strings.TrimRight(name, "*")
+	}
+	if kind == SSMParameter && e.selects() {
+		name = strings.TrimSuffix(name, "/")
+	}
 	odd := func(format string, args ...any) {
 		r.odd(e.field+".objectName", e.name.at, "%s "+format, append([]any{fault.Quote(name)}, args...)...)
 	}

@@ -19,6 +19,9 @@ func TestConcurrentUse(t *testing.T) {
 		Name: "payment-role", TrustPolicy: b.issuer.TrustPolicy("payment", "api"),
 		Policies: []awssim.Document{awssim.AllowPolicy("*", "*")},
 	}
+	if err := b.SetRole(role); err != nil { // the role of start may not list
+		t.Fatal(err)
+	}
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +31,7 @@ type directory struct {
 	associations map[subject]PodIdentityAssociation
 }
 
-type providerKey struct{ account, issuer string }
+type providerKey struct{ partition, account, issuer string }
 
 // subject is a ServiceAccount.
 type subject struct{ namespace, serviceAccount string }
@@ -40,6 +42,7 @@ type role struct {
 	id                            string // AROA…
 	trust                         *policy
 	policies                      []*policy
+	inline                        map[string]*policy // of PutRolePolicy, by name
 	maxSession                    time.Duration
 	tags                          map[string]string
 }
@@ -157,21 +160,30 @@ func (d *directory) putProvider(p OIDCProvider) error {
 	if p.Account == "" {
 		p.Account = d.account
 	}
+	if p.Partition == "" {
+		p.Partition = "aws"
+	}
 	checked, err := newOIDCProvider(p)
 	if err != nil {
 		return fmt.Errorf("OIDC provider %q: %w", p.Issuer, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.providers[providerKey{p.Account, p.Issuer}] = checked
+	d.providers[providerKey{p.Partition, p.Account, p.Issuer}] = checked
 	return nil
 }
 
+func (d *directory) removeProvider(partition, account, issuer string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.providers, providerKey{partition, account, issuer})
+}
+
 // provider returns an account's provider for an issuer, or nil.
-func (d *directory) provider(account, issuer string) *oidcProvider {
+func (d *directory) provider(partition, account, issuer string) *oidcProvider {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.providers[providerKey{account, issuer}]
+	return d.providers[providerKey{partition, account, issuer}]
 }
 
 func (d *directory) putAssociation(a PodIdentityAssociation) error {
@@ -204,7 +216,7 @@ func (d *directory) policiesOf(who principal) ([]*policy, bool) {
 	if r == nil {
 		return nil, false
 	}
-	return r.policies, true
+	return slices.AppendSeq(slices.Clone(r.policies), maps.Values(r.inline)), true
 }
 
 // authorize returns nil if the principal's policies allow the action.

@@ -47,8 +47,8 @@ func parseAWSHost(hostPort string) (awsHost, bool) {
 		}
 		service := strings.TrimSuffix(labels[0], "-fips")
 		switch {
-		case len(labels) == 1 && service == "sts" && suffix == ".amazonaws.com":
-			return awsHost{service, "us-east-1"}, true // the global endpoint
+		case len(labels) == 1 && (service == serviceSTS || service == serviceIAM) && suffix == ".amazonaws.com":
+			return awsHost{service, "us-east-1"}, true // the global endpoints
 		case len(labels) == 2 && regionPattern.MatchString(labels[1]):
 			return awsHost{service, labels[1]}, true
 		}

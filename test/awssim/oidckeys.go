@@ -53,7 +53,7 @@ func newOIDCProvider(p OIDCProvider) (*oidcProvider, error) {
 	}
 	out := &oidcProvider{
 		name:      name,
-		arn:       "arn:aws:iam::" + p.Account + ":oidc-provider/" + name,
+		arn:       "arn:" + p.Partition + ":iam::" + p.Account + ":oidc-provider/" + name,
 		clientIDs: p.ClientIDs,
 		issuer:    p.Issuer,
 		discovery: p.DiscoveryURL,

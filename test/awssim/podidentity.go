@@ -103,7 +103,7 @@ func peekToken(token string, now time.Time) (claims *webClaims, rejected string)
 // opens a session with the pod's tags.
 func (s *Sim) assumeRoleForPod(ctx context.Context, token string) (*credential, *apiError) {
 	claims, _, refused := s.tokens.verify(ctx, token, s.now(), func(issuer string) *oidcProvider {
-		return s.iam.provider(s.account, issuer)
+		return s.iam.provider("aws", s.account, issuer)
 	})
 	if refused != nil {
 		if refused.Code == "ExpiredTokenException" {

@@ -127,6 +127,9 @@ func (r *awsRequest) identify() bool {
 	}
 	if r.form != nil {
 		r.service, r.operation = serviceSTS, r.form.Get("Action")
+		if r.form.Get("Version") == iamVersion {
+			r.service = serviceIAM
+		}
 		if role := r.form.Get("RoleArn"); role != "" {
 			r.objects = []string{role}
 		}
@@ -155,8 +158,11 @@ func (s *Sim) admit(r *awsRequest) (*credential, *apiError) {
 
 // perform calls the service.
 func (s *Sim) perform(r *awsRequest) (any, *apiError) {
-	if r.service == serviceSTS {
+	switch r.service {
+	case serviceSTS:
 		return s.performSTS(r)
+	case serviceIAM:
+		return s.performIAM(r)
 	}
 	var service jsonService = s.secrets
 	if r.service == "ssm" {

@@ -40,6 +40,9 @@ type Config struct {
 	// PodIdentityListen is the address of the Pod Identity agent's plain HTTP
 	// listener. Default: "127.0.0.1:0". "-" = no agent.
 	PodIdentityListen string
+	// IssuerCAFile holds PEM certificates to trust for the keys of the issuers
+	// that a caller of IAM registers. Default: the system's.
+	IssuerCAFile string
 	// Clock is the simulator's time for tokens, signatures and sessions.
 	// Default: time.Now. Certificates always use the real time.
 	Clock func() time.Time
@@ -65,6 +68,7 @@ type Sim struct {
 	now     func() time.Time
 	// stsDisabled are the regions without STS.
 	stsDisabled []string
+	issuerCA    string
 
 	log    callLog
 	faults faultTable
@@ -105,7 +109,7 @@ func Start(cfg Config) (*Sim, error) {
 
 // build creates a simulator without its listeners.
 func build(cfg Config) (*Sim, error) {
-	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, http1: cfg.HTTP1, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions}
+	s := &Sim{account: cfg.State.Account, tls: cfg.TLS, http1: cfg.HTTP1, delay: cfg.Delay, now: cfg.Clock, stsDisabled: cfg.State.STSDisabledRegions, issuerCA: cfg.IssuerCAFile}
 	if s.account == "" {
 		s.account = DefaultAccount
 	}
@@ -282,6 +286,9 @@ func (s *Sim) SetRole(r Role) error { return s.iam.putRole(r, true) }
 // RemoveRole removes a role by name (in the state's account) or ARN. Its sessions
 // become invalid.
 func (s *Sim) RemoveRole(nameOrARN string) error { return s.iam.removeRole(nameOrARN) }
+
+// RemoveOIDCProvider deletes the account's OIDC provider for an issuer, if there is one.
+func (s *Sim) RemoveOIDCProvider(issuer string) { s.iam.removeProvider("aws", s.account, issuer) }
 
 // AddOIDCProvider adds an identity provider, or replaces the one of the same
 // issuer and account.

@@ -38,6 +38,8 @@ type OIDCProvider struct {
 	Issuer string `yaml:"issuer" json:"issuer"`
 	// Account owns the provider. Default: the state's account.
 	Account string `yaml:"account" json:"account"`
+	// Partition is aws, aws-cn or aws-us-gov. Default: aws.
+	Partition string `yaml:"partition" json:"partition"`
 	// ClientIDs are the audiences that the provider accepts. Default:
 	// sts.amazonaws.com.
 	ClientIDs []string `yaml:"clientIDs" json:"clientIDs"`

@@ -53,9 +53,9 @@ func (s *Sim) assumeRoleWithWebIdentity(r *awsRequest) (any, *apiError) {
 	if refused != nil {
 		return nil, refused
 	}
-	account := roleARN.FindStringSubmatch(in.roleARN)[2]
+	role := roleARN.FindStringSubmatch(in.roleARN)
 	claims, provider, refused := s.tokens.verify(r.Context(), token, s.now(), func(issuer string) *oidcProvider {
-		return s.iam.provider(account, issuer)
+		return s.iam.provider(role[1], role[2], issuer)
 	})
 	if refused != nil {
 		return nil, refused

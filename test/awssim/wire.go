@@ -1,5 +1,5 @@
 // Responses on the wire. Rules: smithy.io "AWS JSON 1.1 protocol" and "AWS Query
-// protocol", with the XML namespace of the STS API reference.
+// protocol", with the XML namespaces of the STS and IAM API references.
 
 package awssim
 
@@ -85,16 +85,16 @@ type queryResponse struct {
 
 // queryError is the envelope of an error of the query protocol.
 type queryError struct {
-	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
-	Type      string   `xml:"Error>Type"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
+	XMLName   xml.Name
+	Type      string `xml:"Error>Type"`
+	Code      string `xml:"Error>Code"`
+	Message   string `xml:"Error>Message"`
+	RequestID string `xml:"RequestId"`
 }
 
 func (r *awsRequest) writeQueryResponse(w http.ResponseWriter, result any) {
 	r.writeXML(w, http.StatusOK, queryResponse{
-		XMLName:   xml.Name{Space: stsNamespace, Local: r.operation + "Response"},
+		XMLName:   xml.Name{Space: r.namespace(), Local: r.operation + "Response"},
 		Result:    result,
 		RequestID: r.id,
 	})
@@ -105,7 +105,15 @@ func (r *awsRequest) writeQueryError(w http.ResponseWriter, e *apiError) {
 	if e.Status >= 500 {
 		blame = "Receiver"
 	}
-	r.writeXML(w, e.Status, queryError{Type: blame, Code: e.Code, Message: e.Message, RequestID: r.id})
+	r.writeXML(w, e.Status, queryError{XMLName: xml.Name{Space: r.namespace(), Local: "ErrorResponse"}, Type: blame, Code: e.Code, Message: e.Message, RequestID: r.id})
+}
+
+// namespace is the XML namespace of a service with the query protocol.
+func (r *awsRequest) namespace() string {
+	if r.service == serviceIAM {
+		return iamNamespace
+	}
+	return stsNamespace
 }
 
 func (r *awsRequest) writeXML(w http.ResponseWriter, status int, content any) {

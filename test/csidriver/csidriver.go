@@ -1,4 +1,4 @@
-// Package csidriver plays the Secrets Store CSI driver v1.6.0 for a provider: it sends the driver's
+// Package csidriver plays the Secrets Store CSI driver v1.6.1 for a provider: it sends the driver's
 // requests over a client with the driver's settings, and writes the response with the driver's own
 // writer.
 package csidriver

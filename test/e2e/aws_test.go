@@ -23,11 +23,11 @@ import (
 // administrator creates secrets in AWS, like a user of the AWS CLI.
 var administrator = awssim.User{
 	Name: "administrator", AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*")},
+	Policies: []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:*", "ssm:*", "iam:*")},
 }
 
-// startAWS starts a simulator that the node can reach. Its Pod Identity agent listens where EKS has it.
-func (w *world) startAWS() error {
+// startAWS starts a simulator that the node can reach. change changes its configuration.
+func (w *world) startAWS(change func(*awssim.Config)) error {
 	ca, err := w.CACertificate()
 	if err != nil {
 		return err
@@ -35,10 +35,12 @@ func (w *world) startAWS() error {
 	if err := os.WriteFile(w.clusterCA(), ca, 0o600); err != nil {
 		return err
 	}
-	w.aws, err = awssim.Start(awssim.Config{
+	cfg := awssim.Config{
 		State:  awssim.State{OIDCProviders: []awssim.OIDCProvider{w.issuer()}, Users: []awssim.User{administrator}},
-		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: net.JoinHostPort(w.PodIdentityAddress(), "80"),
-	})
+		Listen: net.JoinHostPort(w.HostAddress(), "0"), TLS: true, PodIdentityListen: "-",
+	}
+	change(&cfg)
+	w.aws, err = awssim.Start(cfg)
 	return err
 }
 

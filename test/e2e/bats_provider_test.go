@@ -12,7 +12,7 @@ import (
 )
 
 // This is the driver's own end-to-end test of any provider, with the same cases and names: test/bats/e2e-provider.bats of
-// sigs.k8s.io/secrets-store-csi-driver v1.6.0. Our provider with AWS replaces its mock provider. "foo" is its secret and "fookey" its key.
+// sigs.k8s.io/secrets-store-csi-driver v1.6.1. Our provider with AWS replaces its mock provider. "foo" is its secret and "fookey" its key.
 
 // key has several lines, like the mock provider's.
 const key = "-----BEGIN PUBLIC KEY-----\nThis is mock key\n-----END PUBLIC KEY-----\n"

@@ -9,10 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/deployment"
@@ -38,10 +34,15 @@ func (c *tenant) applyExamples(all []deployment.Example) {
 	c.t.Helper()
 	c.values = append(c.values, "correct-horse") // every created secret contains it
 	for _, e := range all {
-		c.seed(e)
+		if strings.HasSuffix(e.Name, ".md") {
+			c.seed(e)
+		} else {
+			c.runCommands(e)
+		}
 		c.must(examples.Grant(c.aws, e, c.issuer()))
 		text := string(e.YAML())
 		const image = "          image: nginx:stable\n"
+		text = strings.ReplaceAll(text, "          image: nginx:stable # your image\n", "          image: "+node.TestAppImage+"\n") // it has cat
 		if strings.Count(text, image) != 1 {
 			c.t.Fatalf("%s does not have exactly one line %q", e.Name, image)
 		}
@@ -73,44 +74,9 @@ func (c *tenant) applyExamples(all []deployment.Example) {
 	}
 }
 
-// seed runs the administrator commands at the top of an example.
+// seed creates the secrets of a guide, which does not say how to create them.
 func (c *tenant) seed(e deployment.Example) {
-	c.t.Helper()
 	for _, s := range e.Secrets {
-		inRegion := func(o *secretsmanager.Options) { o.Region = cmp.Or(s.Region, region) }
-		for i, v := range s.Versions {
-			var text, id *string
-			if v.Binary == nil {
-				text = aws.String(v.Text)
-			}
-			if v.ID != "" {
-				id = aws.String(v.ID)
-			}
-			var err error
-			if i == 0 {
-				_, err = c.secretsManager().CreateSecret(c.ctx, &secretsmanager.CreateSecretInput{Name: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
-			} else {
-				_, err = c.secretsManager().PutSecretValue(c.ctx, &secretsmanager.PutSecretValueInput{SecretId: aws.String(s.Name), SecretString: text, SecretBinary: v.Binary, ClientRequestToken: id}, inRegion)
-			}
-			c.must(err)
-		}
-	}
-	for _, p := range e.Parameters {
-		kind := types.ParameterTypeString
-		if p.Secure {
-			kind = types.ParameterTypeSecureString
-		}
-		for i, value := range p.Values {
-			_, err := c.parameterStore().PutParameter(c.ctx, &ssm.PutParameterInput{
-				Name: aws.String(p.Name), Value: aws.String(value), Type: kind, Overwrite: aws.Bool(i > 0),
-			})
-			c.must(err)
-		}
-		if len(p.Labels) > 0 {
-			_, err := c.parameterStore().LabelParameterVersion(c.ctx, &ssm.LabelParameterVersionInput{
-				Name: aws.String(p.Name), Labels: p.Labels, ParameterVersion: aws.Int64(1),
-			})
-			c.must(err)
-		}
+		c.aws.PutSecret(cmp.Or(s.Region, region), s.Name, s.Versions[0].Text)
 	}
 }

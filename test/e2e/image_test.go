@@ -51,7 +51,7 @@ func TestImage_IsReproducible(t *testing.T) {
 				copyFile(t, filepath.Join(tree, file), filepath.Join(dir, file))
 			}
 		}
-		cmd := exec.CommandContext(t.Context(), "make", "image", "VERSION=1.2.3")
+		cmd := exec.CommandContext(t.Context(), "make", "image", "ARCH="+runtime.GOARCH, "VERSION=1.2.3")
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_DIR="+repository, "MAKEFLAGS=", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", cmd, err, out)
@@ -84,7 +84,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, info.Mode())
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, info.Mode())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,3 +124,21 @@ func TestPodIdentity_AgentHangs_PodsStartAfterwards(t *testing.T) {
 	c.must(c.WaitPodReady(c.ctx, c.namespace, "app"))
 	c.checkRead("app", "/mnt/secrets/password", "correct-horse-timeout")
 }
+
+// In the node's network the provider reaches the agent and the Kubernetes API too. An upgrade gets there and back.
+func TestPodIdentity_HostNetwork(t *testing.T) {
+	c, _ := newWorkerTenant(t, "correct-horse-host")
+	c.associate()
+	defer func() {
+		_, err := c.upgrade(c.ctx)
+		c.must(err)
+	}()
+	_, err := c.upgrade(c.ctx, "--set", "hostNetwork=true")
+	c.must(err)
+	c.must(c.WaitPodsReady(c.ctx, releaseNamespace, providerLabels, 1))
+	if provider := c.provider(); provider.Status.PodIP != provider.Status.HostIP {
+		t.Errorf("the provider has the address %s, want the node's %s", provider.Status.PodIP, provider.Status.HostIP)
+	}
+	c.runPod("app", podSpec{classes: []string{"secrets"}, serviceAccount: worker})
+	c.checkRead("app", "/mnt/secrets/password", "correct-horse-host")
+}

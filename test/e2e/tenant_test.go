@@ -30,10 +30,15 @@ func newTenant(t *testing.T) *tenant {
 
 func newTenantIn(t *testing.T, namespace string) *tenant {
 	t.Helper()
+	return newTenantOf(t, shared, namespace)
+}
+
+func newTenantOf(t *testing.T, w *world, namespace string) *tenant {
+	t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	t.Cleanup(cancel)
-	c := &tenant{world: shared, t: t, ctx: ctx, namespace: namespace}
+	c := &tenant{world: w, t: t, ctx: ctx, namespace: namespace}
 	t.Cleanup(func() {
 		c.end()
 		t.Logf("%.1f s", time.Since(start).Seconds())

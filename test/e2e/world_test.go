@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -54,7 +55,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if w.Node, err = node.Up(ctx, node.Config{Region: region, Logf: logf}); err != nil {
 		return w, err
 	}
-	if err := w.startAWS(); err != nil {
+	if err := w.startAWS(func(c *awssim.Config) { c.PodIdentityListen = net.JoinHostPort(w.PodIdentityAddress(), "80") }); err != nil { // where EKS has it
 		return w, err
 	}
 	if err := w.LoadImage(ctx, imageArchive()); err != nil {
@@ -79,11 +80,21 @@ func (w *world) install(ctx context.Context) error {
 	if err := deployment.WriteChart(ctx, w.chart()); err != nil {
 		return err
 	}
+	if err := w.writeValues(ctx, "aws-ca"); err != nil {
+		return err
+	}
+	_, err := w.upgrade(ctx)
+	return err
+}
+
+// writeValues writes the chart's values for this node and this AWS: the tested image, and the way to AWS. The ConfigMap holds the
+// certificate authority of AWS.
+func (w *world) writeValues(ctx context.Context, configMap string) error {
 	ca := filepath.Join(w.folder, "ca.crt")
 	if err := w.aws.WriteCA(ca); err != nil {
 		return err
 	}
-	if _, err := w.Kubectl(ctx, "create", "configmap", "aws-ca", "--namespace", releaseNamespace, "--from-file=ca.crt="+ca); err != nil {
+	if _, err := w.Kubectl(ctx, "create", "configmap", configMap, "--namespace", releaseNamespace, "--from-file=ca.crt="+ca); err != nil {
 		return err
 	}
 	repository, tag, _ := strings.Cut(w.image, ":")
@@ -96,14 +107,10 @@ extraEnv:
   - {name: HTTPS_PROXY, value: %q}
   - {name: NO_PROXY, value: 10.96.0.0/16} # Services, the Kubernetes API's among them
   - {name: AWS_CA_BUNDLE, value: /etc/aws-ca/ca.crt}
-extraVolumes: [{name: aws-ca, configMap: {name: aws-ca}}]
+extraVolumes: [{name: aws-ca, configMap: {name: %s}}]
 extraVolumeMounts: [{name: aws-ca, mountPath: /etc/aws-ca, readOnly: true}]
-`, repository, tag, refreshInterval, agentTimeout, w.aws.ProxyURL())
-	if err := os.WriteFile(w.values(), []byte(values), 0o600); err != nil {
-		return err
-	}
-	_, err := w.upgrade(ctx)
-	return err
+`, repository, tag, refreshInterval, agentTimeout, w.aws.ProxyURL(), configMap)
+	return os.WriteFile(w.values(), []byte(values), 0o600)
 }
 
 // upgrade installs or upgrades the chart, waits until its pods are ready, and returns the chart's notes.

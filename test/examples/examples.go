@@ -16,15 +16,16 @@ const Namespace = "payments"
 // Grant creates the roles of e and its EKS Pod Identity association. issuer is the cluster's issuer, with an https URL.
 func Grant(sim *awssim.Sim, e deployment.Example, issuer awssim.OIDCProvider) error {
 	for _, r := range e.Roles {
-		account := strings.Split(r.ARN, ":")[4]
-		if account != awssim.DefaultAccount {
+		parts := strings.Split(r.ARN, ":")
+		partition, account := parts[1], parts[4]
+		if partition != "aws" || account != awssim.DefaultAccount {
 			other := issuer
-			other.Account = account
+			other.Partition, other.Account = partition, account
 			if err := sim.AddOIDCProvider(other); err != nil {
 				return err
 			}
 		}
-		role := awssim.Role{ARN: r.ARN, TrustPolicy: trust(r, e.ServiceAccount, account, issuer), Policies: []awssim.Document{awssim.Document(r.Permissions)}}
+		role := awssim.Role{ARN: r.ARN, TrustPolicy: trust(r, e.ServiceAccount, partition, account, issuer), Policies: []awssim.Document{awssim.Document(r.Permissions)}}
 		if r.Permissions == "" {
 			role.Policies = []awssim.Document{awssim.AllowPolicy("*", "secretsmanager:GetSecretValue", "ssm:GetParameters")}
 		}
@@ -39,7 +40,7 @@ func Grant(sim *awssim.Sim, e deployment.Example, issuer awssim.OIDCProvider) er
 }
 
 // trust returns the role's trust policy, with the cluster's issuer instead of EKS's.
-func trust(r deployment.Role, serviceAccount, account string, issuer awssim.OIDCProvider) awssim.Document {
+func trust(r deployment.Role, serviceAccount, partition, account string, issuer awssim.OIDCProvider) awssim.Document {
 	host := strings.TrimPrefix(issuer.Issuer, "https://")
 	if r.Trust != "" {
 		return awssim.Document(strings.ReplaceAll(r.Trust, "oidc.eks.ap-south-1.amazonaws.com/id/EXAMPLE", host))
@@ -48,8 +49,8 @@ func trust(r deployment.Role, serviceAccount, account string, issuer awssim.OIDC
 		"Version": "2012-10-17",
 		"Statement": [{
 			"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
-			"Principal": {"Federated": "arn:aws:iam::%[1]s:oidc-provider/%[2]s"},
-			"Condition": {"StringEquals": {"%[2]s:sub": "system:serviceaccount:%[3]s:%[4]s", "%[2]s:aud": "sts.amazonaws.com"}}
+			"Principal": {"Federated": "arn:%[4]s:iam::%[1]s:oidc-provider/%[2]s"},
+			"Condition": {"StringEquals": {"%[2]s:sub": "system:serviceaccount:%[3]s", "%[2]s:aud": "sts.amazonaws.com"}}
 		}]
-	}`, account, host, Namespace, serviceAccount))
+	}`, account, host, Namespace+":"+serviceAccount, partition))
 }

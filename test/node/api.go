@@ -77,6 +77,9 @@ func (n *Node) Kubectl(ctx context.Context, arguments ...string) (string, error)
 	return output(n.apiClient(ctx, n.tools.kubernetes("kubectl"), arguments...))
 }
 
+// KubectlPath is the path of the kubectl of the node's Kubernetes version, for use with Kubeconfig.
+func (n *Node) KubectlPath() string { return n.tools.kubernetes("kubectl") }
+
 // Helm runs helm on the host as the administrator and returns its standard output. The first call builds helm if it is not cached.
 func (n *Node) Helm(ctx context.Context, arguments ...string) (string, error) {
 	path, err := HelmPath(ctx, n.cfg)

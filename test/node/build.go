@@ -51,9 +51,9 @@ var (
 	}
 	driverModule = module{
 		name: "driver", dir: "test/node/modules/driver",
-		packages: []string{"sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver", "./registrar"},
+		packages: []string{"sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver", "./registrar", "./liveness"},
 		version:  "sigs.k8s.io/secrets-store-csi-driver", stamp: []string{"sigs.k8s.io/secrets-store-csi-driver/pkg/version.BuildVersion"},
-		sources: []string{"mlog", "registrar"},
+		sources: []string{"mlog", "registrar", "liveness"},
 	}
 	helmModule = module{
 		name: "helm", dir: ".ci/helm", packages: []string{"helm.sh/helm/v4/cmd/helm"},
@@ -107,7 +107,7 @@ func build(ctx context.Context, cfg Config) (tools, error) {
 	if err != nil {
 		return tools{}, err
 	}
-	t.imagesDir, err = b.images(t.driverDir, workload)
+	t.imagesDir, err = b.images(t.kubernetesDir, t.driverDir, workload)
 	return t, err
 }
 

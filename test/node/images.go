@@ -3,10 +3,11 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
-	"secrets-provider-aws/test/node/image"
+	"secrets-provider-aws/deployment/image"
 )
 
 // TestAppImage is the image of the workload in test/node/testapp. Every node has it. Pods use it with imagePullPolicy Never.
@@ -16,6 +17,8 @@ const (
 	pauseImage     = "localhost/pause:1"
 	driverImage    = "localhost/secrets-store-csi-driver:1"
 	registrarImage = "localhost/csi-registrar:1"
+	livenessImage  = "localhost/csi-liveness:1"
+	crdsImage      = "localhost/secrets-store-csi-driver-crds:1"
 )
 
 // busybox is the static program of the package busybox-static.
@@ -53,19 +56,42 @@ func nodeImages(driver, workload string) map[string]image.Image {
 	}
 }
 
-// images writes the archives of nodeImages and returns their folder.
-func (b *builder) images(driver, workload string) (string, error) {
+// chartImages are the images that only the driver's Helm chart needs, by archive name.
+func chartImages(kubernetes, driver string) map[string]image.Image {
+	crd := func(name string) image.File {
+		file := "secrets-store.csi.x-k8s.io_" + name + ".yaml"
+		return image.File{Path: "/crds/" + file, Source: filepath.Join(driver, "deploy", file), Mode: 0o644}
+	}
+	return map[string]image.Image{
+		"liveness": {
+			Ref: livenessImage, Entrypoint: []string{"/liveness"}, User: "0:0",
+			Files: []image.File{{Path: "/liveness", Source: filepath.Join(driver, "liveness")}},
+		},
+		// A hook of the chart applies the CRDs, with kubectl from this image.
+		"crds": {
+			Ref: crdsImage, Entrypoint: []string{"/kubectl"}, User: "65532:65532", Env: []string{"HOME=/tmp"},
+			Files: []image.File{
+				{Path: "/kubectl", Source: filepath.Join(kubernetes, "kubectl")}, crd("secretproviderclasses"), crd("secretproviderclasspodstatuses"),
+			},
+		},
+	}
+}
+
+// images writes the archives of nodeImages and chartImages and returns their folder.
+func (b *builder) images(kubernetes, driver, workload string) (string, error) {
 	busyboxKey, err := hashFiles("/", []string{busybox})
 	if err != nil {
 		return "", err
 	}
-	key, err := hashFiles(filepath.Join(b.root, "test", "node"), []string{"images.go", "image"}, driver, workload, busyboxKey)
+	key, err := hashFiles(b.root, []string{"test/node/images.go", "deployment/image"}, kubernetes, driver, workload, busyboxKey)
 	if err != nil {
 		return "", err
 	}
 	return b.once("images", key, func(tmp string) error {
-		for name, img := range nodeImages(driver, workload) {
-			if err := img.Write(filepath.Join(tmp, name+".tar")); err != nil {
+		all := nodeImages(driver, workload)
+		maps.Copy(all, chartImages(kubernetes, driver))
+		for name, img := range all {
+			if _, err := image.Write(filepath.Join(tmp, name+".tar"), img); err != nil {
 				return err
 			}
 		}
@@ -73,8 +99,8 @@ func (b *builder) images(driver, workload string) (string, error) {
 	})
 }
 
-// LoadImage loads the images of an archive into the node, under the names in the archive. The archive comes from "docker save", or is
-// buildah's docker-archive or oci-archive. Pods use the images with imagePullPolicy Never or IfNotPresent.
+// LoadImage loads the images of an archive into the node, under the names in the archive. The archive is an OCI
+// image layout or comes from "docker save". Pods use the images with imagePullPolicy Never or IfNotPresent.
 func (n *Node) LoadImage(ctx context.Context, archive string) error {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -87,4 +113,9 @@ func (n *Node) LoadImage(ctx context.Context, archive string) error {
 		return fmt.Errorf("image %s: %w", archive, err)
 	}
 	return nil
+}
+
+// TagImage gives an image of the node one more name, such as that of an image which the machine cannot pull.
+func (n *Node) TagImage(ctx context.Context, image, name string) error {
+	return runCommand(n.inBox(ctx, "ctr", "--namespace=k8s.io", "images", "tag", "--force", image, name))
 }

@@ -202,10 +202,7 @@ func (n *Node) boot(ctx context.Context) error {
 	if err := errors.Join(n.startControllerManager(), n.startScheduler(), n.startKubelet()); err != nil {
 		return err
 	}
-	if err := n.installDriver(ctx); err != nil {
-		return err
-	}
-	if err := n.waitNode(ctx); err != nil {
+	if err := n.InstallDriver(ctx); err != nil {
 		return err
 	}
 	step("the node is ready and the driver registered")
@@ -230,64 +227,6 @@ func (n *Node) Reboot(ctx context.Context) error {
 		return err
 	}
 	return n.WaitPodsReady(ctx, "kube-system", "app=csi-secrets-store", 1)
-}
-
-// installDriver applies the driver's own CRDs and RBAC, and the manifests of the config folder.
-func (n *Node) installDriver(ctx context.Context) error {
-	err := n.Until(ctx, 2*time.Minute, "the namespace kube-system", func(ctx context.Context) (bool, error) {
-		err := n.Get(ctx, "/api/v1/namespaces/kube-system", nil)
-		return err == nil, err
-	})
-	if err != nil {
-		return err
-	}
-	arguments := []string{"apply"}
-	for _, file := range []string{
-		"secrets-store.csi.x-k8s.io_secretproviderclasses.yaml", "secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
-		"rbac-secretproviderclass.yaml", "rbac-secretprovidersyncing.yaml",
-		"role-secretproviderclasses-admin.yaml", "role-secretproviderclasses-viewer.yaml", "role-secretproviderclasspodstatuses-viewer.yaml",
-	} {
-		arguments = append(arguments, "-f", n.tools.manifests()+"/"+file)
-	}
-	for _, file := range []string{"issuer.yaml", "driver.yaml"} {
-		path, err := n.writeConfig(file)
-		if err != nil {
-			return err
-		}
-		arguments = append(arguments, "-f", path)
-	}
-	_, err = n.Kubectl(ctx, arguments...)
-	return err
-}
-
-// classesPath exists when the API server serves the driver's types.
-const classesPath = "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses"
-
-// waitNode waits until a pod with a volume can start: the node is Ready, and the driver, SecretProviderClass and a ServiceAccount
-// exist.
-func (n *Node) waitNode(ctx context.Context) error {
-	for _, c := range []struct {
-		what, path string
-		holds      func(object) bool
-	}{
-		{"the node", "/api/v1/nodes/" + nodeName, func(o object) bool { return o.Status.condition("Ready") }},
-		{"the driver's registration", "/apis/storage.k8s.io/v1/csinodes/" + nodeName, func(o object) bool { return o.hasDriver(driverName) }},
-		{"the SecretProviderClass type", classesPath, func(object) bool { return true }},
-		{"the ServiceAccount default", "/api/v1/namespaces/default/serviceaccounts/default", func(object) bool { return true }},
-		{"the ConfigMap kube-root-ca.crt", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt", func(object) bool { return true }},
-	} {
-		err := n.Until(ctx, 2*time.Minute, c.what, func(ctx context.Context) (bool, error) {
-			var o object
-			if err := n.Get(ctx, c.path, &o); err != nil {
-				return false, err
-			}
-			return c.holds(o), nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // clean removes everything that a node of that home has or left on the host.

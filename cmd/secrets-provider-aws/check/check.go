@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"time"
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider/class"
@@ -19,6 +20,9 @@ type Options struct {
 	Account    string // AWS account, for policies; empty if unknown
 	OIDCIssuer string // the cluster's OIDC issuer, with or without https://; empty if unknown
 	Strict     bool   // a class that is not among the manifests is an error
+	Nodes      int    // number of nodes, for the cost of rotation; 0 for no estimate
+	// RefreshInterval is that of the provider, for classes without one. At least 1 s if Nodes is set.
+	RefreshInterval time.Duration
 }
 
 var (
@@ -36,6 +40,12 @@ func (o Options) check() error {
 	}
 	if o.OIDCIssuer != "" && !issuerRE.MatchString(o.issuer()) {
 		errs = append(errs, fmt.Errorf("--oidc-issuer %q is not the URL of an issuer, such as https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF", o.OIDCIssuer))
+	}
+	if o.Nodes < 0 {
+		errs = append(errs, fmt.Errorf("--nodes %d is less than 0", o.Nodes))
+	}
+	if o.Nodes > 0 && o.RefreshInterval < time.Second {
+		errs = append(errs, fmt.Errorf("--refresh-interval %s is less than 1s", o.RefreshInterval))
 	}
 	return errors.Join(errs...)
 }
@@ -77,6 +87,7 @@ type Report struct {
 	Classes   []Class    `json:"classes"`
 	Workloads []Workload `json:"workloads"`
 	Roles     []Role     `json:"roles"`
+	Rotation  *Rotation  `json:"rotation,omitempty"` // nil without Options.Nodes
 	Summary   Summary    `json:"summary"`
 }
 
@@ -109,6 +120,15 @@ type File struct {
 	Label   string `json:"label,omitempty"`
 	// JMESPath selects the part of the object's value that becomes the file; empty for the whole value.
 	JMESPath string `json:"jmesPath,omitempty"`
+	// Pattern is true if Path is a pattern: its * stands for the keys of the value, or for the rest of the names of a selection,
+	// which only AWS knows.
+	Pattern  bool   `json:"pattern,omitempty"`
+	Format   string `json:"format,omitempty"`         // empty for the value as it is
+	Encoding string `json:"objectEncoding,omitempty"` // empty for none
+	Optional bool   `json:"optional,omitempty"`       // may be absent
+	Region   string `json:"region,omitempty"`         // that of the object; empty for that of the class
+	// MaxObjects is the most objects of a selection; 0 if Object is one.
+	MaxObjects int `json:"maxObjects,omitempty"`
 }
 
 // Workload is a pod or an object with a pod template that has volumes of the CSI driver.
@@ -144,7 +164,7 @@ const defaultMode = "0644"
 const maxPreview = 200_000
 
 func (ck *checker) report(files []string) *Report {
-	r := &Report{Findings: append([]Finding{}, ck.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: ck.roles()}
+	r := &Report{Findings: append([]Finding{}, ck.sorted(files)...), Classes: []Class{}, Workloads: []Workload{}, Roles: ck.roles(), Rotation: ck.rotation()}
 	for _, f := range r.Findings {
 		switch f.Severity {
 		case Error:
@@ -195,10 +215,26 @@ func filesOf(c class.Class) []File {
 			if f.Mode != nil {
 				mode = fmt.Sprintf("%04o", *f.Mode)
 			}
-			files = append(files, File{Path: f.Path, Mode: mode, Object: o.Name, Type: string(o.Type), Version: o.Version, Label: o.Label, JMESPath: f.Expression})
+			file := File{
+				Path: f.Path, Mode: mode, Object: o.Name, Type: string(o.Type), Version: o.Version, Label: o.Label, JMESPath: f.Expression,
+				Pattern: f.Pattern, Format: string(f.Format), Encoding: string(f.Encoding), Optional: o.Optional || f.Optional, Region: o.Region,
+			}
+			if o.Selection != nil {
+				file.MaxObjects = o.Selection.Max
+			}
+			files = append(files, file)
 		}
 	}
 	return files
+}
+
+// covers reports whether the volume can have a file at path because of f.
+func (f File) covers(path string) bool {
+	if !f.Pattern {
+		return f.Path == path
+	}
+	before, after, _ := strings.Cut(f.Path, "*")
+	return len(path) > len(before)+len(after) && strings.HasPrefix(path, before) && strings.HasSuffix(path, after)
 }
 
 // Failed reports whether the check fails: with any error or, if strict, with any warning.

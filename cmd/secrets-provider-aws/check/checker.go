@@ -343,10 +343,7 @@ func (ck *checker) secretObjects(c *providerClass) {
 	if node != nil && node.Kind != yaml.SequenceNode && node.Tag != "!!null" {
 		ck.add(Error, c.at(node), c.object, "spec.secretObjects", "is not a list: begin each Secret with a dash")
 	}
-	files := map[string]bool{}
-	for _, f := range filesOf(c.parsed) {
-		files[f.Path] = true
-	}
+	files := filesOf(c.parsed)
 	names := map[string]bool{}
 	for i, secret := range items(node) {
 		field := fmt.Sprintf("spec.secretObjects[%d]", i)
@@ -365,7 +362,7 @@ func (ck *checker) secretObjects(c *providerClass) {
 	}
 }
 
-func (ck *checker) secretData(c *providerClass, secret *yaml.Node, field string, files map[string]bool) {
+func (ck *checker) secretData(c *providerClass, secret *yaml.Node, field string, files []File) {
 	keys := map[string]bool{}
 	for i, item := range items(get(secret, "data").value) {
 		field := fmt.Sprintf("%s.data[%d]", field, i)
@@ -383,8 +380,15 @@ func (ck *checker) secretData(c *providerClass, secret *yaml.Node, field string,
 			ck.add(Error, c.at(key.value), c.object, field+".key", "%s is the key of an earlier entry", quote(k))
 		}
 		keys[text(key.value)] = true
-		if name := text(file.value); c.valid && name != "" && !files[name] && len(ck.list) < maxFindings {
-			ck.add(Error, c.at(file.value), c.object, field+".objectName", "%s", noSuchFile(name, filesOf(c.parsed)))
+		name := text(file.value)
+		if !c.valid || name == "" || len(ck.list) >= maxFindings {
+			continue
+		}
+		switch at := slices.IndexFunc(files, func(f File) bool { return f.covers(name) }); {
+		case at < 0:
+			ck.add(Error, c.at(file.value), c.object, field+".objectName", "%s", noSuchFile(name, files))
+		case files[at].Optional:
+			ck.add(Note, c.at(file.value), c.object, field+".objectName", "%s is optional: while the file is absent, the driver does not write this Secret", quote(name))
 		}
 	}
 }

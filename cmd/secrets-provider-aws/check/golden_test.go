@@ -7,22 +7,26 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"secrets-provider-aws/cmd/secrets-provider-aws/check"
+	"secrets-provider-aws/docs"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata with the current output")
 
 // The text and JSON output for the manifests of a chart, as helm template prints them, and for common mistakes.
 func TestGoldenOutput(t *testing.T) {
-	for _, name := range []string{"payments", "mistakes"} {
+	for name, options := range map[string]check.Options{
+		"payments": {}, "mistakes": {}, "language": {}, "rotation": {Nodes: 100, RefreshInterval: 2 * time.Minute},
+	} {
 		input, err := os.ReadFile(filepath.Join("testdata", name+".yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		report := reportOn(t, check.Options{}, string(input))
+		report := reportOn(t, options, string(input))
 		var text, json bytes.Buffer
 		if err := report.WriteText(&text); err != nil {
 			t.Fatal(err)
@@ -32,6 +36,21 @@ func TestGoldenOutput(t *testing.T) {
 		}
 		wantGolden(t, name+".txt", text.String())
 		wantGolden(t, name+".json", json.String())
+	}
+}
+
+// The guide shows the estimate of the golden file.
+func TestRotation_OfTheGuideIsCurrent(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "rotation.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := docs.Blocks("check.md", "text rotation")
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("%d blocks: %v", len(blocks), err)
+	}
+	if !strings.Contains(string(golden), blocks[0]) {
+		t.Errorf("docs/check.md shows another estimate than testdata/rotation.txt:\n%s", blocks[0])
 	}
 }
 

@@ -45,7 +45,7 @@ func (ck *checker) mounts(w *workload) {
 
 // shows reports whether the container sees the file.
 func (m mount) shows(f File) bool {
-	return m.SubPath == "" || f.Path == m.SubPath || strings.HasPrefix(f.Path, m.SubPath+"/")
+	return m.SubPath == "" || f.covers(m.SubPath) || strings.HasPrefix(f.Path, m.SubPath+"/") || f.Pattern && f.covers(m.SubPath+"/x")
 }
 
 // Permission bits. The driver's files belong to root:root, and it does not support fsGroup.

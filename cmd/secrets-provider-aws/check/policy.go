@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -100,6 +98,7 @@ type role struct {
 	classes            unique[string]
 	secrets            unique[string] // resources
 	parameters         unique[string]
+	selected           selected
 	steps              unique[step] // roles that this role assumes
 	trusts             unique[trust]
 	placeholders       unique[string]
@@ -275,71 +274,6 @@ func (r *role) or(value, placeholder string) string {
 	return placeholder
 }
 
-// read adds the objects that a class reads, in both of its regions.
-func (r *role) read(c class.Class) {
-	for _, o := range c.Objects {
-		r.readIn(c.Region, o.Type, o.Name)
-	}
-	if c.FailoverRegion == "" {
-		return
-	}
-	for _, o := range c.Objects {
-		name := o.Name
-		if o.Failover != nil {
-			name = o.Failover.Name
-		}
-		r.readIn(c.FailoverRegion, o.Type, name)
-	}
-}
-
-// completeRE matches the end of a secret's complete ARN. Secrets Manager treats every such ARN as complete.
-var completeRE = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
-
-// suffix matches the hyphen and six characters that Secrets Manager appends to a secret's name.
-const suffix = "-??????"
-
-func (r *role) readIn(region string, kind class.Type, name string) {
-	whole := strings.HasPrefix(name, "arn:")
-	prefix := ""
-	if !whole {
-		service := map[class.Type]string{class.SecretsManager: "secretsmanager", class.SSMParameter: "ssm"}[kind]
-		prefix = "arn:" + r.partition + ":" + service + ":" + r.or(region, unknownRegion) + ":" + r.or(r.account, unknownAccount) + ":"
-	}
-	resource := literal(name)
-	switch {
-	case kind == class.SSMParameter && !whole:
-		resource = prefix + "parameter/" + strings.TrimPrefix(resource, "/")
-	case kind == class.SSMParameter:
-	case !whole:
-		resource = prefix + "secret:" + resource + suffix
-	case !completeRE.MatchString(name):
-		resource += suffix
-	}
-	if kind == class.SSMParameter {
-		r.parameters.add(resource)
-	} else {
-		r.secrets.add(resource)
-	}
-}
-
-// literal escapes the characters that IAM would read as a wildcard or a variable.
-func literal(name string) string {
-	return strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace(name)
-}
-
-// withoutCovered removes complete ARNs that the pattern of a name covers.
-func withoutCovered(resources []string) []string {
-	patterns := map[string]bool{}
-	for _, r := range resources {
-		if strings.HasSuffix(r, suffix) {
-			patterns[r] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(resources), func(r string) bool {
-		return completeRE.MatchString(r) && patterns[r[:len(r)-len(suffix)]+suffix]
-	})
-}
-
 const policyVersion = "2012-10-17"
 
 func (r *role) role(o Options) Role {
@@ -349,8 +283,10 @@ func (r *role) role(o Options) Role {
 			permission.Statement = append(permission.Statement, Statement{Effect: "Allow", Action: actions, Resource: resources})
 		}
 	}
-	allow([]string{class.SecretsManager.Action()}, withoutCovered(r.secrets.list))
+	allow([]string{class.SecretsManager.Action()}, r.selected.withSecrets(withoutCovered(r.secrets.list)))
+	permission.Statement = append(permission.Statement, r.selected.tagged()...)
 	allow([]string{class.SSMParameter.Action()}, r.parameters.list)
+	allow([]string{"ssm:GetParametersByPath"}, r.selected.paths.list)
 	for _, tags := range []bool{false, true} {
 		var to []string
 		for _, s := range r.steps.list {

@@ -28,7 +28,11 @@ func worldOfPolicies() awssim.State {
 	var s awssim.State
 	for _, region := range []string{rig.Region, abroad} {
 		for _, name := range []string{"prod/db", "prod/db-replica", "prod/copy"} {
-			s.Secrets = append(s.Secrets, awssim.Secret{Region: region, Name: name, Suffix: "AbCdEf", Value: name + " in " + region})
+			secret := awssim.Secret{Region: region, Name: name, Suffix: "AbCdEf", Value: name + " in " + region}
+			if name == "prod/copy" {
+				secret.Tags = map[string]string{"team": "payments"}
+			}
+			s.Secrets = append(s.Secrets, secret)
 		}
 		s.Parameters = append(s.Parameters, awssim.Parameter{Region: region, Name: "/prod/url", Versions: []string{"old", "url in " + region}},
 			awssim.Parameter{Region: region, Name: "plain", Value: "plain"})
@@ -73,6 +77,20 @@ func policyCases() map[string]policyCase {
 		},
 		"another role of the account": {objects: one, parameters: map[string]string{"assumeRoleArn": vaultARN}, statements: 1, files: db},
 		"Pod Identity":                {objects: one, parameters: map[string]string{"usePodIdentity": "true"}, statements: 1, files: db},
+		"the parameters of a path": {
+			objects: "- {objectName: /prod/*, objectType: ssmparameter}", statements: 1, files: map[string]string{"url": "url in " + rig.Region},
+		},
+		"secrets by the beginning of their names": {
+			objects: "- {objectName: prod/db*, objectType: secretsmanager, objectAlias: \"db*\"}", statements: 2,
+			files: map[string]string{"db": "prod/db in " + rig.Region, "db-replica": "prod/db-replica in " + rig.Region},
+		},
+		"secrets by a tag": {
+			objects: "- {objectName: prod/*, objectType: secretsmanager, tags: {team: payments}}", statements: 2, files: map[string]string{"copy": "prod/copy in " + rig.Region},
+		},
+		"an object of another region": {
+			objects: one + "\n- {objectName: prod/copy, objectType: secretsmanager, region: " + abroad + "}", statements: 1,
+			files: map[string]string{"prod_db": db["prod_db"], "prod_copy": "prod/copy in " + abroad},
+		},
 		"Pod Identity, another role": {
 			objects: one, parameters: map[string]string{"usePodIdentity": "true", "assumeRoleArn": vaultARN, "externalId": "shop-7"}, statements: 1, files: db,
 		},

@@ -39,6 +39,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if len(r.Roles) > 0 {
 		b.WriteString("For a secret or parameter with your own KMS key, also allow kms:Decrypt on that key.\n\n")
 	}
+	if r.Rotation != nil {
+		r.Rotation.print(&b)
+	}
 	fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Summary.Errors, "error"), count(r.Summary.Warnings, "warning"), count(r.Summary.Notes, "note"))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -85,10 +88,21 @@ func (f File) source() string {
 		s = "secret "
 	}
 	s += plain(f.Object)
-	for _, part := range []struct{ name, value string }{{"version", f.Version}, {"label", f.Label}, {"jmesPath", f.JMESPath}} {
+	switch {
+	case f.MaxObjects > 0 && f.Type == "secretsmanager":
+		s = fmt.Sprintf("secrets %s, at most %d", plain(f.Object), f.MaxObjects)
+	case f.MaxObjects > 0:
+		s = fmt.Sprintf("parameters %s, at most %d", plain(f.Object), f.MaxObjects)
+	}
+	for _, part := range []struct{ name, value string }{
+		{"in", f.Region}, {"version", f.Version}, {"label", f.Label}, {"jmesPath", f.JMESPath}, {"encoding", f.Encoding}, {"format", f.Format},
+	} {
 		if part.value != "" {
 			s += ", " + part.name + " " + plain(part.value)
 		}
+	}
+	if f.Optional {
+		s += ", optional"
 	}
 	return s
 }
@@ -120,7 +134,11 @@ func (v Volume) lines() []string {
 			at := path.Join(m.Path, f.Path)
 			if m.SubPath != "" {
 				rest, within := strings.CutPrefix(f.Path+"/", m.SubPath+"/")
-				if !within {
+				switch {
+				case within:
+				case f.covers(m.SubPath):
+					rest = ""
+				default:
 					continue
 				}
 				at = path.Join(m.Path, rest)

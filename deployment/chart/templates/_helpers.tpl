@@ -100,7 +100,9 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- $none := list "0" "0%" }}
 {{- $surge := get $given "maxSurge" | toString }}
 {{- $unavailable := get $given "maxUnavailable" | toString }}
-{{- if and (not $surge) (or (not $unavailable) (has $unavailable $none)) }}
+{{- if and .Values.hostNetwork (not $surge) (not $unavailable) }}
+{{- $given = dict "maxSurge" 0 "maxUnavailable" 1 }}{{- /* two pods cannot have one port of the node */}}
+{{- else if and (not $surge) (or (not $unavailable) (has $unavailable $none)) }}
 {{- $given = dict "maxSurge" 1 "maxUnavailable" 0 }}
 {{- else if not $surge }}
 {{- $given = dict "maxSurge" 0 "maxUnavailable" $given.maxUnavailable }}
@@ -108,6 +110,41 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- $given = dict "maxSurge" $given.maxSurge "maxUnavailable" (ternary 1 0 (has $surge $none)) }}
 {{- end }}
 {{- toYaml $given }}
+{{- end }}
+
+{{- /* Name of the driver's DaemonSet, as the driver's chart makes it. */}}
+{{- define "secrets-provider-aws.driverName" -}}
+{{- $values := index .Values "secrets-store-csi-driver" }}
+{{- $name := default "secrets-store-csi-driver" $values.nameOverride }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $full $values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /*
+Faults of an upgrade that the cluster's DaemonSets show, one per line: the driver would be deleted and created under another
+name, or the provider would need another selector.
+*/}}
+{{- define "secrets-provider-aws.renames" -}}
+{{- $driver := include "secrets-provider-aws.driverName" . }}
+{{- $provider := include "secrets-provider-aws.fullname" . }}
+{{- $selector := include "secrets-provider-aws.selectorLabels" . | fromYaml }}
+{{- if and .Values.checkDriver .Release.IsUpgrade }}
+{{- range (dig "items" list (lookup "apps/v1" "DaemonSet" .Release.Namespace "")) }}
+{{- $name := .metadata.name }}
+{{- if eq (dig "annotations" "meta.helm.sh/release-name" "" .metadata) $.Release.Name }}
+{{- if and (index $.Values "secrets-store-csi-driver" "install") (ne $name $driver) (ne $name (print $driver "-windows")) }}
+{{- range .spec.template.spec.containers }}
+{{- if eq .name "secrets-store" }}
+release {{ $.Release.Name }} has the CSI driver as DaemonSet {{ $name }}, and this upgrade would delete it and create {{ $driver }}, so that for a while no pod could mount: set secrets-store-csi-driver.fullnameOverride={{ $name }}, or checkDriver=false to rename it on purpose
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq $name $provider) (ne (toJson .spec.selector.matchLabels) (toJson $selector)) }}
+DaemonSet {{ $name }} has the selector {{ toJson .spec.selector.matchLabels }}, which cannot change: remove fullnameOverride and nameOverride, or set other names
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- /* Checks that the schema cannot do, or not with a helpful message. Reports all faults at once. */}}
@@ -141,11 +178,17 @@ values of AWS's chart have maxUnavailable alone, which here must not meet a maxS
 {{- end }}
 {{- end }}
 {{- end }}
+{{- range splitList "\n" (include "secrets-provider-aws.renames" .) }}
+{{- with trim . }}{{ $faults = append $faults . }}{{ end }}
+{{- end }}
 {{- $rolling := include "secrets-provider-aws.rollingUpdate" . | fromYaml }}
 {{- $none := list "0" "0%" }}
 {{- $surge := get $rolling "maxSurge" | toString }}
 {{- $unavailable := get $rolling "maxUnavailable" | toString }}
 {{- if eq .Values.updateStrategy.type "RollingUpdate" }}
+{{- if and .Values.hostNetwork (not (has $surge $none)) }}
+{{- $faults = append $faults (printf "updateStrategy.rollingUpdate.maxSurge (%s) is not possible with hostNetwork, because two pods cannot have one port of the node: set maxUnavailable instead" $surge) }}
+{{- end }}
 {{- if and (has $surge $none) (has $unavailable $none) }}
 {{- $faults = append $faults "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced: set one of them" }}
 {{- else if not (or (has $surge $none) (has $unavailable $none)) }}

@@ -2,6 +2,8 @@
 // test runs with kubectl exec. Each command is also a link in /bin.
 //
 //	testapp [watch] [DIR...]   print each file of the folders, now and after each change, until stopped (the default)
+//	testapp once FILE...       print files, then wait until stopped, like a process that reads only at its start
+//	testapp notify DIR FILE... print each inotify event of the folder and of the files, and the files after the event of ..data
 //	testapp cat FILE...        print files
 //	testapp ls DIR...          list folders recursively: mode, uid:gid, size, path, and the target of a link
 //	testapp get URL            print the response's status and body
@@ -37,12 +39,19 @@ func main() {
 func run(ctx context.Context, out io.Writer, name string, arguments []string) error {
 	commands := map[string]func([]string) error{
 		"watch": func(folders []string) error { return watch(ctx, out, folders) },
-		"cat":   func(files []string) error { return cat(out, files) },
-		"ls":    func(folders []string) error { return list(out, folders) },
-		"get":   func(urls []string) error { return get(ctx, out, strings.Join(urls, "")) },
-		"id":    func([]string) error { return id(out) },
-		"env":   func([]string) error { _, err := fmt.Fprintln(out, strings.Join(os.Environ(), "\n")); return err },
-		"sleep": func(durations []string) error { return sleep(ctx, durations) },
+		"once": func(files []string) error {
+			err := cat(out, files)
+			fmt.Fprintln(out) // a container's log has whole lines only
+			<-ctx.Done()
+			return err
+		},
+		"notify": func(paths []string) error { return notify(ctx, out, paths) },
+		"cat":    func(files []string) error { return cat(out, files) },
+		"ls":     func(folders []string) error { return list(out, folders) },
+		"get":    func(urls []string) error { return get(ctx, out, strings.Join(urls, "")) },
+		"id":     func([]string) error { return id(out) },
+		"env":    func([]string) error { _, err := fmt.Fprintln(out, strings.Join(os.Environ(), "\n")); return err },
+		"sleep":  func(durations []string) error { return sleep(ctx, durations) },
 	}
 	if command, ok := commands[name]; ok { // called through a link
 		return command(arguments)

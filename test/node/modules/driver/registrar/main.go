@@ -24,6 +24,7 @@ func main() {
 	driver := flag.String("csi-address", "/csi/csi.sock", "the driver's socket, as this process sees it")
 	endpoint := flag.String("kubelet-registration-path", "", "the driver's socket, as the kubelet sees it")
 	dir := flag.String("plugin-registration-path", "/registration", "the kubelet's plugins_registry, as this process sees it")
+	flag.Int("v", 0, "the level of the log, without effect")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
