@@ -75,16 +75,18 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 }
 
 // listen serves on the socket and the admin port. If one of them fails, it stops the other, so that Kubernetes
-// restarts the provider.
+// restarts the provider. The admin port serves until the last mount is done.
 func listen(ctx context.Context, o options, s *server.Server, metrics prometheus.Gatherer, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
+	drained, finish := context.WithCancel(context.WithoutCancel(ctx))
+	defer finish()
 	if o.adminAddress != "" {
 		admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminAddress)
 		if err != nil {
 			return fmt.Errorf("listen on --admin-address: %w", err)
 		}
 		group.Go(func() error {
-			return server.ServeAdmin(ctx, admin, filepath.Join(o.providerVolume, server.SocketName), metrics)
+			return server.ServeAdmin(drained, admin, filepath.Join(o.providerVolume, server.SocketName), ctx.Done(), metrics)
 		})
 		log.Info("admin port", "address", admin.Addr().String())
 	}
@@ -92,7 +94,10 @@ func listen(ctx context.Context, o options, s *server.Server, metrics prometheus
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return s.Serve(ctx, socket) })
+	group.Go(func() error {
+		defer finish()
+		return s.Serve(ctx, socket)
+	})
 	log.Info("serving", "socket", socket.Path(), "version", version)
 	debug.FreeOSMemory() // return the memory that startup needed
 	err = group.Wait()

@@ -25,11 +25,15 @@ type Sim struct {
 	objects map[string]map[string]any // request path → metadata
 	calls   map[string]int
 	refused map[string]int // resource → HTTP status to respond with
+
+	whole     map[string]wholeObject // request path → object
+	forbidden map[string]bool        // "create serviceaccounts/token" → whether an access review denies it
 }
 
 // Start starts an empty API server that waits for delay before each response.
 func Start(delay time.Duration) *Sim {
-	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{}}
+	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{},
+		whole: map[string]wholeObject{}, forbidden: map[string]bool{}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s
 }
@@ -89,6 +93,9 @@ func (s *Sim) Calls() map[string]int {
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	if s.delay > 0 {
 		time.Sleep(s.delay)
+	}
+	if s.serveWhole(w, r) {
+		return
 	}
 	resource := resourceOf(r)
 	s.mu.Lock()
