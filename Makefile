@@ -148,6 +148,11 @@ hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --r
 	go build -o bin/hostile ./test/hostile
 	bin/hostile --provider $(BINARY) $(HOSTILEFLAGS)
 
+# Without --yes it only prints what it would do, and what that costs.
+.PHONY: aws-smoke
+aws-smoke: build ## Test against the real AWS, with your account (SMOKEFLAGS='--region eu-west-1 --role ARN --yes')
+	@go run ./test/awssmoke --provider $(BINARY) $(SMOKEFLAGS)
+
 .PHONY: push
 push: image $(PUBLISHING)/crane ## Push the image to your registry (IMAGE=registry.example.com/secrets-provider-aws)
 	rm -rf bin/layout && mkdir bin/layout && tar -xf bin/image.tar -C bin/layout

@@ -204,7 +204,7 @@ func TestChart_SecurityOfEveryRendering(t *testing.T) {
 			}
 			for _, o := range objects(t, ours(rendered)) {
 				if o.Kind == "ClusterRole" {
-					checkRules(t, o, r.Name == "events")
+					checkRules(t, o, r.Name)
 				}
 				if o.Kind == "DaemonSet" {
 					checkPod(t, o, r.Name == "host-network")
@@ -246,6 +246,7 @@ type object struct {
 	Rules []struct {
 		APIGroups        []string `yaml:"apiGroups"`
 		Resources, Verbs []string
+		ResourceNames    []string `yaml:"resourceNames"`
 	}
 	Spec struct {
 		TokenRequests     []struct{ Audience string }     `yaml:"tokenRequests"`
@@ -309,15 +310,22 @@ func objects(t *testing.T, text string) []object {
 	}
 }
 
-// checkRules compares the permissions with all that the provider ever needs, and checks that only events.enabled lets it write.
-func checkRules(t *testing.T, o object, events bool) {
+// checkRules compares the permissions with all that the provider ever needs. Only two values add to the first two: doctor reads
+// the driver's objects, and events.enabled writes Events.
+func checkRules(t *testing.T, o object, rendering string) {
 	t.Helper()
-	needed := map[string]bool{"/serviceaccounts get": true, "/nodes get": true, "events.k8s.io/events create": events, "events.k8s.io/events patch": events}
+	doctor, events := rendering == "doctor", rendering == "events"
+	needed := map[string]bool{
+		"/serviceaccounts get": true, "/nodes get": true,
+		"storage.k8s.io/csinodes get": doctor, "storage.k8s.io/csidrivers get secrets-store.csi.k8s.io": doctor,
+		"events.k8s.io/events create": events, "events.k8s.io/events patch": events,
+	}
 	for _, rule := range o.Rules {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
-					if permission := group + "/" + resource + " " + verb; !needed[permission] {
+					permission := strings.Join(append([]string{group + "/" + resource, verb}, rule.ResourceNames...), " ")
+					if !needed[permission] {
 						t.Errorf("permission %s is not needed", permission)
 					}
 				}

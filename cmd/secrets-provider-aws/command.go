@@ -54,7 +54,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	o.register(root.Flags())
-	root.AddCommand(newCheckCommand(), &cobra.Command{
+	root.AddCommand(newCheckCommand(), newDoctorCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,

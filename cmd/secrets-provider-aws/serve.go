@@ -43,7 +43,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	o.withMemory(limitMemory("/sys/fs/cgroup"))
 	log := newLogger(o, logs)
 	klog.SetSlogLogger(log) // client-go logs to the same handler
-	api, err := restConfig(o)
+	api, err := apiConfig(o)
 	if err != nil {
 		return err
 	}
@@ -94,16 +94,18 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 }
 
 // listen serves on the socket and the admin port. If one of them fails, it stops the other, so that Kubernetes
-// restarts the provider.
+// restarts the provider. The admin port serves until the last mount is done.
 func listen(ctx context.Context, o options, s *server.Server, metrics prometheus.Gatherer, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
+	drained, finish := context.WithCancel(context.WithoutCancel(ctx))
+	defer finish()
 	if o.adminAddress != "" {
 		admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminAddress)
 		if err != nil {
 			return fmt.Errorf("listen on --admin-address: %w", err)
 		}
 		group.Go(func() error {
-			return server.ServeAdmin(ctx, admin, filepath.Join(o.providerVolume, server.SocketName), metrics)
+			return server.ServeAdmin(drained, admin, filepath.Join(o.providerVolume, server.SocketName), ctx.Done(), metrics)
 		})
 		log.Info("admin port", "address", admin.Addr().String())
 	}
@@ -111,7 +113,10 @@ func listen(ctx context.Context, o options, s *server.Server, metrics prometheus
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return s.Serve(ctx, socket) })
+	group.Go(func() error {
+		defer finish()
+		return s.Serve(ctx, socket)
+	})
 	log.Info("serving", "socket", socket.Path(), "version", version)
 	debug.FreeOSMemory() // return the memory that startup needed
 	err = group.Wait()
@@ -145,19 +150,29 @@ func podEvents(o options, api *rest.Config, log *slog.Logger) (*podevents.Record
 	return podevents.New(podevents.Config{REST: api, Instance: node, Log: log})
 }
 
-// restConfig says how to call the Kubernetes API server.
-func restConfig(o options) (*rest.Config, error) {
-	var cfg *rest.Config
-	var err error
-	if o.kubeconfig != "" {
-		if cfg, err = clientcmd.BuildConfigFromFlags("", o.kubeconfig); err != nil {
-			return nil, fmt.Errorf("read --kubeconfig: %w", err)
-		}
-	} else if cfg, err = rest.InClusterConfig(); err != nil {
-		return nil, fmt.Errorf("find the Kubernetes API: %w (outside a cluster, set --kubeconfig)", err)
+// apiConfig says how the provider calls the Kubernetes API server.
+func apiConfig(o options) (*rest.Config, error) {
+	cfg, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return nil, err
 	}
 	cfg.QPS, cfg.Burst = float32(o.qps), o.burst
 	cfg.Timeout = 10 * time.Second
 	cfg.UserAgent = server.RuntimeName + "/" + version
+	return cfg, nil
+}
+
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("read --kubeconfig: %w", err)
+		}
+		return cfg, nil
+	}
+	cfg, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API: %w (outside a cluster, set --kubeconfig)", err)
+	}
 	return cfg, nil
 }

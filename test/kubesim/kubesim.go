@@ -29,11 +29,16 @@ type Sim struct {
 	written chan struct{}            // closed and replaced at each write of an Event
 	called  chan struct{}            // the same, at each request
 	hanging map[string]chan struct{} // resource → closed when requests for it get a response again
+
+	whole     map[string]wholeObject // request path → object
+	forbidden map[string]bool        // "create serviceaccounts/token" → whether an access review denies it
 }
 
 // Start starts an empty API server that waits for delay before each response.
 func Start(delay time.Duration) *Sim {
-	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{}, written: make(chan struct{}), called: make(chan struct{}), hanging: map[string]chan struct{}{}}
+	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{},
+		written: make(chan struct{}), called: make(chan struct{}), hanging: map[string]chan struct{}{},
+		whole: map[string]wholeObject{}, forbidden: map[string]bool{}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s
 }
@@ -120,6 +125,9 @@ func (s *Sim) Hang(resource string) (release func()) {
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	if s.delay > 0 {
 		time.Sleep(s.delay)
+	}
+	if s.serveWhole(w, r) {
+		return
 	}
 	resource := resourceOf(r)
 	s.mu.Lock()
