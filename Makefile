@@ -15,6 +15,9 @@ LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
+# promtool checks the alerts. It has a module of its own, because golangci-lint and Prometheus need different versions.
+PROMTOOL := bin/promtool-$(shell { go version; cat .ci/promtool/go.mod .ci/promtool/go.sum; } | sha256sum | cut -c1-12)
+
 # The programs of a release are many modules, so only its targets build them.
 PUBLISHING := bin/publishing-$(shell { go version; cat .ci/publishing/go.mod .ci/publishing/go.sum; } | sha256sum | cut -c1-12)
 
@@ -69,9 +72,19 @@ charttest: ## Check the chart, the manifests and the examples
 
 # The tests run last, so that their summary is at the end of the output.
 .PHONY: test
-test: compiler vet lint ## Vet, lint, fuzz briefly (FUZZTIME=5s per target), run all tests with -race
+test: compiler vet lint alerts ## Vet, lint, test the alerts, fuzz briefly (FUZZTIME=5s per target), run all tests with -race
 	.ci/fuzz $(or $(FUZZTIME),5s) --fresh
 	$(MAKE) race
+
+.PHONY: alerts
+alerts: $(PROMTOOL) ## Check and test the alerts in deployment/observability with promtool
+	$(PROMTOOL) check rules deployment/observability/alerts.yaml
+	$(PROMTOOL) test rules deployment/observability/alerts.test.yaml
+	PROMTOOL=$(CURDIR)/$(PROMTOOL) go test -run "Alerts|Dashboard|Observability" ./deployment
+
+.PHONY: dashboard
+dashboard: ## Generate the Grafana dashboard in deployment/observability
+	go run -C deployment/observability/dashboard . > deployment/observability/dashboard.json
 
 .PHONY: race
 race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
@@ -135,6 +148,11 @@ hostile: build ## Send a million hostile requests, or HOSTILEFLAGS='--seed 7 --r
 	go build -o bin/hostile ./test/hostile
 	bin/hostile --provider $(BINARY) $(HOSTILEFLAGS)
 
+# Without --yes it only prints what it would do, and what that costs.
+.PHONY: aws-smoke
+aws-smoke: build ## Test against the real AWS, with your account (SMOKEFLAGS='--region eu-west-1 --role ARN --yes')
+	@go run ./test/awssmoke --provider $(BINARY) $(SMOKEFLAGS)
+
 .PHONY: push
 push: image $(PUBLISHING)/crane ## Push the image to your registry (IMAGE=registry.example.com/secrets-provider-aws)
 	rm -rf bin/layout && mkdir bin/layout && tar -xf bin/image.tar -C bin/layout
@@ -181,6 +199,11 @@ $(VULN): TOOL := golang.org/x/vuln/cmd/govulncheck
 $(LINT) $(TESTS) $(VULN):
 	@rm -rf $(filter-out $(TOOLS),$(wildcard bin/tools-*))
 	GOOS= GOARCH= go build -C .ci/tools -o $(CURDIR)/$@ $(TOOL)
+
+# Without the discovery of targets, which no check needs and which takes most of the build.
+$(PROMTOOL):
+	@rm -rf $(filter-out $(PROMTOOL),$(wildcard bin/promtool-*))
+	GOOS= GOARCH= go build -C .ci/promtool -tags remove_all_sd -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ github.com/prometheus/prometheus/cmd/promtool
 
 $(PUBLISHING)/goreleaser: TOOL := github.com/goreleaser/goreleaser/v2
 $(PUBLISHING)/syft: TOOL := github.com/anchore/syft/cmd/syft

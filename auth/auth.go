@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/metadata"
 
 	"secrets-provider-aws/internal/awsclient"
@@ -118,6 +119,7 @@ type Authenticator struct {
 	log        *slog.Logger
 	sessions   *sessions
 	roles      *roles
+	metrics    *prometheus.CounterVec
 
 	mu         sync.Mutex
 	nodeRegion string // empty until read; a node does not change its region
@@ -153,6 +155,7 @@ func New(cfg Config) (*Authenticator, error) {
 		log:      cfg.Log,
 		sessions: sessions,
 		roles:    roles,
+		metrics:  newMetrics(),
 	}, nil
 }
 

@@ -55,8 +55,9 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(s.id.String())
 func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	known := s.a.sessions
 	if c, ok := known.live(s.id); ok {
+		s.a.metrics.WithLabelValues(sourceCache, "ok").Inc()
 		if s.a.log.Enabled(ctx, slog.LevelDebug) {
-			s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", "cache"), slog.Time("expires", c.Expires))
+			s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", sourceCache), slog.Time("expires", c.Expires))
 		}
 		return c, nil
 	}
@@ -71,6 +72,7 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: s.id.Key(), Queue: s.id.Namespace + "/" + s.id.ServiceAccount, First: true})
 		started := s.a.now()
 		c, err := s.a.exchange(ctx, s.id, s.token, s.options)
+		s.a.countExchange(s.id.issuer(), err)
 		s.a.log.LogAttrs(ctx, slog.LevelDebug, "credentials", slog.String("from", s.id.issuer()), slog.Duration("duration", s.a.now().Sub(started)),
 			slog.String("outcome", outcome(err)), slog.Time("expires", c.Expires))
 		if err != nil {
@@ -120,12 +122,12 @@ func (a *Authenticator) exchange(ctx context.Context, id Identity, token Token, 
 	return c, err
 }
 
-// issuer names the source of new credentials, for the log.
+// issuer names the source of new credentials.
 func (i Identity) issuer() string {
 	if i.Mode == PodIdentity {
-		return "agent"
+		return sourceAgent
 	}
-	return "sts"
+	return sourceSTS
 }
 
 // outcome names the result of a call, for the log: ok, or the kind of its error.

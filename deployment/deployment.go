@@ -21,6 +21,11 @@ const driverModule = "sigs.k8s.io/secrets-store-csi-driver"
 //go:embed all:chart
 var chart embed.FS
 
+// observability holds the files that the chart installs for Prometheus and Grafana.
+//
+//go:embed observability/alerts.yaml observability/dashboard.json
+var observability embed.FS
+
 //go:embed testdata/values testdata/crds testdata/aws-chart
 var testdata embed.FS
 
@@ -45,6 +50,13 @@ func writeChart(ctx context.Context, files fs.FS, folder, dir string) error {
 		return err
 	}
 	if err := os.CopyFS(dir, withoutSubCharts{tree}); err != nil {
+		return err
+	}
+	own, err := fs.Sub(observability, "observability")
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(dir, "files"), own); err != nil {
 		return err
 	}
 	name := path.Base(driverModule)
@@ -87,8 +99,11 @@ func Renderings() []Rendering {
 	var all []Rendering
 	for _, file := range mustReadDir(testdata, "testdata/values") {
 		r := Rendering{Name: strings.TrimSuffix(file.Name(), ".yaml"), Values: mustRead(testdata, "testdata/values/"+file.Name())}
-		if r.Name == "pod-monitor" {
+		switch r.Name {
+		case "pod-monitor":
 			r.CRDs = append(r.CRDs, mustRead(testdata, "testdata/crds/podmonitor.yaml"))
+		case "prometheus-rule":
+			r.CRDs = append(r.CRDs, mustRead(testdata, "testdata/crds/prometheusrule.yaml"))
 		}
 		all = append(all, r)
 	}

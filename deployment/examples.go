@@ -109,10 +109,10 @@ func Examples() []Example {
 		}),
 		payment(Example{
 			Name: "formats", Deployment: "payment-formats",
-			Secrets: []Secret{text("payments/cache", api), text("payments/keystore", "MIIA\n/wo=\n")},
+			Secrets: []Secret{text("payments/account", api), text("payments/keystore", "MIIA\n/wo=\n")},
 			Files: map[string]File{
-				"/mnt/secrets/cache-username": {Content: "app"}, "/mnt/secrets/cache-password": {Content: "correct-horse"}, "/mnt/secrets/cache-pool": {Content: `{"max":20}`},
-				"/mnt/secrets/cache.env":    {Content: "password=correct-horse\npool='{\"max\":20}'\nusername=app\n", Mode: 0o444},
+				"/mnt/secrets/api-username": {Content: "app"}, "/mnt/secrets/api-password": {Content: "correct-horse"}, "/mnt/secrets/api-pool": {Content: `{"max":20}`},
+				"/mnt/secrets/api.env":      {Content: "password=correct-horse\npool='{\"max\":20}'\nusername=app\n", Mode: 0o444},
 				"/mnt/secrets/keystore.p12": {Content: string(key)},
 			},
 		}),

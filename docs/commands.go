@@ -16,6 +16,9 @@ func Executed() []string {
 	}
 }
 
+// Runbooks is the page with the commands for each alert. The end-to-end tests run them while a refresh fails.
+const Runbooks = "docs/operations.md"
+
 // Block is a fenced block of a page that a reader pastes into a shell, or saves as a file for the commands below it.
 type Block struct {
 	Line   int    // of its first fence, from 1

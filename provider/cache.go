@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -14,7 +15,9 @@ import (
 type cache struct {
 	records  *otter.Cache[key, record]
 	shares   *shares
+	limit    int // bytes
 	evicting sync.Mutex
+	evicted  atomic.Int64 // records dropped because the cache, or the share of their tenant, was full
 }
 
 // recordOverhead is about what a record takes besides its content: the cache's node, the key's and
@@ -27,15 +30,19 @@ const memberOverhead = 256 // bytes
 // newCache makes a cache of maxBytes. What is held counts twice: the garbage collector needs as much room
 // again to stay cheap, so that a full cache makes the process larger by maxBytes and not by more.
 func newCache(maxBytes int, now func() time.Time) (*cache, error) {
-	shares := newShares(maxBytes)
-	records, err := otter.New(&otter.Options[key, record]{
+	c := &cache{shares: newShares(maxBytes), limit: maxBytes}
+	var err error
+	c.records, err = otter.New(&otter.Options[key, record]{
 		MaximumWeight: uint64(maxBytes), //nolint:gosec // not negative: New has checked
 		Weigher:       weight,
 		ExpiryCalculator: otter.ExpiryAccessingFunc(func(e otter.Entry[key, record]) time.Duration {
 			return 3 * e.Value.interval
 		}),
 		OnAtomicDeletion: func(e otter.DeletionEvent[key, record]) { // replacements too
-			shares.remove(e.Value.tenant, int64(weight(e.Key, e.Value)))
+			c.shares.remove(e.Value.tenant, int64(weight(e.Key, e.Value)))
+			if e.Cause == otter.CauseOverflow {
+				c.evicted.Add(1)
+			}
 		},
 		Clock:    clock{now},
 		Executor: func(task func()) { task() },
@@ -43,7 +50,7 @@ func newCache(maxBytes int, now func() time.Time) (*cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the value cache: %w", err)
 	}
-	return &cache{records: records, shares: shares}, nil
+	return c, nil
 }
 
 // weight is what a record counts against the cache's bound, in bytes.
@@ -101,6 +108,7 @@ func (c *cache) evict(tenant string) {
 			return
 		}
 		c.records.Invalidate(old.key)
+		c.evicted.Add(1)
 		excess -= old.bytes
 	}
 }

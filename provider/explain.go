@@ -43,7 +43,7 @@ func noValue(what, region string) error {
 func readFault(err error, what, region, action string) error {
 	e := fault.FromAWS(err, what, region)
 	switch {
-	case e.Kind == fault.Denied && strings.Contains(strings.ToLower(e.Message), "kms"), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
+	case e.Kind == fault.Denied && aboutKey(e.Message), e.Code == "DecryptionFailure", strings.HasPrefix(e.Code, "KMS"):
 		e.Hint = "allow the pod's role kms:Decrypt on the key that encrypts it, in a policy of the role and in the key policy"
 	case e.Kind == fault.Denied && strings.Contains(e.Message, "explicit deny"):
 		e.Hint = "a policy denies it explicitly: remove that Deny, because no Allow overrides it"
@@ -62,6 +62,13 @@ func readFault(err error, what, region, action string) error {
 		e.HintRetry()
 	}
 	return e
+}
+
+// aboutKey reports whether a denial is of the KMS key and not of the object. Parameter Store passes on KMS's own text,
+// which calls the key a customer master key.
+func aboutKey(message string) bool {
+	message = strings.ToLower(message)
+	return strings.Contains(message, "kms") || strings.Contains(message, "customer master key")
 }
 
 // whatTogether names the objects of a call that failed as a whole: AWS's own message names the one it refused.

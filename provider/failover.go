@@ -2,6 +2,7 @@ package provider
 
 import (
 	"slices"
+	"time"
 
 	"secrets-provider-aws/internal/fault"
 )
@@ -14,6 +15,18 @@ type regionValues struct {
 	region    string
 	failover  bool // it is the failover region
 	responses []response
+	instead   error // the failure that these values stand in for; nil where there was none
+}
+
+// oldest is when the value was read that was read longest ago, of those that can change.
+func (v regionValues) oldest(p plan) time.Time {
+	var oldest time.Time
+	for i, r := range v.responses {
+		if !p.primary[i].pinned() && !r.read.IsZero() && (oldest.IsZero() || r.read.Before(oldest)) {
+			oldest = r.read
+		}
+	}
+	return oldest
 }
 
 // regionOf is where the value of a target in the primary region came from. An object may have a region of its own.

@@ -95,7 +95,7 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	if req.Volume != "" {
 		f.volumes.add(req.Volume)
 	}
-	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values)}, nil
+	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values), Oldest: values.oldest(p), Instead: values.instead}, nil
 }
 
 // Describe implements prometheus.Collector. The caller of New registers the Fetcher.

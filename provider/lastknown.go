@@ -26,6 +26,7 @@ func (g *regions) lastKnown(ctx context.Context, p plan, m mount, err error, pri
 		if !ok {
 			continue
 		}
+		from.instead = err
 		g.log.LogAttrs(ctx, slog.LevelWarn, "AWS failed, served last known values", slog.String("region", from.region),
 			slog.Int("values", from.sources().Stale), slog.Duration("oldest", oldest), slog.String("error", err.Error()))
 		return from, nil

@@ -10,26 +10,33 @@ import (
 
 // observer tells operators where values came from: in metrics, and one by one in the log at debug.
 type observer struct {
-	values *prometheus.CounterVec
-	bytes  prometheus.GaugeFunc
-	now    func() time.Time
-	log    *slog.Logger
+	values  *prometheus.CounterVec
+	metrics []prometheus.Collector
+	now     func() time.Time
+	log     *slog.Logger
 }
 
 func newObserver(c *cache, now func() time.Time, log *slog.Logger) *observer {
-	o := &observer{
-		values: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "secrets_provider_aws_values_total",
-			Help: "Values that went into volumes, by source: read from AWS, cached, of the failover region because the primary region failed, or stale because AWS failed.",
-		}, []string{"source"}),
-		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "secrets_provider_aws_cache_bytes",
-			Help: "Memory that cached values take.",
-		}, c.bytes),
-		now: now, log: log,
+	o := &observer{now: now, log: log, values: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "secrets_provider_aws_values_total",
+		Help: "Values that went into volumes, by source: read from AWS, cached, of the failover region because the primary region failed, or stale because AWS failed.",
+	}, []string{"source"})}
+	o.metrics = []prometheus.Collector{
+		o.values,
+		gauge("cache_bytes", "Memory that cached values take.", c.bytes),
+		gauge("cache_limit_bytes", "Most memory that cached values take, of which one ServiceAccount has a quarter.", func() float64 { return float64(c.limit) }),
+		gauge("cache_values", "Cached values, those of failed reads included.", func() float64 { return float64(c.records.EstimatedSize()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "secrets_provider_aws_cache_evictions_total",
+			Help: "Values that left the cache because it, or the quarter of their ServiceAccount, was full.",
+		}, func() float64 { return float64(c.evicted.Load()) }),
 	}
 	o.count(Sources{})
 	return o
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "secrets_provider_aws_" + name, Help: help}, value)
 }
 
 // observe counts and logs the values of one volume.
@@ -55,11 +62,13 @@ func (o *observer) count(s Sources) {
 }
 
 func (o *observer) describe(ch chan<- *prometheus.Desc) {
-	o.values.Describe(ch)
-	o.bytes.Describe(ch)
+	for _, c := range o.metrics {
+		c.Describe(ch)
+	}
 }
 
 func (o *observer) collect(ch chan<- prometheus.Metric) {
-	o.values.Collect(ch)
-	o.bytes.Collect(ch)
+	for _, c := range o.metrics {
+		c.Collect(ch)
+	}
 }

@@ -34,9 +34,10 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 		return g.lastKnown(ctx, p, m, fault.Join(errs), primary, failover)
 	}
 	if from == failover {
+		from.instead = fault.Join(primary.errors())
 		g.log.LogAttrs(ctx, slog.LevelWarn, "the primary region failed, served from the failover region",
 			slog.String("region", primary.region), slog.String("failover_region", failover.region),
-			slog.Int("values", len(from.responses)), slog.String("error", fault.Join(primary.errors()).Error()))
+			slog.Int("values", len(from.responses)), slog.String("error", from.instead.Error()))
 	}
 	return *from, nil
 }

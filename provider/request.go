@@ -35,6 +35,8 @@ type Request struct {
 type Result struct {
 	Files []File
 	Sources
+	Oldest  time.Time // when the value that was read longest ago was read; pinned versions do not count; zero: all are pinned
+	Instead error     // why values are stale or of the failover region; nil: none is
 }
 
 // Sources counts the values of a volume by where they came from.

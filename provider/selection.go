@@ -60,7 +60,26 @@ type selecting struct {
 	target  target
 	members []member
 	bytes   int
+	pages   int
 	failed  []error // of secrets that were selected and cannot be read
+}
+
+// maxPages is more pages than the members of a volume need. AWS may give pages that hold few of them, or none.
+const maxPages = 60
+
+// next reports whether there is another page, or refuses to read it.
+func (s *selecting) next(token *string) (bool, error) {
+	if aws.ToString(token) == "" {
+		return false, nil
+	}
+	if s.pages++; s.pages < maxPages {
+		return true, nil
+	}
+	return false, &fault.Error{
+		Kind: fault.Content, What: s.target.what(), Region: s.target.region,
+		Why:  fmt.Sprintf("%d pages of the list do not hold all that it selects", maxPages),
+		Hint: "select fewer: write more of the beginning of the names, or a longer path",
+	}
 }
 
 // take adds a member, or says why the selection ends.
@@ -118,8 +137,9 @@ func (b *backend) selectParameters(ctx context.Context, credentials aws.Credenti
 				return err
 			}
 		}
-		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
-			return nil
+		in.NextToken = page.NextToken
+		if more, err := s.next(in.NextToken); !more {
+			return err
 		}
 	}
 }
@@ -132,8 +152,9 @@ func (b *backend) selectSecrets(ctx context.Context, credentials aws.Credentials
 		if err != nil {
 			return err
 		}
-		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
-			return nil
+		in.NextToken = page.NextToken
+		if more, err := s.next(in.NextToken); !more {
+			return err
 		}
 	}
 }
@@ -156,7 +177,12 @@ func (b *backend) selectTagged(ctx context.Context, credentials aws.CredentialsP
 		if err := s.countTo(len(ids)); err != nil {
 			return err
 		}
-		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
+		in.NextToken = page.NextToken
+		more, err := s.next(in.NextToken)
+		if err != nil {
+			return err
+		}
+		if !more {
 			break
 		}
 	}

@@ -22,7 +22,9 @@ func TestD35_ProbesConnectAnew(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- server.ServeAdmin(ctx, listener, r.Socket(), prometheus.NewRegistry()) }()
+	go func() {
+		served <- server.ServeAdmin(ctx, listener, r.Socket(), make(chan struct{}), prometheus.NewRegistry())
+	}()
 	want := func(status int) {
 		t.Helper()
 		for _, path := range []string{"/healthz", "/readyz"} {

@@ -22,7 +22,7 @@ import (
 // logs one line. The end of stopping cancels every running request.
 func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		started := time.Now()
+		started, arrived, caller := time.Now(), s.now(), ctx
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(stopping, cancel)()
@@ -36,8 +36,12 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 				err = shuttingDown()
 			}
 			err = explainContextError(err)
-			s.metrics.observe(err, took)
+			gone := stopping.Err() != nil || errors.Is(caller.Err(), context.Canceled)
+			phase, changes := s.volumes.record(request{key: line.key, arrived: arrived, result: line.fetched, err: err, gone: err != nil && gone})
+			s.metrics.observe(phase, err, took)
+			reason := fault.KindOf(err)
 			err = toStatus(err, line.volume.classRef())
+			s.report(line, changes, reason, err)
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
 			for _, warning := range line.class.Warnings {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "SecretProviderClass", slog.String("class", line.volume.classRef()), slog.String("warning", warning.String()))
@@ -96,8 +100,9 @@ type mountLine struct {
 	volume   volume
 	class    class.Class
 	identity auth.Identity // zero until the pod is identified
+	key      string        // volume.key, or volume.id until the pod is identified
 
-	sources provider.Sources
+	fetched provider.Result
 }
 
 type lineKey struct{}
@@ -119,10 +124,10 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 		slog.String(keyRole, l.identity.RoleARN),
 		slog.String(keyRegion, l.class.Region),
 		slog.Int(keyObjects, len(l.class.Objects)),
-		slog.Int(keyRead, l.sources.Read),
-		slog.Int(keyCached, l.sources.Cached),
-		slog.Int(keyStale, l.sources.Stale),
-		slog.Int(keyFailover, l.sources.Failover),
+		slog.Int(keyRead, l.fetched.Read),
+		slog.Int(keyCached, l.fetched.Cached),
+		slog.Int(keyStale, l.fetched.Stale),
+		slog.Int(keyFailover, l.fetched.Failover),
 		slog.Duration(keyDuration, took.Round(time.Microsecond)),
 		slog.String(keyCode, status.Code(err).String()),
 	}

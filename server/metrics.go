@@ -14,10 +14,7 @@ import (
 type metrics struct {
 	mounts   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	build    *prometheus.GaugeVec
-	inFlight prometheus.GaugeFunc
-	limit    prometheus.GaugeFunc
-	waiting  prometheus.GaugeFunc
+	all      []prometheus.Collector
 }
 
 const (
@@ -25,66 +22,114 @@ const (
 	resultError = "error"
 )
 
-func newMetrics(version string, memory *bytebudget.Budget) *metrics {
+func newMetrics(version string, memory *bytebudget.Budget, volumes *refreshes) *metrics {
 	m := &metrics{
 		mounts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "secrets_provider_aws_mounts_total",
-			Help: "Mount requests, first mounts and republishes, by result and, of errors, the reason.",
-		}, []string{"result", "reason"}),
+			Help: "Mount requests, by phase (first mount of a volume, or republish), result and, of errors, the reason.",
+		}, []string{"phase", "result", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "secrets_provider_aws_mount_duration_seconds",
-			Help:    "How long mount requests took, by result.",
-			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"result"}),
-		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "secrets_provider_aws_build_info",
-			Help: "Always 1; the labels tell the build.",
-		}, []string{"version", "goversion"}),
-		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "secrets_provider_aws_in_flight_bytes",
-			Help: "Memory that the values and responses of mount requests in progress take.",
-		}, func() float64 { return float64(memory.Used()) }),
-		limit: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "secrets_provider_aws_in_flight_limit_bytes",
-			Help: "Most memory that the values and responses of mount requests in progress take, of which one ServiceAccount has half.",
-		}, func() float64 { return float64(memory.Limit()) }),
-		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "secrets_provider_aws_in_flight_waiting",
-			Help: "Reads and mount requests that wait for memory.",
-		}, func() float64 { return float64(memory.Waiting()) }),
+			Name:                            "secrets_provider_aws_mount_duration_seconds",
+			Help:                            "How long mount requests took, by phase and result.",
+			Buckets:                         []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  100,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"phase", "result"}),
 	}
-	m.build.WithLabelValues(version, runtime.Version()).Set(1)
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "secrets_provider_aws_build_info",
+		Help: "Always 1; the labels tell the build.",
+	}, []string{"version", "goversion"})
+	build.WithLabelValues(version, runtime.Version()).Set(1)
+	m.all = []prometheus.Collector{
+		m.mounts, m.duration, build,
+		gauge("in_flight_bytes", "Memory that the values and responses of mount requests in progress take.",
+			func() float64 { return float64(memory.Used()) }),
+		gauge("in_flight_limit_bytes", "Most memory that the values and responses of mount requests in progress take, of which one ServiceAccount has half.",
+			func() float64 { return float64(memory.Limit()) }),
+		gauge("in_flight_waiting", "Reads and mount requests that wait for memory.",
+			func() float64 { return float64(memory.Waiting()) }),
+		refreshMetrics{volumes},
+	}
 	// Every series exists from the start, so that a rate or an alert sees the first failure.
-	m.mounts.WithLabelValues(resultOK, "")
-	for _, kind := range fault.Kinds() {
-		m.mounts.WithLabelValues(resultError, kind.String())
+	for _, phase := range phaseNames {
+		m.mounts.WithLabelValues(phase, resultOK, "")
+		for _, kind := range fault.Kinds() {
+			m.mounts.WithLabelValues(phase, resultError, kind.String())
+		}
+		m.duration.WithLabelValues(phase, resultOK)
+		m.duration.WithLabelValues(phase, resultError)
 	}
 	return m
 }
 
-func (m *metrics) observe(err error, took time.Duration) {
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "secrets_provider_aws_" + name, Help: help}, value)
+}
+
+func (m *metrics) observe(p phase, err error, took time.Duration) {
 	result, reason := resultOK, ""
 	if err != nil {
 		result, reason = resultError, fault.KindOf(err).String()
 	}
-	m.mounts.WithLabelValues(result, reason).Inc()
-	m.duration.WithLabelValues(result).Observe(took.Seconds())
-}
-
-func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.mounts, m.duration, m.build, m.inFlight, m.limit, m.waiting}
+	m.mounts.WithLabelValues(phaseNames[p], result, reason).Inc()
+	m.duration.WithLabelValues(phaseNames[p], result).Observe(took.Seconds())
 }
 
 // Describe implements prometheus.Collector. The creator of a Server registers it.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range s.metrics.collectors() {
+	for _, c := range s.metrics.all {
 		c.Describe(ch)
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range s.metrics.collectors() {
+	for _, c := range s.metrics.all {
 		c.Collect(ch)
 	}
+}
+
+// refreshMetrics reads the state of the refreshed volumes at each scrape.
+type refreshMetrics struct{ volumes *refreshes }
+
+var (
+	refreshing      = description("refreshing_volumes", "Mounted volumes that the driver refreshes.")
+	refreshFailing  = description("refresh_failing_volumes", "Refreshed volumes that keep old values, because their last refresh failed, by reason.", "reason")
+	failingFor      = description("refresh_failing_seconds", "How long the refresh of a volume has been failing: of the volume that fails the longest, 0 without one.")
+	refreshSuccess  = description("last_refresh_success_timestamp_seconds", "When the last refresh of any volume succeeded, 0 before the first.")
+	oldestValueAge  = description("oldest_value_age_seconds", "Age of the value of a refreshed volume that was read longest ago. Pinned versions do not count.")
+	failoverVolumes = description("failover_volumes", "Mounted volumes that have the values of their failover region.")
+)
+
+func description(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("secrets_provider_aws_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (refreshMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{refreshing, refreshFailing, failingFor, refreshSuccess, oldestValueAge, failoverVolumes} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m refreshMetrics) Collect(ch chan<- prometheus.Metric) {
+	send := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	s := m.volumes.summary()
+	send(refreshing, float64(s.refreshing))
+	for _, kind := range fault.Kinds() {
+		send(refreshFailing, float64(s.failing[kind]), kind.String())
+	}
+	send(failingFor, s.longest.Seconds())
+	success := 0.0
+	if !s.succeeded.IsZero() {
+		success = float64(s.succeeded.UnixMilli()) / 1000
+	}
+	send(refreshSuccess, success)
+	send(oldestValueAge, s.oldestValue.Seconds())
+	send(failoverVolumes, float64(s.failover))
 }

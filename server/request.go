@@ -43,8 +43,11 @@ func (v volume) key(token auth.Token) string {
 	if token.PodUID() == "" {
 		return ""
 	}
-	return v.pod.UID + " " + v.targetPath
+	return v.id()
 }
+
+// id is the key of a volume before its token is known.
+func (v volume) id() string { return v.pod.UID + " " + v.targetPath }
 
 // decode parses a request. An error never contains the attributes or the secrets, because both can hold tokens.
 // With an error it also returns the fields parsed so far, for the log.

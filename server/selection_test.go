@@ -179,6 +179,24 @@ func TestL6_ReadingStopsAtTheLimits(t *testing.T) {
 	}
 }
 
+// Secrets whose tags only begin like the wanted ones cost pages. A pod author cannot make the provider read them all.
+func TestL8_PagesAreBounded(t *testing.T) {
+	r, _ := selectingRig(t, rig.Options{})
+	for i := range 6_100 {
+		name := fmt.Sprintf("many/%04d", i)
+		r.AWS.PutSecret(rig.Region, name, "value")
+		if err := r.AWS.TagSecret(rig.Region, name, map[string]string{"team": "payments-other"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.AWS.ResetCalls()
+	_, err := r.Mount(rig.Mount{Objects: "- {objectName: many/*, objectType: secretsmanager, tags: {team: payments}}\n"})
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "60 pages of the list do not hold all that it selects") {
+		t.Errorf("%v, want %v for the pages", err, codes.FailedPrecondition)
+	}
+	wantReads(t, r, map[string]int{"secretsmanager:ListSecrets": 60})
+}
+
 // The limit of objects holds for what all selections of a volume find.
 func TestL8_SelectedObjectsCount(t *testing.T) {
 	r, _ := selectingRig(t, rig.Options{})

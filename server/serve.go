@@ -26,6 +26,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	g := grpc.NewServer(
 		grpc.Creds(newPeerCredentials(s.log)),
 		grpc.UnaryInterceptor(s.intercept(stopping)),
+		grpc.StreamInterceptor(endStreams(ctx)),
 		grpc.StatsHandler(s.memory),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(16<<20), // above the default of 4 MiB gRPC returns ResourceExhausted, which is not final
@@ -35,6 +36,7 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	v1alpha1.RegisterCSIDriverProviderServer(g, s)
 	healthy := health.NewServer()
 	healthpb.RegisterHealthServer(g, healthy)
+	healthy.SetServingStatus(v1alpha1.CSIDriverProvider_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 
 	keeping, release := context.WithCancel(ctx)
 	defer release()
@@ -67,6 +69,26 @@ func (s *Server) Serve(ctx context.Context, socket *Socket) error {
 	}
 	return errors.Join(err, socket.Remove())
 }
+
+// endStreams ends every stream when ctx ends. The only ones are the Watch calls of the health service, which otherwise
+// never end, so that the provider would wait for them until its drain timeout.
+func endStreams(ctx context.Context) grpc.StreamServerInterceptor {
+	return func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		ending, cancel := context.WithCancel(stream.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return handle(server, endingStream{stream, ending})
+	}
+}
+
+// endingStream is a stream with another context.
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s endingStream) Context() context.Context { return s.ctx }
 
 func within(done <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -17,6 +17,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -39,6 +40,9 @@ type Config struct {
 	DrainTimeout time.Duration // limit for running mounts at shutdown; 0: 20 s
 	MaxResponse  int           // bytes that the driver accepts in one response; 0: 4 MiB, the driver's default
 	InFlight     int64         // bytes for values and responses of requests in progress; 0: 64 MiB
+
+	Events *podevents.Recorder // of pods whose values are old; nil for none
+	Now    func() time.Time    // time.Now where nil
 }
 
 // Server implements v1alpha1.CSIDriverProviderServer.
@@ -47,6 +51,9 @@ type Server struct {
 	auth    *auth.Authenticator
 	fetcher *provider.Fetcher
 	log     *slog.Logger
+	now     func() time.Time
+	volumes *refreshes
+	events  *podevents.Recorder
 	metrics *metrics
 	memory  memory
 
@@ -73,9 +80,13 @@ func New(cfg Config) (*Server, error) {
 	case cfg.MountTimeout < 0 || cfg.DrainTimeout < 0 || cfg.MaxResponse < 0 || cfg.InFlight < 0:
 		return nil, errors.New("server: negative limit")
 	}
-	budget := bytebudget.New(cmp.Or(cfg.InFlight, 64<<20))
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	budget, volumes := bytebudget.New(cmp.Or(cfg.InFlight, 64<<20)), newRefreshes(cfg.Now)
 	s := &Server{
-		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, metrics: newMetrics(cfg.Version, budget), memory: memory{budget},
+		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, memory: memory{budget},
+		now: cfg.Now, volumes: volumes, events: cfg.Events, metrics: newMetrics(cfg.Version, budget, volumes),
 		version: cfg.Version, region: cfg.Region,
 		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
 		drainTimeout: cmp.Or(cfg.DrainTimeout, 20*time.Second),
@@ -96,7 +107,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	defer cancel()
 	line := lineOf(ctx)
 	volume, err := decode(req)
-	line.volume = volume
+	line.volume, line.key = volume, volume.id()
 	if err != nil {
 		return nil, err
 	}
@@ -119,17 +130,17 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	line.identity = identity
+	line.identity, line.key = identity, volume.key(token)
 	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
 		Tenant:      volume.tenant(),
-		Volume:      volume.key(token),
+		Volume:      line.key,
 		Class:       spc,
 		MaxBytes:    s.maxResponse,
 		Memory:      memory,
 		Credentials: s.auth.Session(identity, token, auth.CredentialOptions{Regions: spc.Regions(), AddressType: spc.AddressType}),
 	})
-	line.sources = fetched.Sources
+	line.fetched = fetched
 	if err != nil {
 		return nil, err
 	}

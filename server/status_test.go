@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
@@ -196,7 +197,8 @@ func intercepted(t *testing.T, handle func() error) error {
 
 func interceptedWithLog(t *testing.T, logs io.Writer, handle func() error) error {
 	t.Helper()
-	s := &Server{log: slog.New(slog.NewTextHandler(logs, nil)), metrics: newMetrics("1.2.3", bytebudget.New(1))}
+	volumes := newRefreshes(time.Now)
+	s := &Server{log: slog.New(slog.NewTextHandler(logs, nil)), now: time.Now, volumes: volumes, metrics: newMetrics("1.2.3", bytebudget.New(1), volumes)}
 	_, err := s.intercept(t.Context())(t.Context(), &v1alpha1.MountRequest{},
 		&grpc.UnaryServerInfo{FullMethod: v1alpha1.CSIDriverProvider_Mount_FullMethodName},
 		func(context.Context, any) (any, error) { return &v1alpha1.MountResponse{}, handle() })

@@ -30,6 +30,7 @@ type options struct {
 	cacheMaxBytes    int
 	inFlightMaxBytes int
 	batchSecrets     bool
+	events           bool
 	logFormat        string
 	verbosity        int
 
@@ -53,7 +54,7 @@ func newCommand() *cobra.Command {
 		},
 	}
 	o.register(root.Flags())
-	root.AddCommand(newCheckCommand(), &cobra.Command{
+	root.AddCommand(newCheckCommand(), newDoctorCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
@@ -83,6 +84,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.IntVar(&o.cacheMaxBytes, "cache-max-bytes", 0, "maximum bytes of cached values; each byte counts twice, because the garbage collector needs the same space again; 0: three eighths of the memory limit, at most 64 MiB")
 	f.IntVar(&o.inFlightMaxBytes, "in-flight-max-bytes", 0, "maximum bytes for the values and responses of mount requests in progress; 0: a quarter of the memory limit, at most 64 MiB")
 	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; needs the permission secretsmanager:BatchGetSecretValue")
+	f.BoolVar(&o.events, "events", false, "write Events on pods whose secrets cannot be refreshed; needs create and patch on events of events.k8s.io")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
 }

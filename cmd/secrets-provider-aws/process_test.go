@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -217,6 +219,47 @@ func TestD9_ProcessStopsCleanly(t *testing.T) {
 				t.Errorf("the log lacks msg=stopped: %s", p.log())
 			}
 		})
+	}
+}
+
+// After SIGTERM the process is not ready, but alive while a mount is in progress, and the mount succeeds.
+func TestD35_ProcessDrains(t *testing.T) {
+	w := newOutside(t, "ap-south-1")
+	p := start(t, w.env, "--kubeconfig="+w.kubeconfig, "--admin-address=127.0.0.1:0")
+	_, address, _ := strings.Cut(p.log(), `msg="admin port" address=`)
+	address, _, _ = strings.Cut(address, "\n")
+	status := func(path string) int {
+		resp, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	respond := w.aws.Inject(awssim.Fault{Service: "secretsmanager", Hang: true})
+	mounted := make(chan error, 1)
+	dir := t.TempDir()
+	go func() { mounted <- csidriver.Mount(t.Context(), p.conn, w.volume(t, nil), dir) }()
+	for w.aws.Calls()["secretsmanager:GetSecretValue"] == 0 {
+		runtime.Gosched()
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for status("/readyz") != http.StatusServiceUnavailable {
+		runtime.Gosched()
+	}
+	if got := status("/healthz"); got != http.StatusOK {
+		t.Errorf("/healthz gives %d while the provider drains", got)
+	}
+	respond() // the next attempt succeeds
+	if err := <-mounted; err != nil {
+		t.Errorf("the mount in progress failed: %v\n%s", err, p.log())
+	}
+	<-p.ended
+	_ = p.cmd.Wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exited with status %d: %s", code, p.log())
 	}
 }
 

@@ -10,10 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/docs"
 	"secrets-provider-aws/internal/awsclient"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -84,12 +87,24 @@ func TestReference_Metrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Config{Auth: &auth.Authenticator{}, Fetcher: fetcher, Log: log, Version: version})
+	kubernetes, err := metadata.NewForConfig(&rest.Config{Host: "https://127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	authenticator, err := auth.New(auth.Config{Kubernetes: kubernetes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Config{Auth: authenticator, Fetcher: fetcher, Log: log, Version: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := podevents.New(podevents.Config{REST: &rest.Config{Host: "https://127.0.0.1"}, Instance: "node", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, c := range []prometheus.Collector{s, fetcher, awsclient.NewMetrics()} { // the collectors that serve registers
+	for _, c := range []prometheus.Collector{s, server.SocketUp("aws.sock"), authenticator, fetcher, awsclient.NewMetrics(), events} { // the collectors that serve registers
 		c.Describe(descriptions)
 	}
 	close(descriptions)

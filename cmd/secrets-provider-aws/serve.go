@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -41,7 +43,11 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	o.withMemory(limitMemory("/sys/fs/cgroup"))
 	log := newLogger(o, logs)
 	klog.SetSlogLogger(log) // client-go logs to the same handler
-	kubernetes, err := kubernetesClient(o)
+	api, err := apiConfig(o)
+	if err != nil {
+		return err
+	}
+	kubernetes, err := metadata.NewForConfig(api) // annotations of ServiceAccounts and labels of nodes
 	if err != nil {
 		return err
 	}
@@ -61,8 +67,12 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	events, err := podEvents(o, api, log)
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log,
+		Auth: authenticator, Fetcher: fetcher, Log: log, Events: events,
 		Version: version, Region: cfg.Region, MountTimeout: o.mountTimeout, MaxResponse: o.maxResponseBytes,
 		InFlight: int64(o.inFlightMaxBytes),
 	})
@@ -70,21 +80,32 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(s, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(s, authenticator, fetcher, requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		server.SocketUp(filepath.Join(o.providerVolume, server.SocketName))) //nolint:contextcheck // a scrape has no context
+	if events != nil {
+		registry.MustRegister(events)
+		running, stop := context.WithCancel(ctx)
+		var writing sync.WaitGroup
+		writing.Go(func() { events.Run(running) })
+		defer writing.Wait()
+		defer stop()
+	}
 	return listen(ctx, o, s, registry, log)
 }
 
 // listen serves on the socket and the admin port. If one of them fails, it stops the other, so that Kubernetes
-// restarts the provider.
+// restarts the provider. The admin port serves until the last mount is done.
 func listen(ctx context.Context, o options, s *server.Server, metrics prometheus.Gatherer, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
+	drained, finish := context.WithCancel(context.WithoutCancel(ctx))
+	defer finish()
 	if o.adminAddress != "" {
 		admin, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminAddress)
 		if err != nil {
 			return fmt.Errorf("listen on --admin-address: %w", err)
 		}
 		group.Go(func() error {
-			return server.ServeAdmin(ctx, admin, filepath.Join(o.providerVolume, server.SocketName), metrics)
+			return server.ServeAdmin(drained, admin, filepath.Join(o.providerVolume, server.SocketName), ctx.Done(), metrics)
 		})
 		log.Info("admin port", "address", admin.Addr().String())
 	}
@@ -92,7 +113,10 @@ func listen(ctx context.Context, o options, s *server.Server, metrics prometheus
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return s.Serve(ctx, socket) })
+	group.Go(func() error {
+		defer finish()
+		return s.Serve(ctx, socket)
+	})
 	log.Info("serving", "socket", socket.Path(), "version", version)
 	debug.FreeOSMemory() // return the memory that startup needed
 	err = group.Wait()
@@ -111,8 +135,23 @@ func newLogger(o options, w io.Writer) *slog.Logger {
 	return slog.New(mountlog.Handler{Handler: slog.NewTextHandler(w, h)})
 }
 
-// kubernetesClient returns a client for the metadata of objects: annotations of ServiceAccounts and labels of nodes.
-func kubernetesClient(o options) (metadata.Interface, error) {
+// podEvents returns the writer of Events, nil without --events.
+func podEvents(o options, api *rest.Config, log *slog.Logger) (*podevents.Recorder, error) {
+	if !o.events {
+		return nil, nil
+	}
+	node := o.nodeName
+	if node == "" {
+		var err error
+		if node, err = os.Hostname(); err != nil {
+			return nil, err
+		}
+	}
+	return podevents.New(podevents.Config{REST: api, Instance: node, Log: log})
+}
+
+// apiConfig says how the provider calls the Kubernetes API server.
+func apiConfig(o options) (*rest.Config, error) {
 	cfg, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return nil, err
@@ -120,7 +159,7 @@ func kubernetesClient(o options) (metadata.Interface, error) {
 	cfg.QPS, cfg.Burst = float32(o.qps), o.burst
 	cfg.Timeout = 10 * time.Second
 	cfg.UserAgent = server.RuntimeName + "/" + version
-	return metadata.NewForConfig(cfg)
+	return cfg, nil
 }
 
 func restConfig(kubeconfig string) (*rest.Config, error) {

@@ -3,7 +3,10 @@ package awsclient
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -16,8 +19,10 @@ import (
 // It is a prometheus.Collector that the caller registers.
 type Metrics struct {
 	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
 	queue    *prometheus.HistogramVec
 	states   prometheus.Gauge
+	regions  regionLabels
 }
 
 // NewMetrics makes Metrics at zero.
@@ -27,6 +32,14 @@ func NewMetrics() *Metrics {
 			Name: "secrets_provider_aws_requests_total",
 			Help: "Requests to AWS, each attempt of a call, by service, operation and result: ok, the code of AWS's error, or none where no answer came.",
 		}, []string{"service", "operation", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                            "secrets_provider_aws_request_duration_seconds",
+			Help:                            "How long requests to AWS took, each attempt of a call without the wait for its slot, by service, operation, region and outcome.",
+			Buckets:                         []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  100,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"service", "operation", "region", "outcome"}),
 		queue: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "secrets_provider_aws_queue_wait_seconds",
 			Help:    "How long requests to AWS waited for one of the slots that all identities share, by the kind of mount: first or republish.",
@@ -47,7 +60,7 @@ func NewMetrics() *Metrics {
 var mountNames = map[bool]string{true: "first", false: "republish"}
 
 func (m *Metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.queue, m.states}
+	return []prometheus.Collector{m.requests, m.duration, m.queue, m.states}
 }
 
 // Describe implements prometheus.Collector.
@@ -77,11 +90,58 @@ func (m *Metrics) count(stack *middleware.Stack) error {
 	counter := middleware.FinalizeMiddlewareFunc("CountRequests", func(
 		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
 	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		started := time.Now()
 		out, meta, err := next.HandleFinalize(ctx, in)
+		m.duration.WithLabelValues(awsmiddleware.GetServiceID(ctx), middleware.GetOperationName(ctx),
+			m.regions.label(awsmiddleware.GetRegion(ctx)), outcome(err)).Observe(time.Since(started).Seconds())
 		m.requests.WithLabelValues(awsmiddleware.GetServiceID(ctx), middleware.GetOperationName(ctx), resultCode(err)).Inc()
 		return out, meta, err
 	})
 	return stack.Finalize.Insert(counter, "Retry", middleware.After)
+}
+
+// outcome is how a request ended, for people who look at all services at once.
+func outcome(err error) string {
+	code := status(err)
+	switch {
+	case err == nil:
+		return "ok"
+	case throttled(err):
+		return "throttled"
+	case code == http.StatusUnauthorized || code == http.StatusForbidden || strings.HasPrefix(resultCode(err), "AccessDenied"): // HTTP 400 in Secrets Manager and SSM
+		return "denied"
+	case code >= http.StatusInternalServerError:
+		return "server_error"
+	case code >= http.StatusBadRequest:
+		return "client_error"
+	default:
+		return "no_response"
+	}
+}
+
+// maxRegionLabels bounds the label region. Its name comes from the pod author.
+const maxRegionLabels = 16
+
+// regionLabels gives the first regions a label of their own, and all later ones one together.
+type regionLabels struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+func (l *regionLabels) label(region string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known[region] {
+		return region
+	}
+	if len(l.known) >= maxRegionLabels {
+		return "other"
+	}
+	if l.known == nil {
+		l.known = map[string]bool{}
+	}
+	l.known[region] = true
+	return region
 }
 
 func resultCode(err error) string {

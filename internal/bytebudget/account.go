@@ -10,6 +10,7 @@ type Account struct {
 
 	// Guarded by budget.mu.
 	used    int64
+	excess  int64 // of used
 	holders int
 }
 
@@ -31,6 +32,7 @@ func (a *Account) Close() {
 	if b.aheadAccount == a {
 		b.aheadAccount = nil
 	}
+	a.addExcess(-a.excess)
 	if a.tenant.open--; a.tenant.open == 0 {
 		delete(b.tenants, a.name)
 	}
@@ -49,7 +51,16 @@ func (a *Account) Shrink(bytes int64) {
 	a.giveBack(bytes)
 }
 
+// addExcess counts bytes that the account takes beyond the limits.
+func (a *Account) addExcess(bytes int64) {
+	a.excess += bytes
+	a.tenant.excess += bytes
+	a.budget.excess += bytes
+}
+
+// giveBack gives back bytes, those in excess first.
 func (a *Account) giveBack(bytes int64) {
+	a.addExcess(-min(max(bytes, 0), a.excess))
 	a.used -= bytes
 	a.tenant.used -= bytes
 	a.budget.used -= bytes

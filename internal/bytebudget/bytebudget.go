@@ -10,9 +10,10 @@
 //     that is larger than that is granted while there is no other.
 //   - Turns. Tenants that wait take turns, however many requests each has. Of one tenant the oldest goes first.
 //   - Progress. When nobody can be served, the next in turn may exceed the limits of the first rule: one account at a
-//     time by growing, until it is closed, and one reservation at a time, of which no more counts for the others than a
-//     group may have. So requests that each hold a part of what they need never wait for each other, one that waits for
-//     a response holds up nobody who needs none, and the limit is exceeded by at most what two requests take.
+//     time by growing, until it is closed, and one reservation at a time, of a group that has no other. What they take
+//     in excess does not count for the others. So requests that each hold a part of what they need never wait for each
+//     other, one that waits for a response holds up nobody who needs none, those who need little are not held up by
+//     those who need much, and the limit is exceeded by at most what two requests take.
 package bytebudget
 
 import (
@@ -34,11 +35,13 @@ type Budget struct {
 	// Who may exceed the limits; nil where nobody has to.
 	aheadAccount     *Account // by growing
 	aheadReservation *waiter
+	excess           int64 // bytes that both have taken beyond the limits
 }
 
 type tenant struct {
 	open   int // accounts
 	used   int64
+	excess int64            // of used
 	groups map[string]int64 // bytes that are reserved; no entry is 0
 	served uint64           // turn of its last grant to a waiter
 }
@@ -125,14 +128,7 @@ func (b *Budget) fits(w *waiter) bool {
 	if w.reserves && !b.fitsGroup(w) {
 		return false
 	}
-	if !w.reserves && w.account == b.aheadAccount {
-		return true
-	}
-	used := b.used
-	if b.aheadReservation != nil { // it counts as much as a group may have
-		used -= max(b.aheadReservation.bytes-ofGroup(b.limit), 0)
-	}
-	return used+w.bytes <= b.limit && w.account.tenant.used+w.bytes <= b.limit/2
+	return b.used-b.excess+w.bytes <= b.limit && w.account.tenant.used-w.account.tenant.excess+w.bytes <= b.limit/2
 }
 
 // fitsGroup reports whether the group of a reservation has bytes for it.
@@ -147,9 +143,9 @@ func ofGroup(limit int64) int64 { return limit * 5 / 8 }
 // mayExceed reports whether w could be the one that exceeds the limits.
 func (b *Budget) mayExceed(w *waiter) bool {
 	if w.reserves {
-		return b.aheadReservation == nil && b.fitsGroup(w)
+		return b.aheadReservation == nil && b.groups[w.group] == 0
 	}
-	return b.aheadAccount == nil
+	return b.aheadAccount == nil || b.aheadAccount == w.account
 }
 
 func (b *Budget) letExceed(w *waiter) {
@@ -158,6 +154,7 @@ func (b *Budget) letExceed(w *waiter) {
 	} else {
 		b.aheadAccount = w.account
 	}
+	w.account.addExcess(w.bytes)
 }
 
 // take gives w its bytes.

@@ -284,22 +284,45 @@ func TestT18_AReservationAheadHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bytebudget.New(160)
 		full, hangs, next, grows := b.Open("a"), b.Open("b"), b.Open("c"), b.Open("d")
-		grow(t, full, 30)
-		grow(t, b.Open("e"), 20)
-		ahead := reserve(t, hangs, "hangs", 200) // counts as much as a group may have: 100
-		wantUsed(t, b, 250, 0)
+		grow(t, full, 80)
+		grow(t, b.Open("e"), 70)
+		ahead := reserve(t, hangs, "hangs", 200) // its group has no other
+		wantUsed(t, b, 350, 0)
 		if r := next.TryReserve("responds", 20); r != nil {
 			t.Error("a second reservation that exceeds the limit")
 		}
-		grow(t, grows, 10) // within the limit
+		grow(t, grows, 10) // within the limit, without the one ahead
 		grow(t, grows, 10) // one may exceed it by growing
 		if r := grows.TryReserve("responds", 1); r != nil {
 			t.Error("a reservation of the account that exceeds the limit by growing")
 		}
 		grow(t, next, 1) // instead of the account that waits for others now
-		full.Shrink(30)
+		full.Shrink(50)
 		reserve(t, next, "responds", 10).Close(10)
 		ahead.Close(5)
-		wantUsed(t, b, 56, 0)
+		wantUsed(t, b, 136, 0)
+	})
+}
+
+// Requests that need much, one after the other in excess of the limit, do not keep out those that need little.
+func TestT12_ThoseWhoNeedLittleAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bytebudget.New(100)
+		first, second, little := b.Open("a"), b.Open("b"), b.Open("c")
+		grow(t, first, 50)
+		grow(t, second, 50)
+		grow(t, first, 40) // in excess
+		var l line
+		l.join(t.Context(), "second", second, 40)
+		l.join(t.Context(), "little", little, 1)
+		l.want(t)
+		second.Shrink(1)
+		l.want(t, "little")
+		wantUsed(t, b, 140, 1)
+		first.Close() // what it took in excess is gone with the rest
+		l.want(t, "little", "second")
+		second.Close()
+		little.Close()
+		wantUsed(t, b, 0, 0)
 	})
 }

@@ -34,6 +34,7 @@ func (a *Account) reservation(group string, bytes int64) *Reservation {
 	defer b.mu.Unlock()
 	if b.aheadAccount == a { // what it reserves for may take long to come
 		b.aheadAccount = nil
+		a.addExcess(-a.excess)
 		b.dispatch()
 	}
 	return r
@@ -61,6 +62,7 @@ func (w *waiter) giveBack() {
 func (w *waiter) leave() {
 	if b := w.account.budget; b.aheadReservation == w {
 		b.aheadReservation = nil
+		w.account.addExcess(-w.account.excess)
 	}
 	subtract(w.account.budget.groups, w.group, w.bytes)
 	subtract(w.account.tenant.groups, w.group, w.bytes)

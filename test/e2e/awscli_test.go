@@ -10,15 +10,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"testing"
 
 	"secrets-provider-aws/deployment"
 )
 
 // awsProgram is a script that runs the AWS CLI as the administrator. It calls the regular host names, through the proxy of the node.
-func (w *world) awsProgram() (string, error) {
+// Without the programs that the documentation's commands call it skips the test.
+func (w *world) awsProgram(t *testing.T) (string, error) {
+	t.Helper()
 	cli, err := exec.LookPath("aws")
-	if err != nil {
-		return "", fmt.Errorf("the commands of the documentation need the AWS CLI (Debian: apt-get install awscli): %w", err)
+	if _, errJQ := exec.LookPath("jq"); err != nil || errJQ != nil {
+		t.Skip("the commands of the documentation need aws and jq (Debian: apt-get install awscli jq)")
 	}
 	ca := filepath.Join(w.folder, "aws-cli-ca.crt")
 	if err := w.aws.WriteCA(ca); err != nil {
@@ -63,7 +66,7 @@ func (c *tenant) runCommands(e deployment.Example) {
 			}
 		}
 	}
-	program, err := c.awsProgram()
+	program, err := c.awsProgram(c.t)
 	c.must(err)
 	c.must(os.WriteFile(filepath.Join(dir, "aws"), []byte(program), 0o755))
 	cmd := exec.CommandContext(c.ctx, "bash", "-euo", "pipefail", "-c", script)

@@ -88,12 +88,14 @@ func TestChart_NotesWarnAboutMissingPrerequisites(t *testing.T) {
 	}
 }
 
-// The provider reads the region from the node's label and the role from the ServiceAccount. The chart grants nothing else.
+// The provider reads the region from the node's label and the role from the ServiceAccount, and writes Events. The chart grants
+// nothing else.
 func TestChart_GrantsOnlyTheNeededRights(t *testing.T) {
 	c := newTenant(t)
 	user := fmt.Sprintf("--as=system:serviceaccount:%s:%s", releaseNamespace, release)
 	for action, want := range map[string]string{
-		"get serviceaccounts": "yes", "get nodes": "yes",
+		"get serviceaccounts": "yes", "get nodes": "yes", "create events.events.k8s.io": "yes", "patch events.events.k8s.io": "yes",
+		"list events.events.k8s.io": "no", "delete events.events.k8s.io": "no", "create events": "no",
 		"list serviceaccounts": "no", "watch serviceaccounts": "no", "list nodes": "no", "watch nodes": "no",
 		"get secrets": "no", "list secrets": "no", "get pods": "no", "create serviceaccounts/token": "no", "update nodes": "no",
 		"get secretproviderclasses.secrets-store.csi.x-k8s.io": "no",

@@ -210,7 +210,7 @@ func freshClone(t *testing.T) string {
 func (r *reader) programs() string {
 	helm, err := node.HelmPath(r.ctx, node.Config{})
 	r.must(err)
-	awsCLI, err := r.awsProgram()
+	awsCLI, err := r.awsProgram(r.t)
 	r.must(err)
 	dir := r.t.TempDir()
 	for name, script := range map[string]string{

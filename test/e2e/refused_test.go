@@ -106,6 +106,11 @@ func TestAWSDown_PodsStartWithTheLastKnownValue(t *testing.T) {
 	if got := c.read("during", "/mnt/secrets/password"); got != "correct-horse-stale" {
 		t.Errorf("the pod reads %q", got)
 	}
+	if event, err := c.WaitPodEvent(c.ctx, c.namespace, "during", "SecretServedStale", "last known values"); err != nil {
+		t.Error(err)
+	} else {
+		t.Log(event)
+	}
 	if now := c.metric("secrets_provider_aws_values_total", `source="stale"`); now <= stale {
 		t.Errorf("the stale counter is %v, was %v before", now, stale)
 	}

@@ -101,6 +101,7 @@ func (w *world) writeValues(ctx context.Context, configMap string) error {
 	values := fmt.Sprintf(`
 image: {repository: %q, tag: %q, pullPolicy: Never}
 extraArgs: [--refresh-interval=%s]
+events: {enabled: true}
 logVerbosity: 9 # the most: no secret may be in the log even so
 podIdentityHttpTimeout: %s
 extraEnv:

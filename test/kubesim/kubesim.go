@@ -1,5 +1,5 @@
-// Package kubesim is a Kubernetes API server for tests that need only two kinds of object:
-// ServiceAccounts with their annotations and nodes with their labels, read one by one.
+// Package kubesim is a Kubernetes API server for tests that need only three kinds of object:
+// ServiceAccounts with their annotations and nodes with their labels, read one by one, and Events, written and repeated.
 // It returns only metadata, as the real server does for a metadata client. It counts requests,
 // refuses all other requests as RBAC does, and can simulate an outage.
 package kubesim
@@ -24,12 +24,21 @@ type Sim struct {
 	mu      sync.Mutex
 	objects map[string]map[string]any // request path → metadata
 	calls   map[string]int
-	refused map[string]int // resource → HTTP status to respond with
+	refused map[string]int           // resource → HTTP status to respond with
+	events  []*Event                 // in the order of their creation
+	written chan struct{}            // closed and replaced at each write of an Event
+	called  chan struct{}            // the same, at each request
+	hanging map[string]chan struct{} // resource → closed when requests for it get a response again
+
+	whole     map[string]wholeObject // request path → object
+	forbidden map[string]bool        // "create serviceaccounts/token" → whether an access review denies it
 }
 
 // Start starts an empty API server that waits for delay before each response.
 func Start(delay time.Duration) *Sim {
-	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{}}
+	s := &Sim{delay: delay, objects: map[string]map[string]any{}, calls: map[string]int{}, refused: map[string]int{},
+		written: make(chan struct{}), called: make(chan struct{}), hanging: map[string]chan struct{}{},
+		whole: map[string]wholeObject{}, forbidden: map[string]bool{}}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s
 }
@@ -70,7 +79,7 @@ func (s *Sim) set(path string, metadata map[string]any) {
 	s.objects[path] = metadata
 }
 
-// Refuse sets the HTTP status for every request for a resource ("serviceaccounts", "nodes"): 403 is a
+// Refuse sets the HTTP status for every request for a resource ("serviceaccounts", "nodes", "events"): 403 is a
 // missing permission, 503 an outage, and 0 ends the refusal.
 func (s *Sim) Refuse(resource string, status int) {
 	s.mu.Lock()
@@ -78,7 +87,7 @@ func (s *Sim) Refuse(resource string, status int) {
 	s.refused[resource] = status
 }
 
-// Calls returns the number of requests since the start, by "GET serviceaccounts" and "GET nodes". "other"
+// Calls returns the number of requests since the start, by "GET serviceaccounts", "POST events" and so on. "other"
 // counts requests that the provider must not send.
 func (s *Sim) Calls() map[string]int {
 	s.mu.Lock()
@@ -86,20 +95,55 @@ func (s *Sim) Calls() map[string]int {
 	return maps.Clone(s.calls)
 }
 
+// Await waits for n requests of a kind that Calls counts.
+func (s *Sim) Await(kind string, n int) {
+	for {
+		s.mu.Lock()
+		calls, called := s.calls[kind], s.called
+		s.mu.Unlock()
+		if calls >= n {
+			return
+		}
+		<-called
+	}
+}
+
+// Hang gives requests for a resource no response until release is called.
+func (s *Sim) Hang(resource string) (release func()) {
+	hanging := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hanging[resource] = hanging
+	return sync.OnceFunc(func() {
+		close(hanging)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.hanging, resource)
+	})
+}
+
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	if s.delay > 0 {
 		time.Sleep(s.delay)
+	}
+	if s.serveWhole(w, r) {
+		return
 	}
 	resource := resourceOf(r)
 	s.mu.Lock()
 	if resource == "" {
 		s.calls["other"]++
 	} else {
-		s.calls["GET "+resource]++
+		s.calls[r.Method+" "+resource]++
 	}
 	metadata, found := s.objects[r.URL.Path]
-	status := s.refused[resource]
+	status, hanging := s.refused[resource], s.hanging[resource]
+	close(s.called)
+	s.called = make(chan struct{})
 	s.mu.Unlock()
+	if hanging != nil {
+		<-hanging
+	}
 
 	switch {
 	case resource == "":
@@ -108,6 +152,8 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, "Forbidden", resource+" is forbidden: User cannot get resource")
 	case status != 0:
 		refuse(w, status, "ServiceUnavailable", "the server is currently unable to handle the request")
+	case resource == "events":
+		s.serveEvent(w, r)
 	case !found:
 		refuse(w, http.StatusNotFound, "NotFound", resource+" not found")
 	default:
@@ -116,6 +162,9 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func resourceOf(r *http.Request) string {
+	if eventPath.MatchString(r.URL.Path) && (r.Method == http.MethodPost || r.Method == http.MethodPatch) {
+		return "events"
+	}
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v1/"), "/")
 	switch {
 	case r.Method != http.MethodGet:

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -26,6 +28,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/podevents"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
@@ -74,6 +77,7 @@ type Options struct {
 	MaxStale        time.Duration // of the provider; 0: 1 h; NoStale: never
 	RegionTimeout   time.Duration // of the provider; 0: AWS.AttemptTimeout
 	BatchSecrets    bool          // of the provider
+	Events          bool          // the provider writes Events of pods
 	CacheMaxBytes   int           // of the provider
 }
 
@@ -158,7 +162,7 @@ func New(t testing.TB, o Options) *Rig {
 	}
 	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
 	log := slog.New(mountlog.Handler{Handler: slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})})
-	o.AWS.Log = log
+	o.AWS.Log, o.AWS.Metrics = log, awsclient.NewMetrics()
 	cfg, err := awsclient.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
@@ -174,16 +178,32 @@ func New(t testing.TB, o Options) *Rig {
 	})
 	r.must(err)
 	r.metrics = prometheus.NewRegistry()
-	r.metrics.MustRegister(fetcher)
+	r.metrics.MustRegister(fetcher, authenticator, o.AWS.Metrics)
+	var events *podevents.Recorder
+	if o.Events {
+		events = r.events(log, o.Now)
+	}
 	r.server, err = server.New(server.Config{
 		Auth: authenticator, Fetcher: fetcher, Log: log,
-		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight,
+		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight, Events: events, Now: o.Now,
 	})
 	r.must(err)
 	r.metrics.MustRegister(r.server)
 	r.running = r.Serve()
 	r.Client = r.Dial()
 	return r
+}
+
+// events starts a recorder of Events that ends with the test.
+func (r *Rig) events(log *slog.Logger, now func() time.Time) *podevents.Recorder {
+	recorder, err := podevents.New(podevents.Config{REST: &rest.Config{Host: r.Kube.URL()}, Instance: Node, Now: now, Log: log})
+	r.must(err)
+	r.metrics.MustRegister(recorder)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { recorder.Run(ctx) })
+	r.t.Cleanup(func() { stop(); running.Wait() })
+	return recorder
 }
 
 // isolateFromEnvironment points the SDK to the simulator and overrides the AWS settings of the machine.
@@ -333,34 +353,64 @@ func (r *Rig) Token(t awssim.Token) string {
 	return token
 }
 
-// Metric returns the value of a gauge of the fetcher.
-func (r *Rig) Metric(name string) float64 {
-	r.t.Helper()
-	families, err := r.metrics.Gather()
-	r.must(err)
-	for _, f := range families {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
-		}
-	}
-	r.t.Fatalf("rig: no metric %s", name)
-	return 0
-}
+// Metric returns the value of a metric without labels.
+func (r *Rig) Metric(name string) float64 { return r.Sample(name) }
 
 // Values returns how many values a source has served, from the fetcher's metric.
 func (r *Rig) Values(source string) float64 {
+	return r.Sample("secrets_provider_aws_values_total", "source", source)
+}
+
+// Sample returns the sum of a metric's series that have these labels: name, value, name, value and so on. Of a
+// histogram it is the number of observations. At least one series must have the labels.
+func (r *Rig) Sample(name string, labels ...string) float64 {
 	r.t.Helper()
-	families, err := r.metrics.Gather()
-	r.must(err)
-	for _, f := range families {
+	sum, found := 0.0, false
+	for _, f := range r.gather() {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "secrets_provider_aws_values_total" && m.GetLabel()[0].GetValue() == source {
-				return m.GetCounter().GetValue()
+			if f.GetName() == name && hasLabels(m, labels) {
+				found = true
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}
-	r.t.Fatalf("rig: no values of source %s", source)
-	return 0
+	if !found {
+		r.t.Fatalf("rig: no metric %s with %q", name, labels)
+	}
+	return sum
+}
+
+// Series returns how many time series the provider exposes, without those of Go and the process: a histogram has one
+// for each bucket, its sum and its count.
+func (r *Rig) Series() int {
+	r.t.Helper()
+	series := 0
+	for _, f := range r.gather() {
+		for _, m := range f.GetMetric() {
+			if h := m.GetHistogram(); h != nil {
+				series += len(h.GetBucket()) + 3 // +Inf too
+			} else {
+				series++
+			}
+		}
+	}
+	return series
+}
+
+func (r *Rig) gather() []*dto.MetricFamily {
+	r.t.Helper()
+	families, err := r.metrics.Gather()
+	r.must(err)
+	return families
+}
+
+func hasLabels(m *dto.Metric, labels []string) bool {
+	for i := 0; i < len(labels); i += 2 {
+		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == labels[i] && l.GetValue() == labels[i+1] }) {
+			return false
+		}
+	}
+	return true
 }
 
 // Logs returns everything that the provider has logged.
