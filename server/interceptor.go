@@ -14,6 +14,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -29,14 +30,19 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 
 		ctx = mountlog.With(ctx, s.requests.Add(1))
 		line := &mountLine{}
+		isMount := info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName
+		if isMount {
+			ctx, line.span = s.tracer.Mount(ctx)
+		}
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
-		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
+		if isMount {
 			took := time.Since(started)
 			if stopping.Err() != nil && errors.Is(err, context.Canceled) {
 				err = shuttingDown()
 			}
 			err = explainContextError(err)
 			s.metrics.observe(err, took)
+			line.endSpan(err)
 			err = toStatus(err, line.volume.classRef())
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
 			for _, warning := range line.class.Warnings {
@@ -89,6 +95,7 @@ const (
 	keyCode           = "code"
 	keyError          = "error"
 	keyReason         = "reason"
+	keyTraceID        = "trace_id"
 )
 
 // mountLine collects the fields of one mount's log line.
@@ -98,6 +105,7 @@ type mountLine struct {
 	identity auth.Identity // zero until the pod is identified
 
 	sources provider.Sources
+	span    *tracing.Span // nil unless the mount is traced
 }
 
 type lineKey struct{}
@@ -131,6 +139,9 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 	}
 	if l.identity.AssumeRoleARN != "" {
 		attrs = append(attrs, slog.String(keyAssumedRole, l.identity.AssumeRoleARN))
+	}
+	if id := l.span.TraceID(); id != "" {
+		attrs = append(attrs, slog.String(keyTraceID, id))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String(keyError, status.Convert(err).Message()))

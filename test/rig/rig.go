@@ -26,6 +26,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
@@ -70,11 +71,12 @@ type Options struct {
 	// Now is the provider's clock, such as Clock.Now. When it is nil, every mount has a new pod and ServiceAccount
 	// uid, so that a test without a clock gets no value of an earlier mount.
 	Now             func() time.Time
-	RefreshInterval time.Duration // of the provider
-	MaxStale        time.Duration // of the provider; 0: 1 h; NoStale: never
-	RegionTimeout   time.Duration // of the provider; 0: AWS.AttemptTimeout
-	BatchSecrets    bool          // of the provider
-	CacheMaxBytes   int           // of the provider
+	RefreshInterval time.Duration   // of the provider
+	MaxStale        time.Duration   // of the provider; 0: 1 h; NoStale: never
+	RegionTimeout   time.Duration   // of the provider; 0: AWS.AttemptTimeout
+	BatchSecrets    bool            // of the provider
+	CacheMaxBytes   int             // of the provider
+	Tracer          *tracing.Tracer // of the server; nil: no traces
 }
 
 // NoStale as Options.MaxStale disables stale values.
@@ -158,7 +160,7 @@ func New(t testing.TB, o Options) *Rig {
 	}
 	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
 	log := slog.New(mountlog.Handler{Handler: slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})})
-	o.AWS.Log = log
+	o.AWS.Log, o.AWS.Trace = log, o.Tracer != nil
 	cfg, err := awsclient.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
@@ -176,7 +178,7 @@ func New(t testing.TB, o Options) *Rig {
 	r.metrics = prometheus.NewRegistry()
 	r.metrics.MustRegister(fetcher)
 	r.server, err = server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log,
+		Auth: authenticator, Fetcher: fetcher, Log: log, Tracer: o.Tracer,
 		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight,
 	})
 	r.must(err)
