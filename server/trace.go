@@ -14,11 +14,13 @@ import (
 
 // endSpan ends the span of a part of a mount.
 func endSpan(span *tracing.Span, err error) {
-	if err == nil {
+	switch {
+	case span == nil: // KindOf allocates
+	case err == nil:
 		span.End(tracing.OK, nil)
-		return
+	default:
+		span.End(fault.KindOf(err).String(), err)
 	}
-	span.End(fault.KindOf(err).String(), err)
 }
 
 // endSpan ends the span of the mount. err is that of the mount, before it becomes a status.

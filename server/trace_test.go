@@ -35,7 +35,10 @@ func TestTracesOff_AllocateNothing(t *testing.T) {
 	}{
 		{
 			"encode",
-			func() { resp, _ = encode(files, 0o644, s.maxResponse) },
+			func() {
+				resp, _ = encode(files, 0o644, s.maxResponse)
+				_ = account.Grow(ctx, 1)
+			},
 			func() { resp, _ = s.encode(ctx, files, 0o644, account) },
 		},
 		{

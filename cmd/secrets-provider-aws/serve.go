@@ -52,7 +52,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer closeTracer(tracer, log)
+	defer closeTracer(tracer, log) //nolint:contextcheck // ctx has ended by then
 	requests := awsclient.NewMetrics()
 	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests, Trace: tracer != nil, Log: log})
 	if err != nil {
