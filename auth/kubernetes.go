@@ -12,6 +12,7 @@ import (
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/tracing"
 )
 
 const (
@@ -91,13 +92,24 @@ func (a *Authenticator) readNodeRegion(ctx context.Context, node string) (string
 
 // metadata reads one object. The names come from requests and from unverified tokens, and the client puts them
 // into the URL unescaped. A name that would change the URL's path is reported as not found.
-func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+func (a *Authenticator) metadata(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) (_ *metav1.PartialObjectMetadata, err error) {
+	ctx, span := tracing.StartCall(ctx, "Kubernetes.get")
+	span.String("k8s.resource", resource.Resource)
+	defer func() { span.End(apiOutcome(err), nil) }()
 	for _, segment := range []string{namespace, name} {
 		if len(content.IsPathSegmentName(segment)) > 0 {
 			return nil, apierrors.NewNotFound(resource.GroupResource(), name)
 		}
 	}
 	return a.kubernetes.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+// apiOutcome names the result of a call to the API server, for a trace: ok, or the reason of its status.
+func apiOutcome(err error) string {
+	if err == nil {
+		return tracing.OK
+	}
+	return cmp.Or(string(apierrors.ReasonForError(err)), "none")
 }
 
 // apiFault explains a failed call to the API server.

@@ -14,6 +14,7 @@ import (
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/tracing"
 )
 
 const (
@@ -61,12 +62,14 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		}
 		return c, nil
 	}
+	traced, span := tracing.Start(ctx, "credentials")
+	span.String("from", s.id.issuer())
 	exchanged := known.exchanges.DoChan(s.id.Key(), func() (_ any, err error) {
 		defer fault.Recover(&err)
 		if c, ok := known.live(s.id); ok { // another exchange has just completed
 			return c, nil
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxExchange)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(traced), maxExchange)
 		defer cancel()
 		// Whoever begins it, a first mount can wait for the exchange too.
 		ctx = awsclient.WithTenant(ctx, awsclient.Tenant{Key: s.id.Key(), Queue: s.id.Namespace + "/" + s.id.ServiceAccount, First: true})
@@ -84,8 +87,11 @@ func (s *Session) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	select {
 	case r := <-exchanged:
 		c, _ := r.Val.(aws.Credentials) // nil with an error
+		span.Bool("shared", r.Shared)
+		span.End(outcome(r.Err), r.Err)
 		return c, r.Err
 	case <-ctx.Done():
+		span.End(fault.Transient.String(), nil)
 		return aws.Credentials{}, &fault.Error{
 			Kind: fault.Transient, What: ownWhat(s.id), Region: s.options.Regions[0],
 			Why: "no response in time", Hint: fault.RetryHint, Cause: ctx.Err(),
@@ -130,10 +136,10 @@ func (i Identity) issuer() string {
 	return sourceSTS
 }
 
-// outcome names the result of a call, for the log: ok, or the kind of its error.
+// outcome names the result of a call, for the log and traces: ok, or the kind of its error.
 func outcome(err error) string {
 	if err == nil {
-		return "ok"
+		return tracing.OK
 	}
 	return fault.KindOf(err).String()
 }

@@ -18,6 +18,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/tracing"
 )
 
 // Config is what New needs.
@@ -88,7 +91,7 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	made, err := files(ctx, req, p.valueOf, values.responses)
+	made, err := tracedFiles(ctx, req, p, values.responses)
 	if err != nil {
 		return Result{}, err
 	}
@@ -96,6 +99,18 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 		f.volumes.add(req.Volume)
 	}
 	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values), Oldest: values.oldest(p), Instead: values.instead}, nil
+}
+
+// tracedFiles is files with a span.
+func tracedFiles(ctx context.Context, req Request, p plan, responses []response) ([]File, error) {
+	ctx, span := tracing.Start(ctx, "make files")
+	made, err := files(ctx, req, p.valueOf, responses)
+	if err != nil {
+		span.End(fault.KindOf(err).String(), err)
+		return nil, err
+	}
+	span.End(tracing.OK, nil)
+	return made, nil
 }
 
 // Describe implements prometheus.Collector. The caller of New registers the Fetcher.

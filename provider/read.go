@@ -14,6 +14,7 @@ import (
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/tracing"
 )
 
 // read calls AWS for reads of one region that a request has started, and completes every one of them. memory is for
@@ -112,6 +113,9 @@ func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvi
 	for i, r := range reads {
 		targets[i] = r.target
 	}
+	if tracing.WantsObjects(ctx) {
+		ctx = tracing.WithObjects(ctx, namesOf(targets))
+	}
 	for i, got := range s.backend.call(ctx, credentials, targets) {
 		if r := reads[i]; fault.KindOf(got.err) == fault.Credentials {
 			r.err = got.err
@@ -119,6 +123,15 @@ func (s *sharedReads) call(ctx context.Context, credentials aws.CredentialsProvi
 			s.complete(r, m, got.value, got.err)
 		}
 	}
+}
+
+// namesOf are the names of targets, for a trace.
+func namesOf(targets []target) []string {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.name
+	}
+	return names
 }
 
 // growStack makes the goroutine's stack as large as a call of the SDK needs, at once. The call itself would

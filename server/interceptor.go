@@ -14,6 +14,7 @@ import (
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/internal/mountlog"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -29,8 +30,12 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 
 		ctx = mountlog.With(ctx, s.requests.Add(1))
 		line := &mountLine{}
+		isMount := info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName
+		if isMount {
+			ctx, line.span = s.tracer.Mount(ctx)
+		}
 		resp, err := s.protect(context.WithValue(ctx, lineKey{}, line), req, handle)
-		if info.FullMethod == v1alpha1.CSIDriverProvider_Mount_FullMethodName {
+		if isMount {
 			took := time.Since(started)
 			if stopping.Err() != nil && errors.Is(err, context.Canceled) {
 				err = shuttingDown()
@@ -40,6 +45,7 @@ func (s *Server) intercept(stopping context.Context) grpc.UnaryServerInterceptor
 			phase, changes := s.volumes.record(request{key: line.key, arrived: arrived, result: line.fetched, err: err, gone: err != nil && gone})
 			s.metrics.observe(phase, err, took)
 			reason := fault.KindOf(err)
+			line.endSpan(err)
 			err = toStatus(err, line.volume.classRef())
 			s.report(line, changes, reason, err)
 			s.log.LogAttrs(ctx, level(err), "mount", line.attrs(err, took)...)
@@ -93,6 +99,7 @@ const (
 	keyCode           = "code"
 	keyError          = "error"
 	keyReason         = "reason"
+	keyTraceID        = "trace_id"
 )
 
 // mountLine collects the fields of one mount's log line.
@@ -103,6 +110,7 @@ type mountLine struct {
 	key      string        // volume.key, or volume.id until the pod is identified
 
 	fetched provider.Result
+	span    *tracing.Span // nil unless the mount is traced
 }
 
 type lineKey struct{}
@@ -136,6 +144,9 @@ func (l *mountLine) attrs(err error, took time.Duration) []slog.Attr {
 	}
 	if l.identity.AssumeRoleARN != "" {
 		attrs = append(attrs, slog.String(keyAssumedRole, l.identity.AssumeRoleARN))
+	}
+	if id := l.span.TraceID(); id != "" {
+		attrs = append(attrs, slog.String(keyTraceID, id))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String(keyError, status.Convert(err).Message()))

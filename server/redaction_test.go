@@ -87,11 +87,12 @@ func jmes(secret, path string) string {
 	return fmt.Sprintf("- {objectName: %s, objectType: secretsmanager, jmesPath: [{path: %q, objectAlias: out}]}", secret, path)
 }
 
-// No log and no error contains a secret value, token or credential, for any result of a mount.
+// No log, no error and no trace contains a secret value, token or credential, for any result of a mount.
 func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	wire := newWiretap(t)
+	collector, tracer := collectTraces(t, true)
 	r := allOperationsRig(t, rig.Options{
-		State: canaryWorld, Endpoint: wire.url, AWS: awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
+		Tracer: tracer, State: canaryWorld, Endpoint: wire.url, AWS: awsclient.Options{MaxAttempts: 1, AttemptTimeout: 2 * time.Second},
 		Agent: auth.Agent{IPv4: wire.agent, Timeout: 2 * time.Second},
 	})
 	wire.target.Store(r.AWS)
@@ -175,7 +176,11 @@ func TestD18_NothingSecretInLogsAndErrors(t *testing.T) {
 	if n := len(wire.credentials()); n < 3*20 { // key id, secret key and session token of each session
 		t.Errorf("only %d credentials went over the wire", n)
 	}
-	all := r.Logs() + said.String()
+	export(t, tracer)
+	if traces := len(collector.Traces()); traces < 30 {
+		t.Errorf("only %d mounts were traced", traces)
+	}
+	all := r.Logs() + said.String() + string(collector.Raw())
 	if lines := strings.Count(r.Logs(), "msg=mount"); lines < 30 {
 		t.Errorf("only %d mounts are in the log: %s", lines, r.Logs())
 	}

@@ -1,15 +1,35 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
+	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 )
+
+// encode builds the response and takes the memory for the message that is sent.
+func (s *Server) encode(ctx context.Context, files []provider.File, mode fs.FileMode, memory *bytebudget.Account) (_ *v1alpha1.MountResponse, err error) {
+	ctx, span := tracing.Start(ctx, "encode")
+	span.Int("files", len(files))
+	defer func() { endSpan(span, err) }()
+	resp, err := encode(files, mode, s.maxResponse)
+	if err != nil {
+		return nil, err
+	}
+	size := proto.Size(resp)
+	span.Int("bytes", size)
+	if err := memory.Grow(ctx, int64(size)); err != nil {
+		return nil, noMemory(err)
+	}
+	return resp, nil
+}
 
 // encode builds the response. It holds the whole volume, because the driver removes every file that the response
 // does not list. Package class has checked the paths, so encode checks only the size.

@@ -11,13 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
 
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/internal/podevents"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
@@ -33,6 +33,7 @@ type Config struct {
 	Auth    *auth.Authenticator // required
 	Fetcher *provider.Fetcher   // required
 	Log     *slog.Logger        // required
+	Tracer  *tracing.Tracer     // nil: no traces
 
 	Version      string        // of this build, semver; required
 	Region       string        // default AWS region; empty: the region of the node
@@ -54,6 +55,7 @@ type Server struct {
 	now     func() time.Time
 	volumes *refreshes
 	events  *podevents.Recorder
+	tracer  *tracing.Tracer
 	metrics *metrics
 	memory  memory
 
@@ -85,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	budget, volumes := bytebudget.New(cmp.Or(cfg.InFlight, 64<<20)), newRefreshes(cfg.Now)
 	s := &Server{
-		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, memory: memory{budget},
+		auth: cfg.Auth, fetcher: cfg.Fetcher, log: cfg.Log, tracer: cfg.Tracer, memory: memory{budget},
 		now: cfg.Now, volumes: volumes, events: cfg.Events, metrics: newMetrics(cfg.Version, budget, volumes),
 		version: cfg.Version, region: cfg.Region,
 		mountTimeout: cmp.Or(cfg.MountTimeout, 60*time.Second),
@@ -124,14 +126,12 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	identity, token, err := s.auth.Identify(ctx, volume.pod, volume.tokens, auth.IdentityOptions{
-		PodIdentity: spc.PodIdentity, RoleARN: spc.RoleARN, AssumeRoleARN: spc.AssumeRoleARN, ExternalID: spc.ExternalID,
-	})
+	identity, token, err := s.identify(ctx, volume, spc)
 	if err != nil {
 		return nil, err
 	}
 	line.identity, line.key = identity, volume.key(token)
-	fetched, err := s.fetcher.Fetch(ctx, provider.Request{
+	fetched, err := s.fetch(ctx, provider.Request{
 		Owner:       provider.Owner(identity.Key()),
 		Tenant:      volume.tenant(),
 		Volume:      line.key,
@@ -144,14 +144,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	if err != nil {
 		return nil, err
 	}
-	resp, err := encode(fetched.Files, volume.mode, s.maxResponse)
-	if err != nil {
-		return nil, err
-	}
-	if err := memory.Grow(ctx, int64(proto.Size(resp))); err != nil { // for the message that is sent
-		return nil, noMemory(err)
-	}
-	return resp, nil
+	return s.encode(ctx, fetched.Files, volume.mode, memory)
 }
 
 // requestCost estimates the memory of a request until it ends: its strings, and the class parsed from them.

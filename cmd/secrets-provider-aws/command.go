@@ -31,6 +31,7 @@ type options struct {
 	inFlightMaxBytes int
 	batchSecrets     bool
 	events           bool
+	traceObjectNames bool
 	logFormat        string
 	verbosity        int
 
@@ -85,6 +86,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.IntVar(&o.inFlightMaxBytes, "in-flight-max-bytes", 0, "maximum bytes for the values and responses of mount requests in progress; 0: a quarter of the memory limit, at most 64 MiB")
 	f.BoolVar(&o.batchSecrets, "batch-get-secret-value", false, "read up to 20 secrets per call; needs the permission secretsmanager:BatchGetSecretValue")
 	f.BoolVar(&o.events, "events", false, "write Events on pods whose secrets cannot be refreshed; needs create and patch on events of events.k8s.io")
+	f.BoolVar(&o.traceObjectNames, "trace-object-names", false, "write the names of secrets and parameters, and error messages, to traces; OTEL_EXPORTER_OTLP_ENDPOINT switches traces on")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.IntVarP(&o.verbosity, "v", "v", 0, "log verbosity; 4 and more log details")
 }

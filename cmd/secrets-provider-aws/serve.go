@@ -24,6 +24,7 @@ import (
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
 	"secrets-provider-aws/internal/podevents"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 )
@@ -51,8 +52,15 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	tracer, err := tracing.New(ctx, tracing.Options{
+		Service: server.RuntimeName, Version: version, NodeName: o.nodeName, ObjectNames: o.traceObjectNames, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer closeTracer(tracer, log) //nolint:contextcheck // ctx has ended by then
 	requests := awsclient.NewMetrics()
-	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests, Log: log})
+	cfg, err := awsclient.Load(ctx, awsclient.Options{Version: version, EKSAddonVersion: o.eksAddonVersion, Metrics: requests, Trace: tracer != nil, Log: log})
 	if err != nil {
 		return err
 	}
@@ -72,7 +80,7 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		return err
 	}
 	s, err := server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log, Events: events,
+		Auth: authenticator, Fetcher: fetcher, Log: log, Events: events, Tracer: tracer,
 		Version: version, Region: cfg.Region, MountTimeout: o.mountTimeout, MaxResponse: o.maxResponseBytes,
 		InFlight: int64(o.inFlightMaxBytes),
 	})
@@ -91,6 +99,13 @@ func serve(ctx context.Context, o options, logs io.Writer) error {
 		defer stop()
 	}
 	return listen(ctx, o, s, registry, log)
+}
+
+// closeTracer exports the last traces.
+func closeTracer(tracer *tracing.Tracer, log *slog.Logger) {
+	if err := tracer.Close(); err != nil {
+		log.Warn("the last traces are lost", "error", err)
+	}
 }
 
 // listen serves on the socket and the admin port. If one of them fails, it stops the other, so that Kubernetes

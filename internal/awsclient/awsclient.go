@@ -31,6 +31,7 @@ type Options struct {
 	AttemptTimeout  time.Duration // for one attempt, from connecting to the last byte; 5 s
 	MaxAttempts     int           // attempts of one call, see call; 4
 	Metrics         *Metrics      // counts every request; nil counts nowhere
+	Trace           bool          // make spans of the calls of traced mounts
 	Log             *slog.Logger  // gets a line for each attempt, and for each wait for a slot, at debug; nil for none
 }
 
@@ -49,6 +50,9 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 		o.Metrics.count,
 		retries.install,
 		newLimiter(o).install,
+	}
+	if o.Trace { // each middleware costs every call something
+		stack = append([]func(*middleware.Stack) error{traceCalls}, stack...)
 	}
 	if o.EKSAddonVersion != "" {
 		stack = append(stack, awsmiddleware.AddUserAgentKeyValue("eks-addon", o.EKSAddonVersion))

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"secrets-provider-aws/internal/fairqueue"
+	"secrets-provider-aws/internal/tracing"
 )
 
 // limiter bounds the attempts in flight: in all, and in one region, so that a region that hangs leaves slots to
@@ -20,6 +21,9 @@ type limiter struct {
 	metrics *Metrics
 	log     *slog.Logger
 }
+
+// spanSlot is the span of a wait for a slot.
+const spanSlot = "wait for a slot"
 
 func newLimiter(o Options) *limiter {
 	return &limiter{slots: fairqueue.New(int(o.MaxCalls), int(most(o.MaxCalls))), metrics: o.Metrics, log: o.Log}
@@ -42,11 +46,13 @@ func (l *limiter) attempt(ctx context.Context, in middleware.FinalizeInput, next
 	slot, err := l.slots.Acquire(ctx, ticket)
 	if err != nil {
 		l.metrics.queued(tenant, time.Since(started))
+		tracing.Waited(ctx, spanSlot, started, err)
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 	}
 	defer slot.Release()
 	l.metrics.queued(tenant, slot.Waited)
 	if slot.Waited > 0 {
+		tracing.Waited(ctx, spanSlot, started, nil)
 		l.log.DebugContext(ctx, "waited for a slot to call AWS",
 			"service", awsmiddleware.GetServiceID(ctx), "operation", middleware.GetOperationName(ctx), "region", region,
 			"first_mount", tenant.First, "waited", slot.Waited)

@@ -2,13 +2,11 @@ package awsclient
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -27,15 +25,10 @@ func logAttempts(log *slog.Logger) func(*middleware.Stack) error {
 		if r, ok := in.Request.(*smithyhttp.Request); ok { // the SDK sets "attempt=1; max=4" after this middleware
 			attempt, _, _ = strings.Cut(strings.TrimPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt="), ";")
 		}
-		id, _ := awsmiddleware.GetRequestIDMetadata(meta)
-		var response *awshttp.ResponseError
-		if errors.As(err, &response) {
-			id = response.ServiceRequestID()
-		}
 		log.LogAttrs(ctx, slog.LevelDebug, "AWS call", slog.String("service", awsmiddleware.GetServiceID(ctx)),
 			slog.String("operation", middleware.GetOperationName(ctx)), slog.String("region", awsmiddleware.GetRegion(ctx)),
 			slog.String("attempt", attempt), slog.Duration("duration", time.Since(started).Round(time.Microsecond)),
-			slog.String("request_id", id), slog.String("outcome", resultCode(err)))
+			slog.String("request_id", requestID(meta, err)), slog.String("outcome", resultCode(err)))
 		return out, meta, err
 	})
 	return func(stack *middleware.Stack) error {

@@ -1,6 +1,11 @@
 package bytebudget
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"secrets-provider-aws/internal/tracing"
+)
 
 // Account is what one request holds. It is safe for concurrent use.
 type Account struct {
@@ -68,7 +73,7 @@ func (a *Account) giveBack(bytes int64) {
 }
 
 // wait has w served in its turn.
-func (a *Account) wait(ctx context.Context, w *waiter) error {
+func (a *Account) wait(ctx context.Context, w *waiter) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -79,6 +84,8 @@ func (a *Account) wait(ctx context.Context, w *waiter) error {
 	if granted {
 		return nil
 	}
+	started := time.Now()
+	defer func() { tracing.Waited(ctx, "wait for memory", started, err) }()
 	select {
 	case <-w.granted:
 		return nil

@@ -29,6 +29,7 @@ import (
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/mountlog"
 	"secrets-provider-aws/internal/podevents"
+	"secrets-provider-aws/internal/tracing"
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/server"
 	"secrets-provider-aws/test/awssim"
@@ -73,12 +74,13 @@ type Options struct {
 	// Now is the provider's clock, such as Clock.Now. When it is nil, every mount has a new pod and ServiceAccount
 	// uid, so that a test without a clock gets no value of an earlier mount.
 	Now             func() time.Time
-	RefreshInterval time.Duration // of the provider
-	MaxStale        time.Duration // of the provider; 0: 1 h; NoStale: never
-	RegionTimeout   time.Duration // of the provider; 0: AWS.AttemptTimeout
-	BatchSecrets    bool          // of the provider
-	Events          bool          // the provider writes Events of pods
-	CacheMaxBytes   int           // of the provider
+	RefreshInterval time.Duration   // of the provider
+	MaxStale        time.Duration   // of the provider; 0: 1 h; NoStale: never
+	RegionTimeout   time.Duration   // of the provider; 0: AWS.AttemptTimeout
+	BatchSecrets    bool            // of the provider
+	Events          bool            // the provider writes Events of pods
+	CacheMaxBytes   int             // of the provider
+	Tracer          *tracing.Tracer // of the server; nil: no traces
 }
 
 // NoStale as Options.MaxStale disables stale values.
@@ -162,7 +164,7 @@ func New(t testing.TB, o Options) *Rig {
 	}
 	isolateFromEnvironment(t, cmp.Or(o.Endpoint, r.AWS.URL()), sts, ca)
 	log := slog.New(mountlog.Handler{Handler: slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})})
-	o.AWS.Log, o.AWS.Metrics = log, awsclient.NewMetrics()
+	o.AWS.Log, o.AWS.Metrics, o.AWS.Trace = log, awsclient.NewMetrics(), o.Tracer != nil
 	cfg, err := awsclient.Load(context.Background(), o.AWS)
 	r.must(err)
 	cfg.Region = o.DefaultRegion
@@ -184,7 +186,7 @@ func New(t testing.TB, o Options) *Rig {
 		events = r.events(log, o.Now)
 	}
 	r.server, err = server.New(server.Config{
-		Auth: authenticator, Fetcher: fetcher, Log: log,
+		Auth: authenticator, Fetcher: fetcher, Log: log, Tracer: o.Tracer,
 		Version: Version, Region: cfg.Region, MountTimeout: o.MountTimeout, DrainTimeout: o.DrainTimeout, MaxResponse: o.MaxResponse, InFlight: o.InFlight, Events: events, Now: o.Now,
 	})
 	r.must(err)

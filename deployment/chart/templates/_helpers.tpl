@@ -79,6 +79,9 @@ annotations:
 {{- if .Values.useFipsEndpoint }}
 {{- $env = append $env (dict "name" "AWS_USE_FIPS_ENDPOINT" "value" "true") }}
 {{- end }}
+{{- with .Values.tracing.endpoint }}
+{{- $env = append $env (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .) }}
+{{- end }}
 {{- $all := list }}
 {{- range $env }}{{ if not (hasKey $given .name) }}{{ $all = append $all . }}{{ end }}{{ end }}
 {{- toYaml (concat $all (.Values.extraEnv | default list)) }}
