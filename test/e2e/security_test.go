@@ -96,7 +96,7 @@ func TestAdminPort_ServesOnThePodsAddress(t *testing.T) {
 		"/healthz": {"ok secrets-provider-aws"},
 		"/readyz":  {"ok secrets-provider-aws"},
 		"/metrics": {
-			`secrets_provider_aws_mounts_total{reason="",result="ok"}`, "secrets_provider_aws_mount_duration_seconds_bucket", "secrets_provider_aws_build_info",
+			`secrets_provider_aws_mounts_total{phase="first",reason="",result="ok"}`, "secrets_provider_aws_mount_duration_seconds_bucket", "secrets_provider_aws_build_info",
 			`secrets_provider_aws_values_total{source="read"}`,
 		},
 	} {

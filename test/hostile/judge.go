@@ -121,14 +121,14 @@ func judgeOwner(content string, who tenant) error {
 	}
 }
 
-var kindSample = regexp.MustCompile(`^secrets_provider_aws_mounts_total\{reason="(\w*)",result="\w+"\}$`)
+var kindSample = regexp.MustCompile(`^secrets_provider_aws_mounts_total\{phase="\w+",reason="(\w*)",result="\w+"\}$`)
 
 // judgeCounts holds the stages, which are told from messages, to what the provider itself has counted.
 func judgeCounts(r *report, before, after map[string]float64) {
 	counted := map[string]int{}
 	for sample, value := range after {
 		if m := kindSample.FindStringSubmatch(sample); m != nil {
-			counted[m[1]] = int(value - before[sample])
+			counted[m[1]] += int(value - before[sample]) // first mounts and republishes
 		}
 	}
 	parts := make([]string, 0, len(counted))
@@ -140,6 +140,9 @@ func judgeCounts(r *report, before, after map[string]float64) {
 		parts = append(parts, name+" "+strconv.Itoa(counted[reason]))
 	}
 	r.figure("counted by the provider, raw connections included: %s", strings.Join(parts, ", "))
+	if counted[""] == 0 {
+		r.violate("the provider counts no mount")
+	}
 	if counted["internal"] != 0 {
 		r.violate("the provider counts %d defects of its own", counted["internal"])
 	}
