@@ -326,3 +326,26 @@ func TestT12_ThoseWhoNeedLittleAreServed(t *testing.T) {
 		wantUsed(t, b, 0, 0)
 	})
 }
+
+// What one request of a tenant takes in excess does not keep out the others of the same tenant either.
+func TestT12_ExcessIsNotOfTheTenant(t *testing.T) {
+	b := bytebudget.New(100)
+	large, other, little := b.Open("a"), b.Open("a"), b.Open("a")
+	grow(t, large, 30)
+	grow(t, other, 20)
+	grow(t, large, 40) // in excess of the tenant's half
+	other.Shrink(1)
+	if r := little.TryReserve("x", 1); r == nil {
+		t.Error("no byte of the tenant's half, although 49 of 50 are used")
+	}
+}
+
+// Once the responses are there, what they take counts, also if the reservation was in excess.
+func TestT18_WhatIsKeptCounts(t *testing.T) {
+	b := bytebudget.New(100)
+	reserve(t, b.Open("a"), "x", 200).Close(99)
+	reserve(t, b.Open("b"), "y", 5) // in excess
+	if r := b.Open("c").TryReserve("z", 5); r != nil {
+		t.Error("5 bytes more, although 99 of 100 are kept")
+	}
+}
