@@ -329,15 +329,23 @@ func TestT12_ThoseWhoNeedLittleAreServed(t *testing.T) {
 
 // What one request of a tenant takes in excess does not keep out the others of the same tenant either.
 func TestT12_ExcessIsNotOfTheTenant(t *testing.T) {
-	b := bytebudget.New(100)
-	large, other, little := b.Open("a"), b.Open("a"), b.Open("a")
-	grow(t, large, 30)
-	grow(t, other, 20)
-	grow(t, large, 40) // in excess of the tenant's half
-	other.Shrink(1)
-	if r := little.TryReserve("x", 1); r == nil {
-		t.Error("no byte of the tenant's half, although 49 of 50 are used")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := bytebudget.New(100)
+		large, other, little := b.Open("a"), b.Open("a"), b.Open("a")
+		grow(t, large, 30)
+		grow(t, other, 20)
+		grow(t, large, 40) // in excess of the tenant's half
+		var l line
+		l.join(t.Context(), "little", little, 1)
+		l.want(t)
+		other.Shrink(1)
+		l.want(t, "little")
+		for _, a := range []*bytebudget.Account{large, other, little} {
+			a.Close()
+		}
+		l.want(t, "little")
+		wantUsed(t, b, 0, 0)
+	})
 }
 
 // Once the responses are there, what they take counts, also if the reservation was in excess.
