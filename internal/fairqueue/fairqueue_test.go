@@ -192,6 +192,30 @@ func TestT1_BackgroundLeavesSlotsForUrgent(t *testing.T) {
 }
 
 // However few slots there are, each ticket has one that it may get.
+// Urgent callers that each find a free slot do not keep Background waiting forever either.
+func TestT1_BackgroundGetsItsSlotBesideQuickUrgentOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 8, 8)
+		for i := range 7 { // one slot is left, which Background leaves free
+			b.want(t.Context(), 1, "held", Ticket{Tenant: fmt.Sprint("tenant ", i), Group: "x"})
+		}
+		b.want(t.Context(), 1, "background", Ticket{Tenant: "b", Group: "x", Priority: Background})
+		for range backgroundEvery {
+			if b.has("background") == 1 {
+				break
+			}
+			b.want(t.Context(), 1, "quick", Ticket{Tenant: "q", Group: "x"})
+			if b.has("quick") == 1 {
+				b.release("quick")
+			}
+		}
+		if b.has("background") != 1 {
+			t.Errorf("Background has no slot after %d urgent ones", backgroundEvery)
+		}
+		b.drain()
+	})
+}
+
 func TestT1_SmallLimits(t *testing.T) {
 	for limit := range 10 {
 		for perGroup := range limit + 1 {
