@@ -93,7 +93,7 @@ func FuzzParseTokens(f *testing.F) {
 			token = makeToken(header, payload, signature)
 			wrapped, err := json.Marshal(map[string]map[string]string{audience: {"token": token}})
 			if err != nil {
-				t.Skip()
+				t.Fatal(err) // strings can always be marshalled
 			}
 			text = string(wrapped)
 		}
