@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-
 	"secrets-provider-aws/auth"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/test/awssim"
