@@ -14,17 +14,17 @@ import (
 
 // This file holds the messages of failures: what failed, why, and what to do.
 
-// tooLarge refuses a volume. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
+// TooLarge refuses a volume. why has the sizes. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
 // is not final.
-func tooLarge(why string) *fault.Error {
+func TooLarge(why string) *fault.Error {
 	return &fault.Error{
 		Kind: fault.Content, What: "the volume is too large", Why: why,
 		Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
 	}
 }
 
-// noMemory is the end of a wait for memory.
-func noMemory(what string, err error) error {
+// NoMemory is the end of a wait for memory, with err. what says what the memory was for.
+func NoMemory(what string, err error) error {
 	return &fault.Error{
 		Kind: fault.Transient, What: what, Why: "the provider has no free memory, because other mounts on the node use it",
 		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
@@ -163,13 +163,13 @@ func endFault(err error) error {
 	var limit *limitError
 	switch {
 	case !errors.As(err, &limit):
-		return noMemory(makingFiles, err)
+		return NoMemory(makingFiles, err)
 	case limit.kind == tooManyFiles:
 		return &fault.Error{
 			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write them as one file with format: env, properties, yaml or json, select fewer, or use two volumes",
 		}
 	default:
-		return tooLarge(limit.why)
+		return TooLarge(limit.why)
 	}
 }
 

@@ -119,7 +119,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	}
 	memory := s.memory.open(ctx, volume)
 	if err := memory.Grow(ctx, requestCost(req)); err != nil {
-		return nil, noMemory(err)
+		return nil, provider.NoMemory("cannot read the CSI driver's request", err)
 	}
 	spc, err := s.class(ctx, volume, memory)
 	line.class = spc
@@ -156,21 +156,13 @@ func requestCost(req *v1alpha1.MountRequest) int64 {
 // and can come from two characters.
 const parseCost = 128
 
-// noMemory is the error of a mount that waited for memory until its deadline.
-func noMemory(err error) error {
-	return &fault.Error{
-		Kind: fault.Transient, Why: "the provider has no free memory for the volume, because other mounts on the node use it",
-		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
-	}
-}
-
 // class parses the SecretProviderClass. When neither the class nor the provider sets a region, it uses the region
 // of the node. It checks everything before the first call to AWS.
 func (s *Server) class(ctx context.Context, v volume, memory *bytebudget.Account) (class.Class, error) {
 	// Parse refuses a longer text without parsing it.
 	cost := parseCost * int64(min(len(v.parameters["objects"]), class.MaxText))
 	if err := memory.Grow(ctx, cost); err != nil {
-		return class.Class{}, noMemory(err)
+		return class.Class{}, provider.NoMemory("cannot read the SecretProviderClass", err)
 	}
 	spc, err := class.Parse(v.parameters, s.region)
 	memory.Shrink(cost)
