@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,8 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	queue    *prometheus.HistogramVec
 	states   prometheus.Gauge
-	regions  regionLabels
+	regions  labels
+	codes    labels
 }
 
 // NewMetrics makes Metrics at zero.
@@ -30,7 +32,7 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "secrets_provider_aws_requests_total",
-			Help: "Requests to AWS, each attempt of a call, by service, operation and result: ok, the code of AWS's error, or none where no answer came.",
+			Help: "Requests to AWS, each attempt of a call, by service, operation and result: ok, the code of AWS's error, none without a response, invalid for an answer that is not AWS's, other after 64 codes.",
 		}, []string{"service", "operation", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                            "secrets_provider_aws_request_duration_seconds",
@@ -93,8 +95,8 @@ func (m *Metrics) count(stack *middleware.Stack) error {
 		started := time.Now()
 		out, meta, err := next.HandleFinalize(ctx, in)
 		m.duration.WithLabelValues(awsmiddleware.GetServiceID(ctx), middleware.GetOperationName(ctx),
-			m.regions.label(awsmiddleware.GetRegion(ctx)), outcome(err)).Observe(time.Since(started).Seconds())
-		m.requests.WithLabelValues(awsmiddleware.GetServiceID(ctx), middleware.GetOperationName(ctx), resultCode(err)).Inc()
+			m.regions.label(awsmiddleware.GetRegion(ctx), maxRegionLabels), outcome(err)).Observe(time.Since(started).Seconds())
+		m.requests.WithLabelValues(awsmiddleware.GetServiceID(ctx), middleware.GetOperationName(ctx), m.codes.label(resultCode(err), maxCodeLabels)).Inc()
 		return out, meta, err
 	})
 	return stack.Finalize.Insert(counter, "Retry", middleware.After)
@@ -119,37 +121,49 @@ func outcome(err error) string {
 	}
 }
 
-// maxRegionLabels bounds the label region. Its name comes from the pod author.
-const maxRegionLabels = 16
+// Bounds of labels that others choose: the pod author a region, and whoever answers in place of AWS a code.
+const (
+	maxRegionLabels = 16
+	maxCodeLabels   = 64
+)
 
-// regionLabels gives the first regions a label of their own, and all later ones one together.
-type regionLabels struct {
+// labels gives the first values of a label, up to a number of them, and one for all later ones together.
+type labels struct {
 	mu    sync.Mutex
 	known map[string]bool
 }
 
-func (l *regionLabels) label(region string) string {
+func (l *labels) label(value string, most int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known[region] {
-		return region
+	if l.known[value] {
+		return value
 	}
-	if len(l.known) >= maxRegionLabels {
+	if len(l.known) >= most {
 		return "other"
 	}
 	if l.known == nil {
 		l.known = map[string]bool{}
 	}
-	l.known[region] = true
-	return region
+	l.known[value] = true
+	return value
 }
 
+// codeRE matches AWS's error codes. What else stands in their place comes from a program in between, and may be
+// anything: a part of the request, too.
+var codeRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._]{1,63}$`)
+
+// resultCode is the code of AWS's error, ok, none where there was no response, the HTTP status of one without a code,
+// or invalid for a code that is not one of AWS's.
 func resultCode(err error) string {
 	var api smithy.APIError
 	switch {
 	case err == nil:
 		return "ok"
 	case errors.As(err, &api):
+		if !codeRE.MatchString(api.ErrorCode()) {
+			return "invalid"
+		}
 		return api.ErrorCode()
 	case status(err) != 0:
 		return strconv.Itoa(status(err))
