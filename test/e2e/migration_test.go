@@ -190,6 +190,7 @@ func TestMigration_InPlaceAndBack(t *testing.T) {
 			m := newMigration(t, test.driver)
 			m.otherDriver = test.restarts
 			test.steps.install(m)
+			m.must(m.WaitNode(m.ctx)) // the kubelet registers the driver after its pod is ready
 			m.runs(false)
 			name := m.secret("password", "correct-horse-aws")
 			m.class("secrets", `[{objectName: `+name+`, objectType: secretsmanager, objectAlias: password}]`)

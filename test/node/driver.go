@@ -32,7 +32,7 @@ func (n *Node) InstallDriver(ctx context.Context) error {
 	if _, err := n.Kubectl(ctx, arguments...); err != nil {
 		return err
 	}
-	return n.waitNode(ctx)
+	return n.WaitNode(ctx)
 }
 
 // RemoveDriver removes the driver, but not its CRDs. It returns when the kubelet does not know the driver any more. Running pods
@@ -103,9 +103,9 @@ func (n *Node) upstream(files ...string) []string {
 // classesPath exists when the API server serves the driver's types.
 const classesPath = "/apis/secrets-store.csi.x-k8s.io/v1/secretproviderclasses"
 
-// waitNode waits until a pod with a volume can start: the node is Ready, and the driver, SecretProviderClass and a ServiceAccount
+// WaitNode waits until a pod with a volume can start: the node is Ready, and the driver, SecretProviderClass and a ServiceAccount
 // exist.
-func (n *Node) waitNode(ctx context.Context) error {
+func (n *Node) WaitNode(ctx context.Context) error {
 	for _, c := range []struct {
 		what, path string
 		holds      func(object) bool
