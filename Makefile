@@ -15,8 +15,10 @@ LINT  := $(TOOLS)/golangci-lint
 TESTS := $(TOOLS)/gotestsum
 VULN  := $(TOOLS)/govulncheck
 
-# promtool checks the alerts. It has a module of its own, because golangci-lint and Prometheus need different versions.
-PROMTOOL := bin/promtool-$(shell { go version; cat .ci/promtool/go.mod .ci/promtool/go.sum; } | sha256sum | cut -c1-12)
+# promtool checks the alerts, and Prometheus scrapes the provider on the node of "make e2e". They have a module of their own,
+# because golangci-lint and Prometheus need different versions.
+PROMETHEUS := bin/prometheus-$(shell { go version; cat .ci/prometheus/go.mod .ci/prometheus/go.sum; } | sha256sum | cut -c1-12)
+PROMTOOL   := $(PROMETHEUS)/promtool
 
 # The programs of a release are many modules, so only its targets build them.
 PUBLISHING := bin/publishing-$(shell { go version; cat .ci/publishing/go.mod .ci/publishing/go.sum; } | sha256sum | cut -c1-12)
@@ -86,6 +88,10 @@ alerts: $(PROMTOOL) ## Check and test the alerts in deployment/observability wit
 dashboard: ## Generate the Grafana dashboard in deployment/observability
 	go run -C deployment/observability/dashboard . > deployment/observability/dashboard.json
 
+.PHONY: picture
+picture: ## Draw the dashboard of an outage on a real node, in docs/dashboard.png
+	E2E_PICTURE=$(CURDIR)/docs/dashboard.png $(MAKE) e2e TESTFLAGS='-run TestAlerts_'
+
 .PHONY: race
 race: compiler $(TESTS) ## Run all tests with -race (PACKAGES=./server TESTFLAGS='-run TestMount')
 	CGO_ENABLED=1 $(TESTS) --format standard-quiet -- -race -shuffle=on -timeout 30m $(TESTFLAGS) $(or $(PACKAGES),./...)
@@ -96,8 +102,8 @@ moto: ## Test the clients against moto, an AWS that others wrote (pip install 'm
 	go test -count=1 -v -run Moto ./test/conformance
 
 .PHONY: e2e
-e2e: $(TESTS) ## Test the image and the chart on a real node, as root (TESTFLAGS='-run TestUpgrade', E2E_OPTIONAL=1)
-	@.ci/e2e $(TESTS) $(TESTFLAGS)
+e2e: $(TESTS) $(PROMETHEUS)/prometheus ## Test the image and the chart on a real node, as root (TESTFLAGS='-run TestUpgrade', E2E_OPTIONAL=1)
+	@PROMETHEUS=$(CURDIR)/$(PROMETHEUS)/prometheus .ci/e2e $(TESTS) $(TESTFLAGS)
 
 .PHONY: compiler
 compiler:
@@ -201,9 +207,9 @@ $(LINT) $(TESTS) $(VULN):
 	GOOS= GOARCH= go build -C .ci/tools -o $(CURDIR)/$@ $(TOOL)
 
 # Without the discovery of targets, which no check needs and which takes most of the build.
-$(PROMTOOL):
-	@rm -rf $(filter-out $(PROMTOOL),$(wildcard bin/promtool-*))
-	GOOS= GOARCH= go build -C .ci/promtool -tags remove_all_sd -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ github.com/prometheus/prometheus/cmd/promtool
+$(PROMETHEUS)/%:
+	@rm -rf $(filter-out $(PROMETHEUS),$(wildcard bin/prometheus-*))
+	GOOS= GOARCH= go build -C .ci/prometheus -tags remove_all_sd -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ github.com/prometheus/prometheus/cmd/$*
 
 $(PUBLISHING)/goreleaser: TOOL := github.com/goreleaser/goreleaser/v2
 $(PUBLISHING)/syft: TOOL := github.com/anchore/syft/cmd/syft

@@ -16,7 +16,7 @@ func Executed() []string {
 	}
 }
 
-// Runbooks is the page with the commands for each alert. The end-to-end tests run them while a refresh fails.
+// Runbooks is the page with the commands for each alert. The end-to-end tests run them while a region is cut off.
 const Runbooks = "docs/operations.md"
 
 // Block is a fenced block of a page that a reader pastes into a shell, or saves as a file for the commands below it.

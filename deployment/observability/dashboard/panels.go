@@ -81,7 +81,7 @@ var rows = []row{
 		{"Memory of requests in progress", "The part of its limit, on the ten fullest nodes.", "percentunit", 0, []query{q(`topk(10, p_in_flight_bytes{NODE} / p_in_flight_limit_bytes)`, "{{node}}")}},
 		{"Cache", "The part of its limit, on the ten fullest nodes.", "percentunit", 0, []query{q(`topk(10, p_cache_bytes{NODE} / p_cache_limit_bytes)`, "{{node}}")}},
 		{"Values that left a full cache", "They are read again at the next refresh.", "ops", 0, []query{q(`sum(rate(p_cache_evictions_total{NODE}[$__rate_interval]))`, "evictions")}},
-		{"Requests that wait for memory", "", "none", 0, []query{q(`sum by (node) (p_in_flight_waiting{NODE}) > 0`, "{{node}}")}},
+		{"Requests that wait for memory", "The ten nodes with the most.", "none", 0, []query{q(`topk(10, p_in_flight_waiting{NODE})`, "{{node}}")}},
 		{"Versions", "Nodes by version of the provider.", "none", 0, []query{q(`count by (version) (p_build_info{NODE})`, "{{version}}")}},
 	}},
 }
