@@ -29,6 +29,7 @@ type options struct {
 	memoryLimit string   // GOMEMLIMIT of the provider
 	only        []string // scenarios; empty: all
 	quick       bool     // fewer repetitions and mounts
+	traces      bool     // the provider sends OpenTelemetry traces
 	json        string   // file for the results; empty: none
 }
 
@@ -60,6 +61,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.provider, "provider", "bin/secrets-provider-aws", "the `program` to measure")
 	flags.StringVar(&o.memoryLimit, "gomemlimit", "80MiB", "GOMEMLIMIT of the provider: five eighths of a container's limit of 128 MiB; off for none")
 	flags.BoolVar(&o.quick, "quick", false, "fewer repetitions and mounts, for a first look")
+	flags.BoolVar(&o.traces, "traces", false, "the provider sends a trace of each mount to a collector")
 	flags.StringVar(&o.json, "json", "", "`file` to write the results to")
 	only := flags.String("only", "", "`scenarios` to run, with commas between them: "+strings.Join(names(scenarios), ", ")+" (default: all)")
 	if err := flags.Parse(args); err != nil {

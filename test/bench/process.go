@@ -56,6 +56,9 @@ func (w *world) startProvider(ctx context.Context, flags ...string) (*provider, 
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), w.provider, args...) // stop terminates it
 	env = append(env, "AWS_REGION="+region, "AWS_CA_BUNDLE="+w.caFile(),
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "GOMEMLIMIT="+w.memoryLimit)
+	if w.collector != nil {
+		env = append(env, "OTEL_EXPORTER_OTLP_ENDPOINT="+w.collector.URL)
+	}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	started := time.Now()

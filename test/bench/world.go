@@ -37,6 +37,8 @@ type lab struct {
 	issuer *awssim.Issuer // signs the cluster's tokens; this process serves its keys
 	closer func()
 	worlds int
+	// collector gets the provider's traces. nil: there are none.
+	collector *collector
 }
 
 func openLab(o options) (*lab, error) {
@@ -54,6 +56,9 @@ func openLab(o options) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{options: o, closer: cluster.Close}
+	if o.traces {
+		l.collector = newCollector()
+	}
 	if l.issuer, err = cluster.NewIssuer(); err == nil {
 		l.dir, err = os.MkdirTemp("", "bench-")
 	}
@@ -66,6 +71,9 @@ func openLab(o options) (*lab, error) {
 
 func (l *lab) close() {
 	l.closer()
+	if l.collector != nil {
+		l.collector.Close()
+	}
 	_ = os.RemoveAll(l.dir) // a leftover temporary folder does no harm
 }
 
