@@ -228,7 +228,7 @@ var messages = []message{
 		"Check the region and `AWS_ENDPOINT_URL`. `secrets-provider-aws doctor` looks up every endpoint.", administrator,
 	},
 	{
-		"no connection, no response in time", `no connection|no response in time|no usable response`,
+		"no connection, no response in time, the connection was closed", `no connection|no response in time|closed before a response`,
 		"The node cannot reach AWS: no route, a security group, a VPC endpoint that is missing, a proxy. Or an outage.",
 		"`secrets-provider-aws doctor` in the provider's pod on that node. The kubelet repeats the mount.", administrator,
 	},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	"golang.org/x/net/http2"
 )
 
 // FromAWS converts an error of the AWS SDK to an Error with AWS's code, message and request id. The Kind depends on
@@ -167,9 +169,18 @@ func connectionReason(err error, status int) string {
 		return Late
 	case errors.As(err, &op):
 		return "no connection: " + op.Err.Error()
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), closedHTTP2(err):
 		return "the connection was closed before a response"
 	default:
 		return "no usable response"
 	}
+}
+
+// closedHTTP2 reports whether a stream of HTTP/2 or its connection ended. net/http exports no type for the latter.
+func closedHTTP2(err error) bool {
+	var (
+		stream  http2.StreamError
+		request *url.Error
+	)
+	return errors.As(err, &stream) || errors.As(err, &request) && strings.HasPrefix(request.Err.Error(), "http2: ")
 }

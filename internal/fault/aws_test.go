@@ -201,6 +201,15 @@ func TestFromAWS_NoResponse(t *testing.T) {
 		sim.Inject(awssim.Fault{Cut: true})
 		wantAWS(t, getSecret(t.Context(), config(t, sim.URL())), fault.Transient, "cannot do it in eu-west-1: the connection was closed before a response")
 	})
+	t.Run("cut, over HTTP/2", func(t *testing.T) {
+		sim := simulator(t, awssim.Config{TLS: true})
+		sim.Inject(awssim.Fault{Cut: true})
+		bundle := filepath.Join(t.TempDir(), "ca.pem")
+		if err := sim.WriteCA(bundle); err != nil {
+			t.Fatal(err)
+		}
+		wantAWS(t, getSecret(t.Context(), configWith(t, sim.URL(), bundle, awsclient.Options{})), fault.Transient, "cannot do it in eu-west-1: the connection was closed before a response")
+	})
 	t.Run("hang", func(t *testing.T) {
 		sim := simulator(t, awssim.Config{})
 		sim.Inject(awssim.Fault{Hang: true})
