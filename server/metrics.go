@@ -97,7 +97,7 @@ type refreshMetrics struct{ volumes *refreshes }
 var (
 	refreshing      = description("refreshing_volumes", "Mounted volumes that the driver refreshes.")
 	refreshFailing  = description("refresh_failing_volumes", "Refreshed volumes that keep old values, because their last refresh failed, by reason.", "reason")
-	failingFor      = description("refresh_failing_seconds", "How long the refresh of a volume has been failing: of the volume that fails the longest, 0 without one.")
+	failingFor      = description("refresh_failing_seconds", "How long the refresh of the volume that fails the longest has been failing, by its reason. 0 without one.", "reason")
 	refreshSuccess  = description("last_refresh_success_timestamp_seconds", "When the last refresh of any volume succeeded, 0 before the first.")
 	oldestValueAge  = description("oldest_value_age_seconds", "Age of the value of a refreshed volume that was read longest ago. Pinned versions do not count.")
 	failoverVolumes = description("failover_volumes", "Mounted volumes that have the values of their failover region.")
@@ -122,9 +122,9 @@ func (m refreshMetrics) Collect(ch chan<- prometheus.Metric) {
 	s := m.volumes.summary()
 	send(refreshing, float64(s.refreshing))
 	for _, kind := range fault.Kinds() {
-		send(refreshFailing, float64(s.failing[kind]), kind.String())
+		send(refreshFailing, float64(s.failing[kind].volumes), kind.String())
+		send(failingFor, s.failing[kind].longest.Seconds(), kind.String())
 	}
-	send(failingFor, s.longest.Seconds())
 	success := 0.0
 	if !s.succeeded.IsZero() {
 		success = float64(s.succeeded.UnixMilli()) / 1000

@@ -158,18 +158,23 @@ func (r *refreshes) makeRoom() {
 // summary is the state of all volumes that are present and that the driver refreshes.
 type summary struct {
 	refreshing  int
-	failing     map[fault.Kind]int // → volumes; a kind without one is missing
-	longest     time.Duration      // that a refresh has been failing
-	oldestValue time.Duration      // age of the value that was read longest ago
-	failover    int                // volumes with values of the failover region, those included that are not yet refreshed
-	succeeded   time.Time          // when the last republish succeeded; zero: none did
+	failing     map[fault.Kind]failing // a kind without a volume is missing
+	oldestValue time.Duration          // age of the value that was read longest ago
+	failover    int                    // volumes with values of the failover region, those included that are not yet refreshed
+	succeeded   time.Time              // when the last republish succeeded; zero: none did
+}
+
+// failing are the volumes whose refresh fails for one reason.
+type failing struct {
+	volumes int
+	longest time.Duration // that the refresh of one of them has been failing
 }
 
 func (r *refreshes) summary() summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	s := summary{failing: map[fault.Kind]int{}, succeeded: r.lastSuccess}
+	s := summary{failing: map[fault.Kind]failing{}, succeeded: r.lastSuccess}
 	for _, v := range r.volumes {
 		if !v.present(now) {
 			continue
@@ -182,8 +187,8 @@ func (r *refreshes) summary() summary {
 		}
 		s.refreshing++
 		if !v.failing.IsZero() {
-			s.failing[v.reason]++
-			s.longest = max(s.longest, now.Sub(v.failing))
+			f := s.failing[v.reason]
+			s.failing[v.reason] = failing{f.volumes + 1, max(f.longest, now.Sub(v.failing))}
 		}
 		if !v.oldest.IsZero() {
 			s.oldestValue = max(s.oldestValue, now.Sub(v.oldest))
