@@ -161,7 +161,11 @@ type Event struct {
 }
 
 func (e Event) String() string {
-	return fmt.Sprintf("%s %s (%d times): %s", e.Type, e.Reason, e.Count, e.Message)
+	times := ""
+	if e.Count > 0 { // the newer API of events counts elsewhere
+		times = fmt.Sprintf(" (%d times)", e.Count)
+	}
+	return fmt.Sprintf("%s %s%s: %s", e.Type, e.Reason, times, e.Message)
 }
 
 // PodEvents returns the events of the pod.
