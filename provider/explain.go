@@ -14,23 +14,6 @@ import (
 
 // This file holds the messages of failures: what failed, why, and what to do.
 
-// TooLarge refuses a volume. why has the sizes. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
-// is not final.
-func TooLarge(why string) *fault.Error {
-	return &fault.Error{
-		Kind: fault.Content, What: "the volume is too large", Why: why,
-		Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
-	}
-}
-
-// NoMemory is the end of a wait for memory, with err. what says what the memory was for.
-func NoMemory(what string, err error) error {
-	return &fault.Error{
-		Kind: fault.Transient, What: what, Why: "the provider has no free memory, because other mounts on the node use it",
-		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
-	}
-}
-
 // noValue is a response without a value in it.
 func noValue(what, region string) error {
 	return &fault.Error{
@@ -163,13 +146,13 @@ func endFault(err error) error {
 	var limit *limitError
 	switch {
 	case !errors.As(err, &limit):
-		return NoMemory(makingFiles, err)
+		return fault.NoMemory(makingFiles, err)
 	case limit.kind == tooManyFiles:
 		return &fault.Error{
 			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write them as one file with format: env, properties, yaml or json, select fewer, or use two volumes",
 		}
 	default:
-		return TooLarge(limit.why)
+		return fault.TooLarge(limit.why)
 	}
 }
 

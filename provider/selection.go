@@ -89,7 +89,7 @@ func (s *selecting) take(name string, v value) error {
 		return err
 	}
 	if s.bytes += len(v.content); s.bytes > s.target.size.limit {
-		return TooLarge(fmt.Sprintf("the first %d %ss of %s take %d bytes, the CSI driver accepts %d",
+		return fault.TooLarge(fmt.Sprintf("the first %d %ss of %s take %d bytes, the CSI driver accepts %d",
 			len(s.members), s.target.kind.Noun(), fault.Quote(s.target.name), s.bytes, s.target.size.limit))
 	}
 	return nil

@@ -108,7 +108,7 @@ func (s *sharedReads) startLate(ctx context.Context, req Request, reads *regionR
 		s.begin(ctx, req, reads, memory, m)
 		return
 	}
-	err = NoMemory("cannot read the values of the volume", err)
+	err = fault.NoMemory("cannot read the values of the volume", err)
 	for i := range reads.pending {
 		if p := &reads.pending[i]; p.missing() {
 			p.err = err

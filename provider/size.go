@@ -49,7 +49,7 @@ func (s *size) err(region string, all int) error {
 	if s.bytes <= s.limit {
 		return nil
 	}
-	e := TooLarge(fmt.Sprintf("its files take %d bytes after %d of %d values, the CSI driver accepts %d; the largest is %s %s with %d",
+	e := fault.TooLarge(fmt.Sprintf("its files take %d bytes after %d of %d values, the CSI driver accepts %d; the largest is %s %s with %d",
 		s.bytes, s.values, all, s.limit, s.largest.kind.Noun(), fault.Quote(s.largest.name), s.most))
 	e.Region, e.Failover = region, s.failover
 	return e
