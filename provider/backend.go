@@ -10,6 +10,7 @@ import (
 
 	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // backend reads objects from the two AWS services. It remembers nothing.
@@ -33,7 +34,7 @@ func newBackend(cfg aws.Config, batch bool) *backend {
 
 // result is what AWS gave for one object.
 type result struct {
-	value value
+	value volume.Value
 	err   error // a *fault.Error
 }
 

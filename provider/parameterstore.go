@@ -12,6 +12,7 @@ import (
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // parametersPerCall is the limit of GetParameters (Systems Manager API reference).
@@ -82,7 +83,7 @@ func (b *backend) readParameters(ctx context.Context, credentials aws.Credential
 			results[i].err = noValue(o.what(), region)
 			continue
 		}
-		results[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
+		results[i].value = volume.Value{Content: Content(*p.Value), Version: strconv.FormatInt(p.Version, 10)}
 	}
 	return results
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
+
+	"secrets-provider-aws/provider/volume"
 )
 
 // readSecret reads one secret with GetSecretValue. VersionId and VersionStage are sent as the class has
@@ -28,10 +30,10 @@ func (b *backend) readSecret(ctx context.Context, credentials aws.CredentialsPro
 // secretResult copies the version: the SDK's strings are parts of a larger piece of memory, up to 4 KiB of
 // the response, which 36 bytes would keep alive for as long as the value is cached.
 func secretResult(o object, region string, text *string, binary []byte, version *string) result {
-	v := value{content: binary, version: strings.Clone(aws.ToString(version))}
+	v := volume.Value{Content: binary, Version: strings.Clone(aws.ToString(version))}
 	switch {
 	case text != nil:
-		v.content = Content(*text)
+		v.Content = Content(*text)
 	case binary == nil: // AWS always sends one of them; a file must not be empty because of something in between
 		return result{err: noValue(o.what(), region)}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // readSelection reads all members of a selection, page after page, and stops once they are more than it may have or
@@ -42,15 +43,15 @@ func (b *backend) readSelection(ctx context.Context, credentials aws.Credentials
 	case len(s.members) == 0:
 		return result{err: nothingSelected(t)}
 	}
-	slices.SortFunc(s.members, func(a, b member) int { return cmp.Compare(a.name, b.name) })
-	return result{value: value{members: s.members, version: versionOf(s.members)}}
+	slices.SortFunc(s.members, func(a, b volume.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return result{value: volume.Value{Members: s.members, Version: versionOf(s.members)}}
 }
 
 // versionOf changes with the names and the versions of members.
-func versionOf(members []member) string {
+func versionOf(members []volume.Member) string {
 	h := sha256.New()
 	for _, m := range members {
-		fmt.Fprintf(h, "%q %q\n", m.name, m.version)
+		fmt.Fprintf(h, "%q %q\n", m.Name, m.Version)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
@@ -58,7 +59,7 @@ func versionOf(members []member) string {
 // selecting is a selection while it is read.
 type selecting struct {
 	target  target
-	members []member
+	members []volume.Member
 	bytes   int
 	pages   int
 	failed  []error // of secrets that were selected and cannot be read
@@ -83,12 +84,12 @@ func (s *selecting) next(token *string) (bool, error) {
 }
 
 // take adds a member, or says why the selection ends.
-func (s *selecting) take(name string, v value) error {
-	s.members = append(s.members, member{name, v})
+func (s *selecting) take(name string, v volume.Value) error {
+	s.members = append(s.members, volume.Member{Name: name, Value: v})
 	if err := s.countTo(len(s.members)); err != nil {
 		return err
 	}
-	if s.bytes += len(v.content); s.bytes > s.target.size.limit {
+	if s.bytes += len(v.Content); s.bytes > s.target.size.limit {
 		return fault.TooLarge(fmt.Sprintf("the first %d %ss of %s take %d bytes, the CSI driver accepts %d",
 			len(s.members), s.target.kind.Noun(), fault.Quote(s.target.name), s.bytes, s.target.size.limit))
 	}
@@ -133,7 +134,7 @@ func (b *backend) selectParameters(ctx context.Context, credentials aws.Credenti
 			if p.Value == nil {
 				return noValue(s.target.what(), s.target.region)
 			}
-			if err := s.take(strings.Clone(aws.ToString(p.Name)), value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}); err != nil {
+			if err := s.take(strings.Clone(aws.ToString(p.Name)), volume.Value{Content: Content(*p.Value), Version: strconv.FormatInt(p.Version, 10)}); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/volume"
 )
 
 // size adds up the values that one region gives a volume, so that reading stops as soon as they cannot fit.
@@ -28,11 +29,11 @@ func newSizes(limit int) (primary, failover *size) {
 }
 
 // add counts the value of t.
-func (s *size) add(t target, v value) {
+func (s *size) add(t target, v volume.Value) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values++
-	bytes := v.length()
+	bytes := v.Length()
 	s.bytes += t.files * bytes
 	if bytes > s.most {
 		s.largest, s.most = t.object, bytes
