@@ -131,6 +131,10 @@ func (r record) failed(err error, started, now time.Time) record {
 	return r
 }
 
+// outdates reports whether a value of the failover region may no longer be served from the cache, because the
+// primary region, where it has the record r, has refused a read since.
+func (r record) outdates(failover record) bool { return !r.refused.Before(failover.read) }
+
 // withoutValue is the record without its value, which may not be served any more.
 func (r record) withoutValue() record {
 	r.value, r.read = volume.Value{}, time.Time{}
