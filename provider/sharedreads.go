@@ -143,7 +143,7 @@ func (s *sharedReads) join(pending []pendingRead) {
 		case p.inFlight != nil:
 			p.joined, p.inFlight.shared = true, true
 		case p.fresh:
-			p.target.size.add(p.target, p.known.value)
+			p.target.count(p.known.value)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 func (s *sharedReads) complete(r *inFlightRead, m mount, got volume.Value, err error) {
 	r.value, r.err = got, err
 	if err == nil {
-		r.target.size.add(r.target, got)
+		r.target.count(got)
 	}
 	s.cache.update(r.tenant, r.target.key, m.interval, func(known record) record {
 		if err != nil {
@@ -286,7 +286,7 @@ func (s *sharedReads) waitIn(ctx context.Context, req Request, reads regionReads
 			r.value, r.err = volume.Value{Absent: true}, nil
 		}
 		if p.joined && r.err == nil {
-			p.target.size.add(p.target, r.value)
+			p.target.count(r.value)
 		}
 		responses[i] = r
 	}
