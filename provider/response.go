@@ -6,6 +6,12 @@ import (
 	"secrets-provider-aws/provider/volume"
 )
 
+// result is what AWS gave for one object.
+type result struct {
+	value volume.Value
+	err   error // a *fault.Error
+}
+
 // response is one value, or why there is none.
 type response struct {
 	value  volume.Value
