@@ -3,8 +3,8 @@
 // of their values (package volume).
 //
 // A request goes through the files in one direction: fetcher → plan → regions → shared reads (from the cache,
-// in-flight, or new) → read → backend. Package volume makes the files. The rules of freshness and failover are pure
-// functions in freshness.go and failover.go.
+// in-flight, or new) → read → backend → secretsmanager or parameterstore. Package volume then makes the files. The rules
+// of freshness and failover are pure functions in freshness.go and failover.go.
 //
 // Callers pass credentials. Package auth identifies the pod and gets them.
 package provider

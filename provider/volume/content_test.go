@@ -18,6 +18,7 @@ func TestD18_ContentIsNeverPrinted(t *testing.T) {
 	file := volume.File{Path: "db", Content: content, Version: "1"}
 	for name, v := range map[string]any{
 		"content": content, "pointer": &content, "file": file, "files": []volume.File{file}, "pointer to a file": &file,
+		"value": volume.Value{Content: content}, "members": volume.Value{Members: []volume.Member{{Name: "a", Value: volume.Value{Content: content}}}},
 		"map": map[string]volume.Content{"db": content}, "error": fmt.Errorf("read %v", content),
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%U", "%o", "%t", "%08.3f"} {
