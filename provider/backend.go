@@ -5,36 +5,19 @@ import (
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/provider/class"
 )
 
 // backend reads objects from the two AWS services. It remembers nothing.
 type backend struct {
-	secrets    *awsclient.Regional[*secretsmanager.Client]
-	parameters *awsclient.Regional[*ssm.Client]
+	secrets    secretsManager
+	parameters parameterStore
 	batches    bool // read secrets with BatchGetSecretValue
 }
 
 func newBackend(cfg aws.Config, batch bool) *backend {
-	return &backend{
-		secrets: awsclient.NewRegional(func(region string) *secretsmanager.Client {
-			return secretsmanager.NewFromConfig(cfg, func(o *secretsmanager.Options) { o.Region = region })
-		}),
-		parameters: awsclient.NewRegional(func(region string) *ssm.Client {
-			return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.Region = region })
-		}),
-		batches: batch,
-	}
-}
-
-// result is what AWS gave for one object.
-type result struct {
-	value value
-	err   error // a *fault.Error
+	return &backend{secrets: newSecretsManager(cfg), parameters: newParameterStore(cfg), batches: batch}
 }
 
 // calls shares targets out to calls: each is a list of indexes of targets.
@@ -67,12 +50,28 @@ func (b *backend) call(ctx context.Context, credentials aws.CredentialsProvider,
 	case targets[0].selected != nil:
 		return []result{b.readSelection(ctx, credentials, targets[0])}
 	case objects[0].kind == class.SSMParameter:
-		return b.readParameters(ctx, credentials, region, objects)
+		return b.parameters.read(ctx, credentials, region, objects)
 	case len(objects) > 1:
-		return b.readSecrets(ctx, credentials, region, objects)
+		return b.secrets.readBatch(ctx, credentials, region, objects)
 	default:
-		return []result{b.readSecret(ctx, credentials, region, objects[0])}
+		return []result{b.secrets.read(ctx, credentials, region, objects[0])}
 	}
+}
+
+// readSelection reads all members of a selection, page after page, and stops once they are more than it may have or
+// than the volume can hold.
+func (b *backend) readSelection(ctx context.Context, credentials aws.CredentialsProvider, t target) result {
+	s := &selecting{target: t}
+	var err error
+	switch {
+	case t.kind == class.SSMParameter:
+		err = b.parameters.selectPath(ctx, credentials, s)
+	case len(t.selected.Tags) > 0:
+		err = b.secrets.selectTagged(ctx, credentials, s)
+	default:
+		err = b.secrets.selectNamed(ctx, credentials, s)
+	}
+	return s.result(err)
 }
 
 // weight is how many calls a call counts as, of those of a volume that run at a time: its response holds more than one

@@ -11,6 +11,7 @@ import (
 
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // benchParameters returns the parameters of a plain SecretProviderClass with 20 secrets.
@@ -60,7 +61,7 @@ func BenchmarkFetchWarm(b *testing.B) {
 	for _, t := range newPlan(req).primary {
 		f.regions.cache.update("a tenant", t.key, time.Hour, func(record) record {
 			// Read in the future, so that the value stays fresh during the benchmark.
-			return record{value: value{content: make([]byte, 64), version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
+			return record{value: volume.Value{Content: make([]byte, 64), Version: "1"}, read: time.Now().Add(time.Hour), spread: 1}
 		})
 	}
 	b.ReportAllocs()

@@ -59,7 +59,7 @@ func weight(k key, r record) uint32 {
 	if r.err != nil {
 		failure = recordOverhead
 	}
-	return uint32(2 * (recordOverhead + failure + memberOverhead*len(r.value.members) + r.value.length() + len(k.name) + len(k.owner))) //nolint:gosec // what a volume holds is a few MiB
+	return uint32(2 * (recordOverhead + failure + memberOverhead*len(r.value.Members) + r.value.Length() + len(k.name) + len(k.owner))) //nolint:gosec // what a volume holds is a few MiB
 }
 
 // record is what is known of t, zero where nothing is. A value of the failover region is left out if the primary

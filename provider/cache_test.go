@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // A tenant over its share loses the values that were read longest ago, in whichever order they came, and no more than makes room.
@@ -22,7 +23,7 @@ func TestT16_TheOldestValuesGoFirst(t *testing.T) {
 	for i := range 2 * values {
 		n := i * 7 % (2 * values) // not in the order of their age
 		c.update("tenant", at(n), time.Hour, func(record) record {
-			return record{value: value{content: make(Content, 1000)}, read: start.Add(time.Duration(n) * time.Second)}
+			return record{value: volume.Value{Content: make(Content, 1000)}, read: start.Add(time.Duration(n) * time.Second)}
 		})
 	}
 	c.update("other", key{owner: "other"}, time.Hour, func(record) record { return record{read: start} })

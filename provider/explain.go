@@ -7,29 +7,9 @@ import (
 	"strings"
 
 	"secrets-provider-aws/internal/fault"
-	"secrets-provider-aws/provider/class"
-	"secrets-provider-aws/provider/document"
-	"secrets-provider-aws/provider/jmespath"
 )
 
 // This file holds the messages of failures: what failed, why, and what to do.
-
-// TooLarge refuses a volume. why has the sizes. The driver's gRPC client would answer a larger one with ResourceExhausted, a code that
-// is not final.
-func TooLarge(why string) *fault.Error {
-	return &fault.Error{
-		Kind: fault.Content, What: "the volume is too large", Why: why,
-		Hint: "mount fewer objects in one volume, or raise the driver's --max-call-recv-msg-size and the provider's --max-response-bytes together",
-	}
-}
-
-// NoMemory is the end of a wait for memory, with err. what says what the memory was for.
-func NoMemory(what string, err error) error {
-	return &fault.Error{
-		Kind: fault.Transient, What: what, Why: "the provider has no free memory, because other mounts on the node use it",
-		Hint: "the kubelet retries automatically; if this lasts, raise the provider's memory limit", Cause: err,
-	}
-}
 
 // noValue is a response without a value in it.
 func noValue(what, region string) error {
@@ -78,99 +58,6 @@ func whatTogether(objects []object) string {
 		what += fmt.Sprintf(" and %d more with it", len(objects)-1)
 	}
 	return what
-}
-
-// cannotWrite names the file, or the pattern of the files, and the object.
-func cannotWrite(o class.Object, spec class.FileSpec) string {
-	files := "file "
-	if spec.Pattern {
-		files = "files "
-	}
-	return "cannot write " + files + fault.Quote(spec.Path) + " from " + o.Type.Noun() + " " + fault.Quote(o.Name)
-}
-
-// extractionFault says why a jmesPath gave no file. It names the path and never what the value holds.
-func extractionFault(o class.Object, spec class.FileSpec, err error) error {
-	e := &fault.Error{
-		Kind:  fault.Content,
-		What:  cannotWrite(o, spec),
-		Cause: err,
-	}
-	expression := "jmesPath " + fault.Quote(spec.Expression)
-	switch {
-	case errors.Is(err, jmespath.ErrNotJSON):
-		e.Why = "the value is not JSON, so " + expression + " cannot select from it"
-		e.Hint = "store JSON, or leave jmesPath out"
-	case errors.Is(err, jmespath.ErrNoResult):
-		e.Kind = fault.NotFound
-		e.Why = expression + " selects nothing, or null"
-		e.Hint = "compare it with the keys of the value; a key with a dash or a dot needs double quotes"
-	case errors.Is(err, jmespath.ErrResultTooLarge):
-		e.Why = expression + " gives more than one volume can hold"
-	default: // the reason names types, never a value
-		e.Why = expression + " cannot be evaluated: " + err.Error()
-	}
-	return e
-}
-
-// maxKeys is the most keys of one value. The largest secret holds fewer, unless their names are shorter than its writer can use.
-const maxKeys = 10_000
-
-// documentFault says why a value does not fit the format or encoding of a file. It names keys and never what they hold.
-func documentFault(o class.Object, spec class.FileSpec, err error) error {
-	e := &fault.Error{
-		Kind:  fault.Content,
-		What:  cannotWrite(o, spec),
-		Why:   err.Error(),
-		Cause: err,
-	}
-	if spec.Expression != "" {
-		e.Why = "of the result of jmesPath " + fault.Quote(spec.Expression) + ", " + e.Why
-	}
-	switch {
-	case errors.Is(err, document.ErrNotJSON):
-		e.Hint = fmt.Sprintf("store JSON, or leave format: %s out", spec.Format)
-	case spec.Format == document.Env:
-		e.Hint = "rename the key, or use format: properties, yaml or json"
-	case spec.Encoding != "":
-		e.Hint = "correct the value, or leave objectEncoding out"
-	}
-	return e
-}
-
-// fileFaults says of each value why it does not fit its file.
-func fileFaults(bad []badValue) error {
-	errs := make([]error, len(bad))
-	for i, b := range bad {
-		var selector *selectorError
-		var collision *collisionError
-		switch {
-		case errors.As(b.err, &selector):
-			errs[i] = extractionFault(b.object, b.spec, selector.error)
-		case errors.As(b.err, &collision):
-			errs[i] = &fault.Error{Kind: fault.Content, What: makingFiles, Why: b.err.Error(), Hint: "give one of them an objectAlias such as db-*", Cause: b.err}
-		default:
-			errs[i] = documentFault(b.object, b.spec, b.err)
-		}
-	}
-	return fault.Join(errs)
-}
-
-const makingFiles = "cannot make the files of the volume"
-
-// endFault says why the files of a volume end: a limit, or no memory.
-func endFault(err error) error {
-	var limit *limitError
-	switch {
-	case !errors.As(err, &limit):
-		return NoMemory(makingFiles, err)
-	case limit.kind == tooManyFiles:
-		return &fault.Error{
-			Kind: fault.Content, What: tooManyFiles, Why: limit.why, Hint: "write them as one file with format: env, properties, yaml or json, select fewer, or use two volumes",
-		}
-	default:
-		return TooLarge(limit.why)
-	}
 }
 
 // inFailover marks a failure as the failover region's, unless the primary region's is the same: the

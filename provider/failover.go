@@ -101,7 +101,3 @@ func choose(primary, failover *regionValues) (*regionValues, []error) {
 		return nil, slices.Concat(errs, others)
 	}
 }
-
-// outdates reports whether a value of the failover region may no longer be served from the cache, because the
-// primary region, where it has the record r, has refused a read since.
-func (r record) outdates(failover record) bool { return !r.refused.Before(failover.read) }

@@ -1,10 +1,10 @@
 // Package provider gets the content of a volume: it reads the objects of a checked
-// SecretProviderClass (package class) from Secrets Manager and Parameter Store and makes files of
-// their values.
+// SecretProviderClass (package class) from Secrets Manager and Parameter Store and has files made
+// of their values (package volume).
 //
 // A request goes through the files in one direction: fetcher → plan → regions → shared reads (from the cache,
-// in-flight, or new) → read → backend → files. The rules of freshness and failover are pure
-// functions in freshness.go and failover.go.
+// in-flight, or new) → read → backend → secretsmanager or parameterstore. Package volume then makes the files. The rules
+// of freshness and failover are pure functions in freshness.go and failover.go.
 //
 // Callers pass credentials. Package auth identifies the pod and gets them.
 package provider
@@ -21,6 +21,7 @@ import (
 
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/internal/tracing"
+	"secrets-provider-aws/provider/volume"
 )
 
 // Config is what New needs.
@@ -91,26 +92,27 @@ func (f *Fetcher) Fetch(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	made, err := tracedFiles(ctx, req, p, values.responses)
+	files, err := makeFiles(ctx, req, p, values.responses)
 	if err != nil {
 		return Result{}, err
 	}
 	if req.Volume != "" {
 		f.volumes.add(req.Volume)
 	}
-	return Result{Files: made, Sources: f.observer.observe(ctx, p, m, values), Oldest: values.oldest(p), Instead: values.instead}, nil
+	return Result{Files: files, Sources: f.observer.observe(ctx, p, m, values), Oldest: values.oldest(p), Instead: values.instead}, nil
 }
 
-// tracedFiles is files with a span.
-func tracedFiles(ctx context.Context, req Request, p plan, responses []response) ([]File, error) {
+// makeFiles makes the files of the volume, with a span.
+func makeFiles(ctx context.Context, req Request, p plan, responses []response) ([]File, error) {
 	ctx, span := tracing.Start(ctx, "make files")
-	made, err := files(ctx, req, p.valueOf, responses)
+	valueOf := func(i int) volume.Value { return responses[p.valueOf[i]].value }
+	files, err := volume.Make(ctx, req.Class.Objects, valueOf, req.MaxBytes, req.Memory)
 	if err != nil {
 		span.End(fault.KindOf(err).String(), err)
 		return nil, err
 	}
 	span.End(tracing.OK, nil)
-	return made, nil
+	return files, nil
 }
 
 // Describe implements prometheus.Collector. The caller of New registers the Fetcher.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/volume"
 )
 
 // This file holds the rules of freshness (docs/contract.md, section F). Each rule is a function of records,
@@ -22,7 +23,7 @@ const (
 
 // record is what the cache knows of one value for one owner.
 type record struct {
-	value    value
+	value    volume.Value
 	read     time.Time     // when the read that gave value started; zero: there is no value
 	spread   float64       // of the refresh interval, 0.9 to 1.1, so that values and nodes do not refresh in step
 	tenant   string        // counts it against its share of the cache
@@ -104,7 +105,7 @@ func (r record) stale(m mount, err error, now time.Time, maxStale time.Duration)
 }
 
 // succeeded is the record after a read, started at started, that gave got.
-func (r record) succeeded(got value, started time.Time) record {
+func (r record) succeeded(got volume.Value, started time.Time) record {
 	if started.Before(r.read) || started.Before(r.refused) {
 		return r // a slower, older read: what is known is newer
 	}
@@ -130,9 +131,13 @@ func (r record) failed(err error, started, now time.Time) record {
 	return r
 }
 
+// outdates reports whether a value of the failover region may no longer be served from the cache, because the
+// primary region, where it has the record r, has refused a read since.
+func (r record) outdates(failover record) bool { return !r.refused.Before(failover.read) }
+
 // withoutValue is the record without its value, which may not be served any more.
 func (r record) withoutValue() record {
-	r.value, r.read = value{}, time.Time{}
+	r.value, r.read = volume.Value{}, time.Time{}
 	return r
 }
 

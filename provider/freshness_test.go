@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/volume"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -125,7 +126,7 @@ func TestR1_OneRegionServesAVolume(t *testing.T) {
 func regionOf(region string, kinds ...fault.Kind) *regionValues {
 	v := &regionValues{region: region}
 	for i, kind := range kinds {
-		r := response{value: value{version: "1"}}
+		r := response{value: volume.Value{Version: "1"}}
 		if kind >= 0 {
 			r = response{err: &fault.Error{Kind: kind, Region: region, What: fmt.Sprint("object ", i)}}
 		}
@@ -148,8 +149,8 @@ func TestR5_RefusalOutdatesFailoverValues(t *testing.T) {
 		"refused at the same time":               {refused, readAgo(0), true},
 		"refused before it was read":             {refused, readAgo(-time.Minute), false},
 		"refused, then failed":                   {refused.failed(&fault.Error{Kind: fault.Transient}, noon.Add(time.Second), noon), readAgo(time.Minute), true},
-		"refused, then read":                     {refused.succeeded(value{}, noon.Add(time.Second)), readAgo(time.Minute), false},
-		"refused, then a read that began before": {refused.succeeded(value{}, noon.Add(-time.Second)), readAgo(time.Minute), true},
+		"refused, then read":                     {refused.succeeded(volume.Value{}, noon.Add(time.Second)), readAgo(time.Minute), false},
+		"refused, then a read that began before": {refused.succeeded(volume.Value{}, noon.Add(-time.Second)), readAgo(time.Minute), true},
 	} {
 		if got := tt.primary.outdates(tt.failover); got != tt.want {
 			t.Errorf("%s: outdates = %v, want %v", name, got, tt.want)
@@ -218,12 +219,12 @@ func TestF16_Stale(t *testing.T) {
 // A failure that is not transient removes the value. A transient failure keeps it.
 func TestF17_DenialRemovesTheValue(t *testing.T) {
 	for _, kind := range fault.Kinds() {
-		known := record{value: value{content: Content("v")}, read: noon.Add(-time.Minute), spread: 1}
+		known := record{value: volume.Value{Content: Content("v")}, read: noon.Add(-time.Minute), spread: 1}
 		after := known.failed(&fault.Error{Kind: kind}, noon, noon)
 		if kept, want := !after.read.IsZero(), kind == fault.Transient; kept != want {
 			t.Errorf("after a failure of kind %v: value kept = %v, want %v", kind, kept, want)
 		}
-		if after.read.IsZero() && after.value.content != nil {
+		if after.read.IsZero() && after.value.Content != nil {
 			t.Errorf("after a failure of kind %v the content is still in memory", kind)
 		}
 	}
@@ -231,9 +232,9 @@ func TestF17_DenialRemovesTheValue(t *testing.T) {
 
 // An older read that completes late changes nothing.
 func TestF15_LateReads(t *testing.T) {
-	newer := record{value: value{version: "2"}, read: noon, spread: 1}
-	if got := newer.succeeded(value{version: "1"}, noon.Add(-time.Second)); got.value.version != "2" {
-		t.Errorf("an older read replaced version 2 by %s", got.value.version)
+	newer := record{value: volume.Value{Version: "2"}, read: noon, spread: 1}
+	if got := newer.succeeded(volume.Value{Version: "1"}, noon.Add(-time.Second)); got.value.Version != "2" {
+		t.Errorf("an older read replaced version 2 by %s", got.value.Version)
 	}
 	if got := newer.failed(errors.New("no"), noon.Add(-time.Second), noon); got.err != nil {
 		t.Error("the failure of an older read was kept")
@@ -264,7 +265,7 @@ func TestF18_BackOff(t *testing.T) {
 		}
 		at = r.retry
 	}
-	if r = r.succeeded(value{}, at); r.err != nil || r.failures != 0 {
+	if r = r.succeeded(volume.Value{}, at); r.err != nil || r.failures != 0 {
 		t.Error("a success does not reset the back-off")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"secrets-provider-aws/provider/volume"
 )
 
 // lastKnown gives what a first mount may have although AWS failed with err: all values of the primary region,
@@ -46,7 +48,7 @@ func (g *regions) withLastKnown(values regionValues, targets []target, m mount) 
 		switch {
 		case known.stale(m, r.err, g.now(), g.maxStale):
 		case targets[i].optional && known.staleAbsence(m, r.err, g.now(), g.maxStale):
-			known = record{value: value{absent: true}, read: known.refused}
+			known = record{value: volume.Value{Absent: true}, read: known.refused}
 		default:
 			return regionValues{}, 0, false
 		}

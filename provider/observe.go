@@ -48,7 +48,7 @@ func (o *observer) observe(ctx context.Context, p plan, m mount, from regionValu
 			slog.Bool("failover", from.failover), slog.Duration("refresh_interval", m.interval))
 		for i, r := range from.responses {
 			o.log.LogAttrs(ctx, slog.LevelDebug, "value", slog.String("object", p.primary[i].name), slog.String("region", from.regionOf(p.primary[i])),
-				slog.String("from", string(r.source)), slog.Duration("age", o.now().Sub(r.read)), slog.String("version", r.value.version))
+				slog.String("from", string(r.source)), slog.Duration("age", o.now().Sub(r.read)), slog.String("version", r.value.Version))
 		}
 	}
 	return sources

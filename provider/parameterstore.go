@@ -5,13 +5,16 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
+	"secrets-provider-aws/internal/awsclient"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // parametersPerCall is the limit of GetParameters (Systems Manager API reference).
@@ -46,14 +49,25 @@ func (o object) selector() string {
 	return o.name
 }
 
-// readParameters reads one batch.
-func (b *backend) readParameters(ctx context.Context, credentials aws.CredentialsProvider, region string, objects []object) []result {
+// parameterStore reads parameters.
+type parameterStore struct {
+	clients *awsclient.Regional[*ssm.Client]
+}
+
+func newParameterStore(cfg aws.Config) parameterStore {
+	return parameterStore{awsclient.NewRegional(func(region string) *ssm.Client {
+		return ssm.NewFromConfig(cfg, func(o *ssm.Options) { o.Region = region })
+	})}
+}
+
+// read reads one batch.
+func (c parameterStore) read(ctx context.Context, credentials aws.CredentialsProvider, region string, objects []object) []result {
 	names := make([]string, len(objects))
 	for i, o := range objects {
 		names[i] = o.selector()
 	}
 	results := make([]result, len(objects))
-	out, err := b.parameters.In(region).GetParameters(ctx, &ssm.GetParametersInput{
+	out, err := c.clients.In(region).GetParameters(ctx, &ssm.GetParametersInput{
 		Names:          names,
 		WithDecryption: aws.Bool(true),
 	}, func(options *ssm.Options) { options.Credentials = credentials })
@@ -82,7 +96,34 @@ func (b *backend) readParameters(ctx context.Context, credentials aws.Credential
 			results[i].err = noValue(o.what(), region)
 			continue
 		}
-		results[i].value = value{content: Content(*p.Value), version: strconv.FormatInt(p.Version, 10)}
+		results[i].value = volume.Value{Content: Content(*p.Value), Version: strconv.FormatInt(p.Version, 10)}
 	}
 	return results
+}
+
+// selectPath reads the parameters below a path.
+func (c parameterStore) selectPath(ctx context.Context, credentials aws.CredentialsProvider, s *selecting) error {
+	selected := s.target.selected
+	in := &ssm.GetParametersByPathInput{
+		Path: aws.String(selected.Path()), Recursive: aws.Bool(selected.Recursive),
+		WithDecryption: aws.Bool(true), MaxResults: aws.Int32(parametersPerCall),
+	}
+	for {
+		page, err := c.clients.In(s.target.region).GetParametersByPath(ctx, in, func(o *ssm.Options) { o.Credentials = credentials })
+		if err != nil {
+			return readFault(err, s.target.what(), s.target.region, "ssm:GetParametersByPath")
+		}
+		for _, p := range page.Parameters {
+			if p.Value == nil {
+				return noValue(s.target.what(), s.target.region)
+			}
+			if err := s.take(strings.Clone(aws.ToString(p.Name)), volume.Value{Content: Content(*p.Value), Version: strconv.FormatInt(p.Version, 10)}); err != nil {
+				return err
+			}
+		}
+		in.NextToken = page.NextToken
+		if more, err := s.next(in.NextToken); !more {
+			return err
+		}
+	}
 }

@@ -1,73 +1,12 @@
 package provider
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
-	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/provider/class"
 	"secrets-provider-aws/provider/document"
+	"secrets-provider-aws/provider/volume"
 )
-
-// object is one value to read, in whichever region. Equal objects are read once. A selection is one value too.
-type object struct {
-	kind                 class.Type
-	name, version, label string
-	selection            string // what a selection depends on beside the name: tags and its limit; empty for one object
-}
-
-// objectOf is the object that o names in the primary region.
-func objectOf(o class.Object) object {
-	got := object{kind: o.Type, name: o.Name, version: o.Version, label: o.Label}
-	if s := o.Selection; s != nil {
-		tags := slices.Clone(s.Tags)
-		slices.SortFunc(tags, func(a, b class.Tag) int { return strings.Compare(a.Key, b.Key) })
-		got.selection = fmt.Sprintf("%d %q", s.Max, tags)
-	}
-	return got
-}
-
-// pinned reports whether the object names a version, which never changes. A staging label beside it can
-// move, and AWS decides whether the two agree.
-func (o object) pinned() bool { return o.version != "" && o.label == "" }
-
-// The largest values: Secrets Manager API reference, GetSecretValue, SecretString; Systems Manager API reference,
-// PutParameter, Value, in the advanced tier.
-const (
-	maxSecretBytes    = 64 << 10
-	maxParameterBytes = 8 << 10
-)
-
-// maxBytes is the most that a value takes.
-func (t target) maxBytes() int64 {
-	if t.selected != nil {
-		return int64(t.selected.Max) * t.object.maxBytes()
-	}
-	return t.object.maxBytes()
-}
-
-func (o object) maxBytes() int64 {
-	if o.kind == class.SSMParameter {
-		return maxParameterBytes
-	}
-	return maxSecretBytes
-}
-
-// what says in a message what was being read.
-func (o object) what() string {
-	s := "cannot read " + o.kind.Noun() + " " + fault.Quote(o.name)
-	if o.selection != "" {
-		s = "cannot read " + o.kind.Noun() + "s " + fault.Quote(o.name)
-	}
-	if o.version != "" {
-		s += " version " + fault.Quote(o.version)
-	}
-	if o.label != "" {
-		s += " label " + fault.Quote(o.label)
-	}
-	return s
-}
 
 // key names a value in the cache. The owner stands first: nothing is shared without it.
 type key struct {
@@ -85,6 +24,17 @@ type target struct {
 	files    int              // that hold the whole value
 	size     *size            // of what its region gives the volume
 }
+
+// maxBytes is the most that the value takes.
+func (t target) maxBytes() int64 {
+	if t.selected != nil {
+		return int64(t.selected.Max) * t.object.maxBytes()
+	}
+	return t.object.maxBytes()
+}
+
+// count counts the value towards what its region gives the volume.
+func (t target) count(v volume.Value) { t.size.add(t.object, t.files, v.Length()) }
 
 // plan says which values a volume reads.
 type plan struct {
@@ -154,4 +104,16 @@ func (t *target) add(o class.Object) {
 	if o.Whole() || o.Selection != nil && o.Files[0].Format == document.Raw {
 		t.files++
 	}
+}
+
+// exceeded is a fault once either region gave more than a volume may hold.
+func (p plan) exceeded() error {
+	region := p.primary[0].region
+	if p.primary[len(p.primary)-1].region != region { // objects have regions of their own
+		region = ""
+	}
+	if err := p.primarySize.err(region, len(p.primary)); err != nil || p.failover == nil {
+		return err
+	}
+	return p.failoverSize.err(p.failover[0].region, len(p.failover))
 }

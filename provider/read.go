@@ -15,6 +15,7 @@ import (
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
 	"secrets-provider-aws/internal/tracing"
+	"secrets-provider-aws/provider/volume"
 )
 
 // read calls AWS for reads of one region that a request has started, and completes every one of them. memory is for
@@ -24,7 +25,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	defer func() {
 		var bytes int64
 		for _, r := range reads {
-			bytes += int64(r.value.length())
+			bytes += int64(r.value.Length())
 		}
 		memory.Close(bytes)
 	}()
@@ -38,7 +39,7 @@ func (s *sharedReads) read(ctx context.Context, req Request, reads []*inFlightRe
 	}
 	for _, r := range reads {
 		if !r.completed() {
-			s.complete(r, m, value{}, cmp.Or(err, r.err))
+			s.complete(r, m, volume.Value{}, cmp.Or(err, r.err))
 		}
 	}
 }

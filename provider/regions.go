@@ -26,7 +26,7 @@ func (g *regions) read(ctx context.Context, req Request, p plan, m mount) (regio
 	}
 	primary := regionValues{region: req.Class.Region, responses: g.reads.wait(ctx, req, started, m)}
 	failover := g.readFailover(ctx, req, p, m, primary.errors(), second)
-	if err := exceeded(p); err != nil {
+	if err := p.exceeded(); err != nil {
 		return regionValues{}, err
 	}
 	from, errs := choose(&primary, failover)

@@ -7,6 +7,7 @@ import (
 
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/provider/class"
+	"secrets-provider-aws/provider/volume"
 )
 
 // Owner is the identity that values belong to, written so that no two are alike. It is the only key
@@ -30,6 +31,12 @@ type Request struct {
 	MaxBytes    int                 // of all files together
 	Memory      *bytebudget.Account // what the request may hold; the caller closes it
 }
+
+// File is one file of a volume.
+type File = volume.File
+
+// Content is what a file or a value holds.
+type Content = volume.Content
 
 // Result is the content of a volume and where it came from.
 type Result struct {

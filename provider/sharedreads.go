@@ -8,6 +8,7 @@ import (
 
 	"secrets-provider-aws/internal/bytebudget"
 	"secrets-provider-aws/internal/fault"
+	"secrets-provider-aws/provider/volume"
 )
 
 // sharedReads gives values from the cache or from AWS. Equal in-flight reads of one owner are
@@ -35,7 +36,7 @@ type inFlightRead struct {
 	short   bool // it has the short timeout, because something else can stand in for it
 	shared  bool // other requests wait for it too; guarded by sharedReads.mu
 	done    chan struct{}
-	value   value
+	value   volume.Value
 	err     error
 }
 
@@ -108,7 +109,7 @@ func (s *sharedReads) startLate(ctx context.Context, req Request, reads *regionR
 		s.begin(ctx, req, reads, memory, m)
 		return
 	}
-	err = NoMemory("cannot read the values of the volume", err)
+	err = fault.NoMemory("cannot read the values of the volume", err)
 	for i := range reads.pending {
 		if p := &reads.pending[i]; p.missing() {
 			p.err = err
@@ -142,7 +143,7 @@ func (s *sharedReads) join(pending []pendingRead) {
 		case p.inFlight != nil:
 			p.joined, p.inFlight.shared = true, true
 		case p.fresh:
-			p.target.size.add(p.target, p.known.value)
+			p.target.count(p.known.value)
 		}
 	}
 }
@@ -198,7 +199,7 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 	other := s.inFlight[t.key]
 	switch {
 	case t.optional && known.absentFor(m):
-		p.fresh, p.known = true, record{value: value{absent: true}, read: known.refused}
+		p.fresh, p.known = true, record{value: volume.Value{Absent: true}, read: known.refused}
 	case known.fresh(m, t.pinned()):
 		p.fresh = true
 	case known.backedOff(m) && (!t.optional || !known.notFound): // an optional object may come at any time
@@ -210,10 +211,10 @@ func (s *sharedReads) find(t target, m mount) pendingRead {
 }
 
 // complete puts the outcome of a read into the cache, then wakes the requests that wait for it.
-func (s *sharedReads) complete(r *inFlightRead, m mount, got value, err error) {
+func (s *sharedReads) complete(r *inFlightRead, m mount, got volume.Value, err error) {
 	r.value, r.err = got, err
 	if err == nil {
-		r.target.size.add(r.target, got)
+		r.target.count(got)
 	}
 	s.cache.update(r.tenant, r.target.key, m.interval, func(known record) record {
 		if err != nil {
@@ -282,10 +283,10 @@ func (s *sharedReads) waitIn(ctx context.Context, req Request, reads regionReads
 	for i, p := range reads.pending {
 		r := p.wait(ctx, short)
 		if p.target.optional && fault.KindOf(r.err) == fault.NotFound && r.err != nil {
-			r.value, r.err = value{absent: true}, nil
+			r.value, r.err = volume.Value{Absent: true}, nil
 		}
 		if p.joined && r.err == nil {
-			p.target.size.add(p.target, r.value)
+			p.target.count(r.value)
 		}
 		responses[i] = r
 	}

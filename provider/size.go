@@ -27,15 +27,14 @@ func newSizes(limit int) (primary, failover *size) {
 	return &size{limit: limit, exceeded: exceeded, once: once}, &size{limit: limit, exceeded: exceeded, once: once, failover: true}
 }
 
-// add counts the value of t.
-func (s *size) add(t target, v value) {
+// add counts a value of so many bytes, which so many files hold.
+func (s *size) add(o object, files, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values++
-	bytes := v.length()
-	s.bytes += t.files * bytes
+	s.bytes += files * bytes
 	if bytes > s.most {
-		s.largest, s.most = t.object, bytes
+		s.largest, s.most = o, bytes
 	}
 	if s.bytes > s.limit {
 		s.once.Do(func() { close(s.exceeded) })
@@ -49,20 +48,8 @@ func (s *size) err(region string, all int) error {
 	if s.bytes <= s.limit {
 		return nil
 	}
-	e := TooLarge(fmt.Sprintf("its files take %d bytes after %d of %d values, the CSI driver accepts %d; the largest is %s %s with %d",
+	e := fault.TooLarge(fmt.Sprintf("its files take %d bytes after %d of %d values, the CSI driver accepts %d; the largest is %s %s with %d",
 		s.bytes, s.values, all, s.limit, s.largest.kind.Noun(), fault.Quote(s.largest.name), s.most))
 	e.Region, e.Failover = region, s.failover
 	return e
-}
-
-// exceeded is a fault once either region gave more than a volume may hold.
-func exceeded(p plan) error {
-	region := p.primary[0].region
-	if p.primary[len(p.primary)-1].region != region { // objects have regions of their own
-		region = ""
-	}
-	if err := p.primarySize.err(region, len(p.primary)); err != nil || p.failover == nil {
-		return err
-	}
-	return p.failoverSize.err(p.failover[0].region, len(p.failover))
 }

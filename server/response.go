@@ -26,7 +26,7 @@ func (s *Server) encode(ctx context.Context, files []provider.File, mode fs.File
 	size := proto.Size(resp)
 	span.Int("bytes", size)
 	if err := memory.Grow(ctx, int64(size)); err != nil {
-		return nil, provider.NoMemory("cannot encode the files of the volume", err)
+		return nil, fault.NoMemory("cannot encode the files of the volume", err)
 	}
 	return resp, nil
 }
@@ -52,7 +52,7 @@ func encode(files []provider.File, mode fs.FileMode, maxBytes int) (*v1alpha1.Mo
 	}
 	// For a larger response the driver's gRPC client returns ResourceExhausted, a code that is not final.
 	if size := proto.Size(resp); size > maxBytes {
-		return nil, provider.TooLarge(fmt.Sprintf("its %d files take %d bytes, the CSI driver accepts %d; the largest is %s with %d",
+		return nil, fault.TooLarge(fmt.Sprintf("its %d files take %d bytes, the CSI driver accepts %d; the largest is %s with %d",
 			len(files), size, maxBytes, fault.Quote(largest.Path), len(largest.Content)))
 	}
 	return resp, nil

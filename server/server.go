@@ -119,7 +119,7 @@ func (s *Server) Mount(ctx context.Context, req *v1alpha1.MountRequest) (*v1alph
 	}
 	memory := s.memory.open(ctx, volume)
 	if err := memory.Grow(ctx, requestCost(req)); err != nil {
-		return nil, provider.NoMemory("cannot read the CSI driver's request", err)
+		return nil, fault.NoMemory("cannot read the CSI driver's request", err)
 	}
 	spc, err := s.class(ctx, volume, memory)
 	line.class = spc
@@ -162,7 +162,7 @@ func (s *Server) class(ctx context.Context, v volume, memory *bytebudget.Account
 	// Parse refuses a longer text without parsing it.
 	cost := parseCost * int64(min(len(v.parameters["objects"]), class.MaxText))
 	if err := memory.Grow(ctx, cost); err != nil {
-		return class.Class{}, provider.NoMemory("cannot read the SecretProviderClass", err)
+		return class.Class{}, fault.NoMemory("cannot read the SecretProviderClass", err)
 	}
 	spc, err := class.Parse(v.parameters, s.region)
 	memory.Shrink(cost)

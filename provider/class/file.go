@@ -32,13 +32,13 @@ type FileSpec struct {
 	at        position
 }
 
-// PathOf is the path of one file of a Pattern. name is the key, or what the star of the selection stands for. The error says
-// why no file can have that name, as the rest of a sentence that begins with the name.
+// PathOf is the path of one file of a Pattern. name is the key, or what the star of the selection stands for. The error is a
+// *document.Error that says why no file can have that name.
 func (f FileSpec) PathOf(name string) (string, error) {
 	before, after, _ := strings.Cut(f.alias, "*")
 	path := f.translate.path(before + name + after)
 	if problem := pathProblem(path); problem != "" {
-		return "", fmt.Errorf("gives the file name %s, which %s", fault.Quote(path), problem)
+		return "", &document.Error{Keys: []string{name}, Reason: fmt.Sprintf("gives the file name %s, which %s", fault.Quote(path), problem)}
 	}
 	return path, nil
 }

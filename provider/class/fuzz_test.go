@@ -59,10 +59,16 @@ func FuzzParse(f *testing.F) {
 		}
 		checkPaths(t, c)
 		for _, o := range c.Objects {
+			if len(o.Files) == 0 || o.Selection != nil && len(o.Files) > 1 {
+				t.Errorf("accepted an object with %d files", len(o.Files))
+			}
 			if o.Name == "" || o.Type != class.SecretsManager && o.Type != class.SSMParameter {
 				t.Errorf("accepted an object %q of type %q", o.Name, o.Type)
 			}
-			for _, file := range o.Files {
+			for i, file := range o.Files {
+				if jmesPath := i > 0; jmesPath != (file.Selector != nil) {
+					t.Errorf("file %d has a jmesPath: %v; only the first file is of the whole value", i, !jmesPath)
+				}
 				if file.Mode != nil && *file.Mode > 0o777 {
 					t.Errorf("accepted the mode %o", *file.Mode)
 				}

@@ -96,12 +96,12 @@ func TestL2_NamesOfFiles(t *testing.T) {
 		{"*", "False", "/a", "a"},
 		{"a/*", "*", "b/c", "a*b*c"},
 		{"db-*", "", "*", "db-*"},
-		{"", "", "", `gives the file name "", which is empty: set objectAlias`},
-		{"", "", "..", `gives the file name "..", which leaves the volume with ../`},
-		{"", "", ".", `gives the file name ".", which is the volume itself: set objectAlias`},
-		{"x*", "", "a\x00", `gives the file name "xa\x00", which contains a NUL byte`},
-		{"a/*", "False", "../../b", `gives the file name "a/../../b", which leaves the volume with ../`},
-		{"", "", strings.Repeat("k", 256), `gives the file name "` + strings.Repeat("k", 120) + `…", which has an element longer than 255 bytes: set objectAlias`},
+		{"", "", "", `key "" gives the file name "", which is empty: set objectAlias`},
+		{"", "", "..", `key ".." gives the file name "..", which leaves the volume with ../`},
+		{"", "", ".", `key "." gives the file name ".", which is the volume itself: set objectAlias`},
+		{"x*", "", "a\x00", `key "a\x00" gives the file name "xa\x00", which contains a NUL byte`},
+		{"a/*", "False", "../../b", `key "../../b" gives the file name "a/../../b", which leaves the volume with ../`},
+		{"", "", strings.Repeat("k", 256), `key "` + strings.Repeat("k", 80) + `…" gives the file name "` + strings.Repeat("k", 120) + `…", which has an element longer than 255 bytes: set objectAlias`},
 	} {
 		c := parse(t, flow(db+fmt.Sprintf("format: files, objectAlias: %q", tt.alias)), params{"pathTranslation": tt.translation})
 		got, err := c.Objects[0].Files[0].PathOf(tt.key)
@@ -282,31 +282,6 @@ func TestL7_CollisionsOfPatterns(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: faults (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestL7_CollisionsOfFiles(t *testing.T) {
-	for name, tt := range map[string]struct {
-		files [][2]string
-		want  string
-	}{
-		"two files":                 {[][2]string{{"a", "A"}, {"a", "B"}}, `A and B both write the file "a"`},
-		"a file in a file":          {[][2]string{{"a", "A"}, {"a/b", "B"}}, `the file "a/b" of B needs a directory where A writes a file`},
-		"a file deep in a file":     {[][2]string{{"a", "A"}, {"a/b/c", "B"}}, `the file "a/b/c" of B needs a directory where A writes a file`},
-		"a file for a directory":    {[][2]string{{"a/b/c", "A"}, {"a/b", "B"}}, `B writes the file "a/b" where a file of A needs a directory`},
-		"files that only look so":   {[][2]string{{"a", "A"}, {"a-b", "B"}, {"b/a", "C"}, {"b/c", "D"}, {"a.b/c", "E"}}, ""},
-		"the first of many is told": {[][2]string{{"a/b", "A"}, {"a/c", "B"}, {"a", "C"}}, `C writes the file "a" where a file of B needs a directory`},
-	} {
-		var paths class.Paths
-		got := ""
-		for _, f := range tt.files {
-			if err := paths.Add(f[0], f[1]); err != nil {
-				got += err.Error()
-			}
-		}
-		if got != tt.want {
-			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
 }

@@ -47,7 +47,7 @@ type Object struct {
 	Optional bool
 	// Selection says which objects to read; nil for the one of Name.
 	Selection *Selection
-	Files     []FileSpec // those of the whole value first, then those of each jmesPath entry
+	Files     []FileSpec // the one of the whole value first, then the one of each jmesPath entry; of a selection only the first
 	// Failover is the object to read in the failover region; nil for the same object.
 	Failover *Failover
 

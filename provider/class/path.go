@@ -1,7 +1,6 @@
 package class
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -111,7 +110,7 @@ func checkCollisions(objects []Object, r *report) {
 }
 
 // writes says which files a pattern writes: two with the same fields write the same files, if any. Patterns of different
-// values may be alike, because their keys may differ: see Paths.
+// values may be alike, because their keys may differ: only the values show whether two of their files collide.
 type writes struct {
 	kind                         Type
 	name, version, label, region string
@@ -124,30 +123,3 @@ func (o Object) writes(f FileSpec) writes {
 
 // what names the object in a message.
 func (o Object) what() string { return o.Type.Noun() + " " + fault.Quote(o.Name) }
-
-// Paths finds collisions between the files of a volume once the names of all are known. The zero Paths is empty.
-type Paths struct {
-	files       map[string]string // path → owner
-	directories map[string]string // path → owner of a file below it
-}
-
-// Add adds the file of an owner, such as `secret "prod/db"`. The error names both owners of a path.
-func (p *Paths) Add(file, owner string) error {
-	if p.files == nil {
-		p.files, p.directories = map[string]string{}, map[string]string{}
-	}
-	if other, taken := p.files[file]; taken {
-		return fmt.Errorf("%s and %s both write the file %s", other, owner, fault.Quote(file))
-	}
-	if other, taken := p.directories[file]; taken {
-		return fmt.Errorf("%s writes the file %s where a file of %s needs a directory", owner, fault.Quote(file), other)
-	}
-	for i := strings.LastIndexByte(file, '/'); i > 0; i = strings.LastIndexByte(file[:i], '/') {
-		if other, taken := p.files[file[:i]]; taken {
-			return fmt.Errorf("the file %s of %s needs a directory where %s writes a file", fault.Quote(file), owner, other)
-		}
-		p.directories[file[:i]] = owner
-	}
-	p.files[file] = owner
-	return nil
-}
