@@ -31,9 +31,9 @@ const (
 	answerTimeout = 90 * time.Second
 	// connections that the calls share.
 	connections = 4
-	// settleTimeout is how long goroutines and descriptors may take to be those of the beginning again: idle
+	// quietTimeout is how long goroutines and descriptors may take to be those of the beginning again: idle
 	// connections to AWS are kept for 90 s.
-	settleTimeout = 150 * time.Second
+	quietTimeout = 150 * time.Second
 	// maxLogPerRequest is the most that the log may grow by a request, on average. At -v=10 it tells all.
 	maxLogPerRequest = 4096 // bytes
 )
@@ -257,7 +257,7 @@ func (a *attack) judgeLog(done int) {
 func (a *attack) judgeRest(ctx context.Context, before baseline) error {
 	const slack = 16 // connections to AWS and to the API server that are kept for a while
 	var after baseline
-	for deadline := time.Now().Add(settleTimeout); ; {
+	for deadline := time.Now().Add(quietTimeout); ; {
 		var text []byte
 		var err error
 		if after, text, err = a.look(ctx); err != nil {

@@ -173,7 +173,7 @@ func TestFaults(t *testing.T) {
 		}, failing: "socket socket-folder"},
 		{title: "the provider is dead and left its socket", given: func(p *patient) { p.options.ProviderVolume = deadSocket(p.t) }, failing: "socket"},
 		{title: "the provider hangs", given: func(p *patient) {
-			p.options.ProviderVolume, p.options.Timeout = silentSocket(p.t), 2*time.Second
+			p.options.ProviderVolume, p.options.Timeout = hangingSocket(p.t), 2*time.Second
 		}, failing: "socket"},
 		{title: "the clock is ahead", given: func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(7 * time.Minute) } }, failing: "clock"},
 		{title: "the clock is a little behind", given: func(p *patient) { p.options.Now = func() time.Time { return time.Now().Add(-time.Minute) } }, warning: "clock"},
@@ -331,10 +331,10 @@ func throughProxy() *http.Client {
 	return &http.Client{Transport: &http.Transport{Proxy: func(r *http.Request) (*url.URL, error) { return httpproxy.FromEnvironment().ProxyFunc()(r.URL) }}}
 }
 
-// silentSocket is a folder with a socket whose listener accepts nothing.
-func silentSocket(t *testing.T) string {
+// hangingSocket is a folder with a socket whose listener accepts nothing.
+func hangingSocket(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "silent")
+	dir, err := os.MkdirTemp("", "hanging")
 	if err != nil {
 		t.Fatal(err)
 	}
