@@ -92,7 +92,9 @@ func TestI13_ReasonOfAFailingRefreshIsTheLastOne(t *testing.T) {
 	if class, denied := failing(r, "class"), failing(r, "denied"); class != 0 || denied != 1 {
 		t.Errorf("%v volumes fail for the reason class and %v for denied, want 0 and 1", class, denied)
 	}
-	seconds := func(reason string) float64 { return r.Sample("secrets_provider_aws_refresh_failing_seconds", "reason", reason) }
+	seconds := func(reason string) float64 {
+		return r.Sample("secrets_provider_aws_refresh_failing_seconds", "reason", reason)
+	}
 	if class, denied := seconds("class"), seconds("denied"); class != 0 || denied != 60 {
 		t.Errorf("the refresh fails since %v s for the reason class and %v s for denied, want 0 and 60", class, denied)
 	}

@@ -62,6 +62,7 @@ func (s *Sim) route(w http.ResponseWriter, r *http.Request) {
 // serveAWS handles one call of a service.
 func (s *Sim) serveAWS(w http.ResponseWriter, r *http.Request) {
 	req := &awsRequest{Request: r, id: newRequestID()}
+	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // from which a client learns that its clock is wrong
 	var err error
 	if req.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		req.writeJSONError(w, &apiError{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge"})

@@ -116,16 +116,20 @@ func TestRefusedSignatures(t *testing.T) {
 
 func TestSignatureTooOldOrTooNew(t *testing.T) {
 	b := start(t)
-	client := b.secrets(b.payment(t))
+	creds := b.payment(t)
 	for offset, part := range map[time.Duration]string{
 		16 * time.Minute: "Signature expired:", -16 * time.Minute: "Signature not yet current:",
 	} {
 		b.clock.set(offset)
+		client := b.secrets(creds)
 		wantError(t, getDB(t, client), 400, "InvalidSignatureException", part)
+		if err := getDB(t, client); err != nil {
+			t.Errorf("%v apart: the client has not learned the time from the response: %v", offset, err)
+		}
 	}
 	for _, offset := range []time.Duration{14 * time.Minute, -14 * time.Minute} {
 		b.clock.set(offset)
-		if err := getDB(t, client); err != nil {
+		if err := getDB(t, b.secrets(creds)); err != nil {
 			t.Errorf("%v apart: %v", offset, err)
 		}
 	}

@@ -43,7 +43,7 @@ type Config struct {
 	// IssuerCAFile holds PEM certificates to trust for the keys of the issuers
 	// that a caller of IAM registers. Default: the system's.
 	IssuerCAFile string
-	// Clock is the simulator's time for tokens, signatures and sessions.
+	// Clock is the simulator's time for tokens, signatures, sessions and the Date of responses.
 	// Default: time.Now. Certificates always use the real time.
 	Clock func() time.Time
 	// Delay is added to each AWS call, including the Pod Identity agent's, but

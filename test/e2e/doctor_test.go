@@ -79,8 +79,7 @@ func (c *tenant) finds(what string, want, got diagnosis) {
 	}
 }
 
-// doctor finds nothing on the healthy node, and each fault that the node can have. The node's clock is the host's, so
-// its fault is only in the tests of the package doctor.
+// doctor finds nothing on the healthy node, and each fault that the node can have.
 func TestDoctor_FindsFaultsOnTheNode(t *testing.T) {
 	c := newTenant(t)
 	c.must2(c.upgrade(c.ctx, "--set", "rbac.readDriver=true"))
@@ -121,6 +120,11 @@ func TestDoctor_FindsFaultsOnTheNode(t *testing.T) {
 		defer c.aws.Inject(awssim.Fault{Service: "sts", Cut: true})()
 		want := diagnosis{"sts": "failure", "secretsmanager": "failure", "ssm": "failure", "clock": list}
 		c.finds("in the pod", healthy(want), c.doctor(pod()))
+	})
+	c.step("the clock is ahead", func() { // that of AWS is behind, because the node's clock is the host's
+		c.late.Store(int64(7 * time.Minute))
+		defer c.late.Store(0)
+		c.finds("in the pod", healthy(diagnosis{"clock": "failure"}), c.doctor(pod()))
 	})
 	c.step("RBAC is missing", func() {
 		binding, err := c.Kubectl(c.ctx, "get", "clusterrolebinding", release, "-o", "yaml")

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"secrets-provider-aws/deployment"
 	"secrets-provider-aws/test/awssim"
@@ -38,8 +40,9 @@ const (
 type world struct {
 	*node.Node
 	aws    *awssim.Sim
-	image  string // name of our image in containerd
-	folder string // holds the chart and its values
+	late   atomic.Int64 // how many nanoseconds the clock of AWS is behind
+	image  string       // name of our image in containerd
+	folder string       // holds the chart and its values
 }
 
 // newWorld returns a partial world together with an error. close cleans it up.
@@ -55,7 +58,10 @@ func newWorld(ctx context.Context) (*world, error) {
 	if w.Node, err = node.Up(ctx, node.Config{Region: region, Logf: logf}); err != nil {
 		return w, err
 	}
-	if err := w.startAWS(func(c *awssim.Config) { c.PodIdentityListen = net.JoinHostPort(w.PodIdentityAddress(), "80") }); err != nil { // where EKS has it
+	if err := w.startAWS(func(c *awssim.Config) {
+		c.PodIdentityListen = net.JoinHostPort(w.PodIdentityAddress(), "80") // where EKS has it
+		c.Clock = func() time.Time { return time.Now().Add(-time.Duration(w.late.Load())) }
+	}); err != nil {
 		return w, err
 	}
 	if err := w.LoadImage(ctx, imageArchive()); err != nil {
