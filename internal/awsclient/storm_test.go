@@ -42,15 +42,18 @@ func (q *quota) floor(calls int) time.Duration {
 
 // Nodes start their pods at once, against the quotas of the account: no mount fails, and they take little longer
 // than the quotas want. The time is the test's own, so that it depends on no machine.
+//
+// With three times as many goroutines, one run of ten ends in a failed check of the race detector's own runtime
+// (ThreadSanitizer: CHECK failed: tsan_rtl.cpp). The storm benchmark has more nodes.
 func TestT2_NodesStartAgainstQuotas(t *testing.T) {
 	setenv(t, nil)
 	for name, tt := range map[string]struct {
 		nodes, pods, accounts, secrets int
 		sts, reads                     float64 // quotas, per second
 	}{
-		"STS is short":                {20, 30, 24, 3, 60, 250},
-		"reads are short":             {10, 15, 5, 3, 600, 30},
-		"one identity has many reads": {1, 20, 1, 100, 60, 100},
+		"STS is short":                {5, 30, 24, 3, 15, 62.5},
+		"reads are short":             {5, 15, 5, 3, 300, 15},
+		"one identity has many reads": {1, 20, 1, 50, 60, 50},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
