@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"k8s.io/client-go/metadata"
@@ -13,6 +14,16 @@ import (
 	"secrets-provider-aws/provider"
 	"secrets-provider-aws/provider/class"
 )
+
+// fewestAllocations is the least of several measurements of f: whatever else runs in the process counts too, and with the race
+// detector a sync.Pool drops some of what it gets.
+func fewestAllocations(f func()) float64 {
+	fewest := math.Inf(1)
+	for range 20 {
+		fewest = min(fewest, testing.AllocsPerRun(20, f))
+	}
+	return fewest
+}
 
 // Without a tracer the parts of a mount allocate as much with their spans as without.
 func TestTracesOff_AllocateNothing(t *testing.T) {
@@ -57,8 +68,7 @@ func TestTracesOff_AllocateNothing(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			plain, spans := testing.AllocsPerRun(100, tt.plain), testing.AllocsPerRun(100, tt.spans)
-			if spans != plain {
+			if plain, spans := fewestAllocations(tt.plain), fewestAllocations(tt.spans); spans != plain {
 				t.Errorf("%v allocations with spans, %v without", spans, plain)
 			}
 		})
