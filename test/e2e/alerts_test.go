@@ -150,7 +150,7 @@ func (s *story) waitForSeries(query string) {
 	s.t.Helper()
 	s.until(time.Minute, query, func(ctx context.Context) error {
 		result, err := s.query(ctx, query)
-		if err == nil && result == "[]" {
+		if err == nil && result == "" {
 			err = errors.New("no data")
 		}
 		return err

@@ -5,11 +5,7 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +14,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/api"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 )
 
 // prometheus is a Prometheus on the host that scrapes the provider every second, with the alerts of this repository.
-type prometheus struct{ url string }
+type prometheus struct {
+	url string
+	api v1.API
+}
 
 var (
 	inMinutes = regexp.MustCompile(`\b\d+(m\b| \* 60\b)`)
@@ -91,7 +93,11 @@ scrape_configs:
 	})
 	select {
 	case at := <-address:
-		return &prometheus{"http://" + at}
+		p := &prometheus{url: "http://" + at}
+		client, err := api.NewClient(api.Config{Address: p.url})
+		c.must(err)
+		p.api = v1.NewAPI(client)
+		return p
 	case err := <-exited:
 		exited <- err
 		c.t.Fatalf("Prometheus exited: %v\n%s", err, strings.Join(tail, "\n"))
@@ -101,52 +107,23 @@ scrape_configs:
 	return nil
 }
 
-// get decodes the data of an API's answer.
-func (p *prometheus) get(ctx context.Context, path string, parameters url.Values, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/api/v1/"+path+"?"+parameters.Encode(), nil)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer := struct {
-		Error string
-		Data  any
-	}{Data: into}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return fmt.Errorf("%s: %w", response.Status, err)
-	}
-	if answer.Error != "" {
-		return errors.New(answer.Error)
-	}
-	return nil
-}
-
 // firing returns the names of the alerts that fire.
 func (p *prometheus) firing(ctx context.Context) (map[string]bool, error) {
-	var found struct {
-		Alerts []struct {
-			Labels map[string]string
-			State  string
-		}
-	}
-	err := p.get(ctx, "alerts", nil, &found)
+	found, err := p.api.Alerts(ctx)
 	names := map[string]bool{}
 	for _, a := range found.Alerts {
-		if a.State == "firing" {
-			names[a.Labels["alertname"]] = true
+		if a.State == v1.AlertStateFiring {
+			names[string(a.Labels["alertname"])] = true
 		}
 	}
 	return names, err
 }
 
-// query returns the result of a query, as JSON.
+// query returns the result of a query as text, with a line for each series.
 func (p *prometheus) query(ctx context.Context, query string) (string, error) {
-	var found struct{ Result json.RawMessage }
-	err := p.get(ctx, "query", url.Values{"query": {query}}, &found)
-	return string(found.Result), err
+	result, _, _, err := p.api.Query(ctx, query, time.Now())
+	if err != nil {
+		return "", err
+	}
+	return result.String(), nil
 }

@@ -18,7 +18,7 @@ func (s *story) checkRunbooks() {
 	shows := map[string][]string{
 		"SecretsProviderRefreshFailing":     {`refresh_failing_volumes{reason="transient"}`, "namespace=" + s.namespace + " pod=single ", "SecretRefreshFailed"},
 		"SecretsProviderFirstMountsFailing": {"pod/stranger-0", "namespace=" + s.namespace + " pod=stranger-"},
-		"SecretsProviderAWSThrottling":      {`"operation":"GetSecretValue"`},
+		"SecretsProviderAWSThrottling":      {`operation="GetSecretValue"`},
 		"SecretsProviderServingStale":       {"pod=late ", "SecretServedStale"},
 		"SecretsProviderFailoverActive":     {"pod=double ", `region="` + failoverRegion + `"`},
 		"SecretsProviderMemoryNearLimit":    {"process_resident_memory_bytes ", "secrets_provider_aws_in_flight_limit_bytes "},
